@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Fails on what g++ 12 miscompiles in coroutines (CONTRIBUTING.md says what and why)."""
+import pathlib
+import re
+import sys
+
+LOOP = re.compile(r"\b(?:while|for)\s*\([^{};]*\bco_await\b")
+CHOICE = re.compile(r"\bco_(?:await|return)\b[^;{}]*\?[^;{}]*;|\?[^;{}?]*\bco_await\b[^;{}]*;")
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*')
+
+
+def blank(match):
+    """Keeps the length and the line breaks, so that line numbers stay right."""
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    bad = 0
+    for top in ("userspace", "ca", "tests", "bench"):
+        for path in sorted((root / top).glob("**/*.[hc]*")):
+            if path.suffix not in (".h", ".cc"):
+                continue
+            text = STRINGS.sub(blank, path.read_text(encoding="utf-8"))
+            for pattern, what in ((LOOP, "co_await in a loop's condition"),
+                                  (CHOICE, "?: in a co_await or co_return expression")):
+                for match in pattern.finditer(text):
+                    line = text.count("\n", 0, match.start()) + 1
+                    print(f"{path.relative_to(root)}:{line}: {what}")
+                    bad += 1
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/spiffe_id.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace tombolo {
+namespace {
+
+constexpr absl::string_view kScheme = "spiffe://";
+constexpr std::size_t kMaxLength = 2048;
+constexpr std::size_t kMaxTrustDomainLength = 255;
+
+absl::Status Invalid(absl::string_view text, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("SPIFFE ID '", text.substr(0, 200), "' ", why));
+}
+
+bool IsTrustDomainChar(char c) {
+  return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '-' || c == '_';
+}
+
+bool IsPathChar(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_'; }
+
+}  // namespace
+
+absl::StatusOr<SpiffeId> SpiffeId::Parse(absl::string_view text) {
+  if (text.size() > kMaxLength) return Invalid(text, "is longer than 2048 bytes");
+  if (text.substr(0, kScheme.size()) != kScheme)
+    return Invalid(text, "does not begin with spiffe://");
+  const absl::string_view rest = text.substr(kScheme.size());
+  const absl::string_view domain = rest.substr(0, rest.find('/'));
+  if (domain.empty()) return Invalid(text, "has no trust domain");
+  if (domain.size() > kMaxTrustDomainLength) {
+    return Invalid(text, "has a trust domain longer than 255 bytes");
+  }
+  for (const char c : domain) {
+    if (!IsTrustDomainChar(c)) {
+      return Invalid(text, "has a trust domain with a character other than [a-z0-9._-]");
+    }
+  }
+  if (rest.size() == domain.size()) return SpiffeId(std::string(text));
+  for (const absl::string_view segment : absl::StrSplit(rest.substr(domain.size() + 1), '/')) {
+    if (segment.empty()) return Invalid(text, "has an empty path segment");
+    if (segment == "." || segment == "..") return Invalid(text, "has a relative path segment");
+    for (const char c : segment) {
+      if (!IsPathChar(c)) return Invalid(text, "has a path character other than [a-zA-Z0-9._-]");
+    }
+  }
+  return SpiffeId(std::string(text));
+}
+
+absl::StatusOr<SpiffeId> SpiffeId::ForWorkload(absl::string_view trust_domain,
+                                               absl::string_view cluster, absl::string_view ns,
+                                               absl::string_view service_account) {
+  // A '/' inside a name would forge another path.
+  for (const absl::string_view name : {cluster, ns, service_account}) {
+    if (name.find('/') != absl::string_view::npos) return Invalid(name, "has a '/' in a name");
+  }
+  return Parse(absl::StrCat(kScheme, trust_domain, "/cluster/", cluster, "/ns/", ns, "/sa/",
+                            service_account));
+}
+
+absl::string_view SpiffeId::trust_domain() const {
+  const absl::string_view rest =
+      absl::string_view(text_).substr(text_.empty() ? 0 : kScheme.size());
+  return rest.substr(0, rest.find('/'));
+}
+
+absl::string_view SpiffeId::path() const {
+  if (text_.empty()) return {};
+  return absl::string_view(text_).substr(kScheme.size() + trust_domain().size());
+}
+
+}  // namespace tombolo

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <list>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/asio.h"
+
+namespace tombolo {
+
+// Owns background coroutines, so that none outlives what it borrows. Every
+// member runs on `executor`, which is one thread's. CancelAndJoin() before
+// destroying: the destructor aborts while a task still runs.
+class TaskGroup {
+ public:
+  explicit TaskGroup(asio::any_io_executor executor);
+  TaskGroup(const TaskGroup&) = delete;
+  TaskGroup& operator=(const TaskGroup&) = delete;
+  ~TaskGroup();
+
+  // Starts `task` soon. An exception that leaves it ends the process, except
+  // after CancelAndJoin(): Asio unwinds a cancelled coroutine by throwing from
+  // its next co_await, even when the operations return their errors.
+  void Spawn(Awaitable<void> task);
+
+  // Waits until every task has ended by itself, or `deadline`; true when none is left.
+  Awaitable<bool> Join(std::chrono::steady_clock::time_point deadline);
+
+  // Asks every task to stop, then waits until all have.
+  Awaitable<void> CancelAndJoin();
+
+  std::size_t size() const { return running_.size(); }
+
+ private:
+  asio::any_io_executor executor_;
+  asio::steady_timer all_done_;  // cancelled when the last task ends
+  std::list<asio::cancellation_signal> running_;
+  bool cancelled_ = false;
+};
+
+}  // namespace tombolo
