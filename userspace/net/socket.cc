@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+#include "base/status_macros.h"
+
+namespace tombolo::net {
+namespace {
+
+constexpr int kKeepAliveIdleSeconds = 30;
+constexpr int kKeepAliveIntervalSeconds = 10;
+constexpr int kKeepAliveProbes = 3;
+
+void SetInt(int fd, int level, int option, int value) {
+  // A refused tuning option costs speed, never correctness.
+  (void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+}  // namespace
+
+absl::StatusOr<Fd> TcpSocket(const SocketAddress& address) {
+  const int family = address.ip.is_v4() ? AF_INET : AF_INET6;
+  Fd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  return fd;
+}
+
+absl::StatusOr<Fd> Listen(const SocketAddress& address, int backlog) {
+  ASSIGN_OR_RETURN(Fd fd, TcpSocket(address));
+  SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (!address.ip.is_v4()) SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  sockaddr_storage storage;
+  const socklen_t size = address.ToSockaddr(storage);
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("bind ", address.ToString()));
+  }
+  if (listen(fd.get(), backlog) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("listen on ", address.ToString()));
+  }
+  return fd;
+}
+
+absl::Status BindSource(int fd, const IpAddress& ip) {
+  // Without it bind() would reserve a port for every destination at once.
+  SetInt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  sockaddr_storage storage;
+  const socklen_t size = SocketAddress{ip, 0}.ToSockaddr(storage);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("bind to ", ip.ToString()));
+  }
+  return absl::OkStatus();
+}
+
+Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddress address,
+                                           MonotonicTime deadline) {
+  const auto what = [&] { return absl::StrCat("connect to ", address.ToString()); };
+  SetNoDelay(socket.get());
+  sockaddr_storage storage;
+  const socklen_t size = address.ToSockaddr(storage);
+  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 &&
+      errno != EINPROGRESS) {
+    co_return ErrnoStatus(errno, what());
+  }
+  CO_ASSIGN_OR_RETURN(AsyncFd fd, AsyncFd::Adopt(poller, std::move(socket)));
+  fd.ClearReadable();
+  // Registration reports a socket that is already connected as writable.
+  fd.ClearWritable();
+  if (absl::Status waited = co_await fd.WaitWritable(deadline); !waited.ok()) {
+    co_return Annotate(waited, what());
+  }
+  if (const int error = TakeError(fd.get()); error != 0) co_return ErrnoStatus(error, what());
+  co_return fd;
+}
+
+Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener) {
+  for (;;) {
+    Fd fd(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd.valid()) {
+      SetNoDelay(fd.get());
+      co_return fd;
+    }
+    if (errno == EAGAIN) {
+      listener.ClearReadable();
+      CO_RETURN_IF_ERROR(co_await listener.WaitReadable());
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      co_return ErrnoStatus(errno, "accept");
+    } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) {
+      co_return ErrnoStatus(errno, "accept");
+    }
+  }
+}
+
+absl::StatusOr<SocketAddress> PeerAddress(int fd) {
+  sockaddr_storage storage;
+  socklen_t size = sizeof(storage);
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return ErrnoStatus(errno, "getpeername");
+  }
+  return SocketAddress::FromSockaddr(storage);
+}
+
+absl::StatusOr<SocketAddress> LocalAddress(int fd) {
+  sockaddr_storage storage;
+  socklen_t size = sizeof(storage);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return ErrnoStatus(errno, "getsockname");
+  }
+  return SocketAddress::FromSockaddr(storage);
+}
+
+void SetNoDelay(int fd) { SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+void SetKeepAlive(int fd) {
+  SetInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
+}
+
+void ResetOnClose(int fd) {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+void CloseInOrder(int fd) {
+  const linger in_order{.l_onoff = 0, .l_linger = 0};
+  (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &in_order, sizeof(in_order));
+}
+
+int TakeError(int fd) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  return error;
+}
+
+bool IsClosed(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return true;
+  return info.tcpi_state == TCP_CLOSE || info.tcpi_state == TCP_TIME_WAIT;
+}
+
+}  // namespace tombolo::net

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "base/asio.h"
+#include "base/fd.h"
+#include "base/time.h"
+#include "net/address.h"
+#include "net/async_fd.h"
+
+namespace tombolo::net {
+
+// A listening, non-blocking TCP socket. IPv6 ones are IPv6 only.
+absl::StatusOr<Fd> Listen(const SocketAddress& address, int backlog);
+
+// A non-blocking TCP socket for `address`'s family, in this thread's namespace.
+absl::StatusOr<Fd> TcpSocket(const SocketAddress& address);
+
+// Makes `socket` leave from `ip`, with a port chosen at connect(). An address that
+// is not local to the socket's network namespace is refused (EADDRNOTAVAIL).
+absl::Status BindSource(int fd, const IpAddress& ip);
+
+// Connects `socket` (from TcpSocket) and waits until it is done. Takes the
+// socket so that it can be made in another network namespace.
+Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddress address,
+                                           MonotonicTime deadline);
+
+// The next connection, non-blocking and TCP_NODELAY. Unavailable (with EMFILE or
+// ENFILE) when descriptors have run out: wait before the next try.
+Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener);
+
+absl::StatusOr<SocketAddress> PeerAddress(int fd);
+absl::StatusOr<SocketAddress> LocalAddress(int fd);
+
+// Small writes leave at once: both ends write whole messages.
+void SetNoDelay(int fd);
+// A peer that is gone while nothing is on its way is noticed after a minute
+// (keepalive); one with unacknowledged data after net.ipv4.tcp_retries2. There is
+// no TCP_USER_TIMEOUT: it also ends connections to a live peer that does not read
+// for that long (net/ipv4/tcp_timer.c, tcp_probe_timer).
+void SetKeepAlive(int fd);
+// The next close() sends RST instead of FIN, and drops what is unsent.
+void ResetOnClose(int fd);
+// Undoes ResetOnClose.
+void CloseInOrder(int fd);
+// SO_ERROR, cleared by reading it.
+int TakeError(int fd);
+// The connection has ended both ways and the peer has acknowledged everything.
+bool IsClosed(int fd);
+
+}  // namespace tombolo::net
