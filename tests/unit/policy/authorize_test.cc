@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/authorize.h"
+
+#include <chrono>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "unit/mesh/small_mesh.h"
+
+namespace tombolo::policy {
+namespace {
+
+using testing::HasSubstr;
+
+SpiffeId Id(absl::string_view text) { return *SpiffeId::Parse(text); }
+
+TEST(AuthorizeTest, AllowsWhatARuleSays) {
+  const auto snapshot = mesh::SmallMesh();
+  ASSERT_TRUE(snapshot->Index().ok());
+  const Decision decision = Authorize(*snapshot, snapshot->workloads[0].id, "shop/web", 80);
+  EXPECT_TRUE(decision.allowed);
+  EXPECT_EQ(decision.rule, 0u);
+  EXPECT_THAT(decision.reason, HasSubstr("allow[0]"));
+}
+
+TEST(AuthorizeTest, DeniesEverythingElseAndSaysWhy) {
+  const auto snapshot = mesh::SmallMesh();
+  ASSERT_TRUE(snapshot->Index().ok());
+  const SpiffeId curl = snapshot->workloads[0].id;
+  const auto reason = [&](const SpiffeId& client, const char* service, std::uint16_t port) {
+    const Decision decision = Authorize(*snapshot, client, service, port);
+    EXPECT_FALSE(decision.allowed);
+    EXPECT_FALSE(decision.rule.has_value());
+    return decision.reason;
+  };
+  EXPECT_THAT(reason(curl, "shop/web", 443), HasSubstr("no rule allows"));
+  EXPECT_THAT(reason(curl, "shop/web", 81), HasSubstr("has no port 81"));
+  EXPECT_THAT(reason(curl, "shop/other", 80), HasSubstr("'shop/other' is unknown"));
+  EXPECT_THAT(reason(SpiffeId(), "shop/web", 80), HasSubstr("no identity"));
+  EXPECT_THAT(reason(snapshot->workloads[1].id, "shop/web", 80), HasSubstr("no rule allows"));
+}
+
+TEST(AuthorizeTest, AnotherTrustDomainIsDeniedWhateverTheRulesSay) {
+  const auto snapshot = mesh::SmallMesh();
+  snapshot->allow = {{.from = "spiffe://other/*", .service = "shop/web", .ports = {}}};
+  ASSERT_TRUE(snapshot->Index().ok());
+  const Decision decision = Authorize(*snapshot, Id("spiffe://other/a"), "shop/web", 80);
+  EXPECT_FALSE(decision.allowed);
+  EXPECT_THAT(decision.reason, HasSubstr("not of the trust domain 'td'"));
+}
+
+TEST(AuthorizeTest, AnEmptySnapshotDeniesEverything) {
+  EXPECT_FALSE(Authorize(mesh::Snapshot(), Id("spiffe://td/a"), "shop/web", 80).allowed);
+}
+
+TEST(AuthorizeTest, NamesTheFirstMatchingRule) {
+  const auto snapshot = mesh::SmallMesh();
+  const std::string curl = snapshot->workloads[0].id.text();
+  snapshot->allow = {{.from = "spiffe://td/*", .service = "shop/web", .ports = {443}},
+                     {.from = "spiffe://td/cluster/east/*", .service = "shop/web", .ports = {}},
+                     {.from = curl, .service = "shop/web", .ports = {80}}};
+  ASSERT_TRUE(snapshot->Index().ok());
+  EXPECT_EQ(Authorize(*snapshot, Id(curl), "shop/web", 80).rule, 1u);
+  EXPECT_EQ(Authorize(*snapshot, Id(curl), "shop/web", 443).rule, 0u);
+}
+
+// The index must say what reading the list from top to bottom says.
+TEST(AuthorizeTest, AgreesWithALinearSearch) {
+  std::mt19937 random(1);
+  const auto pick = [&](std::initializer_list<const char*> of) {
+    return std::string(*(of.begin() + random() % of.size()));
+  };
+  const auto path = [&] {
+    std::string text = "spiffe://td";
+    for (std::size_t i = 0, depth = 1 + random() % 3; i < depth; ++i) {
+      absl::StrAppend(&text, "/", pick({"a", "b", "ab"}));
+    }
+    return text;
+  };
+  int allowed = 0;
+  for (int round = 0; round < 200; ++round) {
+    const auto snapshot = mesh::SmallMesh();
+    snapshot->allow.clear();
+    for (int i = 0; i < 4; ++i) {
+      mesh::AllowRule rule{.from = path() + pick({"", "/*"}), .service = "shop/web", .ports = {}};
+      if (random() % 2) rule.ports = {static_cast<std::uint16_t>(random() % 2 ? 80 : 443)};
+      snapshot->allow.push_back(rule);
+    }
+    ASSERT_TRUE(snapshot->Index().ok());
+    for (int i = 0; i < 20; ++i) {
+      const SpiffeId client = Id(path());
+      std::optional<std::size_t> expected;
+      for (std::size_t r = 0; r < snapshot->allow.size() && !expected; ++r) {
+        const mesh::AllowRule& rule = snapshot->allow[r];
+        if (rule.Matches(client) && (rule.ports.empty() || rule.ports[0] == 80)) expected = r;
+      }
+      const Decision decision = Authorize(*snapshot, client, "shop/web", 80);
+      ASSERT_EQ(decision.rule, expected) << client.text();
+      ASSERT_EQ(decision.allowed, expected.has_value());
+      allowed += decision.allowed;
+    }
+  }
+  EXPECT_GT(allowed, 100);  // the comparison was not about denials only
+}
+
+TEST(AuthorizeTest, ThousandsOfRulesAreNoSearch) {
+  const auto snapshot = mesh::SmallMesh();
+  for (int i = 0; i < 20000; ++i) {
+    snapshot->allow.push_back(
+        {.from = absl::StrCat("spiffe://td/cluster/east/ns/shop/sa/client-", i),
+         .service = "shop/web",
+         .ports = {}});
+  }
+  ASSERT_TRUE(snapshot->Index().ok());
+  const SpiffeId last = Id("spiffe://td/cluster/east/ns/shop/sa/client-19999");
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 10000; ++i) {
+    ASSERT_EQ(Authorize(*snapshot, last, "shop/web", 80).rule, 20000u);
+  }
+  // A linear search takes over a second here; sanitizers are slow, so the bound is wide.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+}
+
+}  // namespace
+}  // namespace tombolo::policy

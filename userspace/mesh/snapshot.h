@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "base/spiffe_id.h"
+#include "net/address.h"
+
+// What the mesh looks like, as plain values. A Snapshot is built once by a
+// source, checked, and never changed afterwards; threads share it by
+// std::shared_ptr<const Snapshot>.
+namespace tombolo::mesh {
+
+struct Node {
+  std::string name;
+  net::SocketAddress tunnel_address;  // where its agent accepts tunnels
+};
+
+struct Cluster {
+  std::string name;
+  std::vector<Node> nodes;
+};
+
+// Something with an identity, on one node. The cgroup names it there; the
+// network namespace says where its sockets are.
+struct Workload {
+  std::string name;  // unique in the directory
+  std::string cluster;
+  std::string node;
+  std::string ns;
+  std::string service_account;
+  std::string cgroup;  // below the cgroup v2 mount, begins with '/'; empty: a
+                       // server only
+  std::string netns;   // a namespace file; empty: the agent's own namespace
+  SpiffeId id;         // derived: /cluster/<cluster>/ns/<ns>/sa/<service_account>
+};
+
+// One ip:port behind one port of a service.
+struct Endpoint {
+  std::string workload;  // Workload::name
+  std::string cluster;   // derived from the workload
+  std::string node;      // derived from the workload
+  SpiffeId identity;     // derived from the workload
+  net::SocketAddress address;
+  bool ready = true;
+  std::uint32_t weight = 1;
+};
+
+struct ServicePort {
+  std::uint16_t port = 0;
+  std::vector<Endpoint> endpoints;
+};
+
+struct Service {
+  std::string ns;
+  std::string name;
+  std::vector<net::IpAddress> vips;
+  std::vector<ServicePort> ports;
+
+  std::string FullName() const { return ns + "/" + name; }
+  const ServicePort* FindPort(std::uint16_t port) const;
+};
+
+// One line of the allow list: what matches may connect; everything else may
+// not.
+struct AllowRule {
+  std::string from;                  // a SPIFFE ID, or a prefix of one that ends in "/*"
+  std::string service;               // namespace/name
+  std::vector<std::uint16_t> ports;  // empty: every port
+  bool Matches(const SpiffeId& client) const;
+};
+
+// What a VIP and port stand for.
+struct ServiceRef {
+  const Service* service = nullptr;
+  const ServicePort* port = nullptr;
+};
+
+struct Snapshot {
+  std::uint64_t version = 0;  // grows with every accepted change of this agent's sources
+  std::string trust_domain;
+  std::vector<Cluster> clusters;
+  std::vector<Workload> workloads;
+  std::vector<Service> services;
+  std::vector<AllowRule> allow;
+
+  // Call once when the fields above are complete. InvalidArgument names what
+  // does not fit together: duplicate names or VIPs, dangling references.
+  absl::Status Index();
+
+  const Node* FindNode(absl::string_view cluster, absl::string_view node) const;
+  const Workload* FindWorkload(absl::string_view name) const;
+  const Service* FindService(absl::string_view full_name) const;
+  // Null members when no service has that address and port.
+  ServiceRef FindVip(const net::SocketAddress& vip) const;
+  // The rules for that service whose `from` is exactly this text, as indexes of
+  // `allow`, ascending. Empty when there is none.
+  absl::Span<const std::uint32_t> FindRules(absl::string_view full_name,
+                                            absl::string_view from) const;
+
+  // The index points into the vectors, so a Snapshot stays where it was built.
+  Snapshot() = default;
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+ private:
+  // Both halves of a name, so that a lookup allocates nothing. Every key points
+  // into the vectors above.
+  using NamePair = std::pair<absl::string_view, absl::string_view>;
+
+  absl::Status IndexClusters();
+  absl::Status IndexWorkloads();
+  absl::Status IndexServices();
+  absl::Status IndexVips(const Service& service);
+  absl::Status CheckEndpoints(const Service& service, const ServicePort& port) const;
+  absl::Status IndexRules();
+
+  absl::flat_hash_map<NamePair, const Node*> nodes_;  // cluster, node
+  absl::flat_hash_map<absl::string_view, const Workload*> workloads_;
+  absl::flat_hash_map<NamePair, const Service*> services_;  // namespace, name
+  absl::flat_hash_map<net::SocketAddress, ServiceRef> vips_;
+  absl::flat_hash_map<NamePair, std::vector<std::uint32_t>> rules_;  // service, from
+};
+
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+}  // namespace tombolo::mesh
