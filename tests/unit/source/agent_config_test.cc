@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/agent_config.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "unit/source/temp_dir.h"
+
+namespace tombolo::source {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kRequired[] =
+    "cluster: east\nnode: east-1\ndirectory: directory.yaml\n"
+    "identity: {svids: svids, bundle: /etc/bundle.pem}\n";
+
+class AgentConfigTest : public testing::Test {
+ protected:
+  absl::StatusOr<AgentConfig> Load(absl::string_view text) {
+    return LoadAgentConfig(dir_.Write("agent.yaml", text));
+  }
+  // The error for the required keys and `more`, without the directory's name.
+  std::string ErrorOf(absl::string_view more) {
+    const auto config = Load(absl::StrCat(kRequired, more));
+    EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument) << more;
+    const std::string message(config.status().message());
+    const std::string prefix = dir_.Path("");
+    EXPECT_EQ(message.rfind(prefix, 0), 0u) << message;
+    return message.substr(prefix.size());
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(AgentConfigTest, OnlyFourKeysAreRequired) {
+  const auto config = Load(kRequired);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->cluster, "east");
+  EXPECT_EQ(config->node, "east-1");
+  EXPECT_EQ(config->instance, "default");
+  EXPECT_EQ(config->directory, dir_.Path("directory.yaml"));
+  EXPECT_EQ(config->identity.svids, dir_.Path("svids"));
+  EXPECT_EQ(config->identity.bundle, "/etc/bundle.pem");
+  EXPECT_EQ(config->tunnel.listen.ToString(), "0.0.0.0:15008");
+  EXPECT_EQ(config->admin.listen->ToString(), "127.0.0.1:15020");
+  EXPECT_EQ(config->admin.socket, "/run/tombolo/agent.sock");
+  EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::seconds(3));
+
+  const auto nothing = Load("log: {}\n");
+  EXPECT_THAT(std::string(nothing.status().message()),
+              testing::AllOf(HasSubstr("cluster: is missing"), HasSubstr("node: is missing"),
+                             HasSubstr("directory: is missing"), HasSubstr("identity: is missing"),
+                             testing::Not(HasSubstr("identity.svids"))));
+}
+
+// The example of docs/configuration.md is the defaults, so both must be equal.
+TEST_F(AgentConfigTest, TheDocumentedExampleIsTheDefaults) {
+  const auto config = Load(R"(
+cluster: east
+node: east-1
+instance: default
+directory: directory.yaml
+identity:
+  svids: svids
+  bundle: /etc/bundle.pem
+capture:
+  cgroup: /
+  port: 15001
+  protected_ranges: []
+  max_services: 65536
+  max_workloads: 4096
+  max_pending: 65536
+  max_pending_per_workload: 8192
+tunnel:
+  listen: 0.0.0.0:15008
+admin:
+  socket: /run/tombolo/agent.sock
+  listen: 127.0.0.1:15020
+threads: 0
+deadlines:
+  handshake: 5s
+  dial: 5s
+  connect: 10s
+  endpoint_connect: 3s
+  idle_tunnel: 60s
+  drain: 30s
+log:
+  level: info
+  format: text
+)");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(*config, *Load(kRequired));
+}
+
+TEST_F(AgentConfigTest, EveryValueCanBeChanged) {
+  const auto config = Load(absl::StrCat(kRequired, R"(
+instance: two
+capture: {cgroup: /a, port: 1, protected_ranges: [10.0.0.0/8, "fd00::/8"], max_services: 2,
+          max_workloads: 3, max_pending: 4, max_pending_per_workload: 4}
+tunnel: {listen: "[::]:5"}
+admin: {socket: s.sock, listen: ""}
+threads: 6
+deadlines: {handshake: 7ms, dial: 8s, connect: 9m, endpoint_connect: 10h, idle_tunnel: 0s,
+            drain: 0s}
+log: {level: debug, format: json}
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->capture.cgroup, "/a");
+  EXPECT_EQ(config->capture.protected_ranges.size(), 2u);
+  EXPECT_EQ(config->capture.max_pending_per_workload, 4u);
+  EXPECT_EQ(config->tunnel.listen.ToString(), "[::]:5");
+  EXPECT_EQ(config->admin.socket, dir_.Path("s.sock"));
+  EXPECT_EQ(config->admin.listen, std::nullopt);
+  EXPECT_EQ(config->threads, 6u);
+  EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::hours(10));
+  EXPECT_EQ(config->deadlines.drain, Duration::zero());
+  EXPECT_EQ(config->log.level, log::Level::kDebug);
+  EXPECT_EQ(config->log.format, log::Format::kJson);
+}
+
+TEST_F(AgentConfigTest, ErrorsSayWhere) {
+  EXPECT_EQ(ErrorOf("capture: {prot: 1}\n"),
+            "agent.yaml:5: capture.prot: is not a known key; did you mean 'port'?");
+  EXPECT_EQ(ErrorOf("capture:\n  port: 70000\n"),
+            "agent.yaml:6: capture.port: '70000' is not a port (1 to 65535)");
+  EXPECT_EQ(ErrorOf("capture:\n  protected_ranges: [10.0.0.0/8, 10.0.0.1/8]\n"),
+            "agent.yaml:6: capture.protected_ranges[1]: '10.0.0.1/8' has address bits set beyond "
+            "its prefix length");
+  EXPECT_THAT(ErrorOf("capture: {cgroup: /a/../b}\n"), HasSubstr("capture.cgroup: '/a/../b'"));
+  EXPECT_THAT(ErrorOf("capture: {max_pending: 0}\n"), HasSubstr("a number from 1 to 16777216"));
+  EXPECT_THAT(ErrorOf("instance: ../x\n"), HasSubstr("instance: '../x'"));
+  EXPECT_THAT(ErrorOf("tunnel: {listen: 0.0.0.0:0}\n"), HasSubstr("has port 0"));
+  EXPECT_THAT(ErrorOf("deadlines: {dial: 0s}\n"), HasSubstr("leaves no time"));
+  EXPECT_THAT(ErrorOf("log: {level: loud}\n"), HasSubstr("'loud' is not a level"));
+  EXPECT_THAT(ErrorOf("node: again\n"), HasSubstr("agent.yaml:5: node: is there twice"));
+  EXPECT_THAT(ErrorOf(absl::StrCat("admin: {socket: ", std::string(108, 'x'), "}\n")),
+              HasSubstr("admin.socket"));
+}
+
+TEST_F(AgentConfigTest, AMissingFileNamesItsPath) {
+  const auto config = LoadAgentConfig(dir_.Path("none.yaml"));
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(config.status().message()), HasSubstr(dir_.Path("none.yaml")));
+}
+
+TEST_F(AgentConfigTest, KnowsWhatNeedsARestart) {
+  const AgentConfig running = *Load(kRequired);
+  AgentConfig wanted = running;
+  wanted.directory = "/other.yaml";
+  wanted.identity.svids = "/other";
+  wanted.capture.protected_ranges = {*net::Prefix::Parse("10.0.0.0/8")};
+  wanted.deadlines.drain = {};
+  wanted.log.level = log::Level::kDebug;
+  EXPECT_THAT(RestartOnlyDifferences(running, wanted), IsEmpty());
+  wanted.node = "x";
+  wanted.capture.port = 1;
+  wanted.capture.max_pending = 1;
+  wanted.tunnel.listen.port = 1;
+  wanted.admin.listen.reset();
+  wanted.threads = 9;
+  EXPECT_THAT(RestartOnlyDifferences(running, wanted),
+              ElementsAre("node", "capture.port", "capture.max_pending", "tunnel.listen",
+                          "admin.listen", "threads"));
+}
+
+}  // namespace
+}  // namespace tombolo::source

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/agent_config.h"
+
+#include <sys/un.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "source/values.h"
+#include "source/yaml_reader.h"
+
+namespace tombolo::source {
+namespace {
+
+constexpr std::uint16_t kTunnelPort = 15008;
+constexpr std::uint16_t kAdminPort = 15020;
+constexpr std::uint32_t kMaxMapEntries = 1 << 24;  // 16 million: gigabytes of kernel memory
+constexpr std::uint32_t kMaxThreads = 1024;
+
+absl::StatusOr<net::SocketAddress> ParseListen(absl::string_view text) {
+  ASSIGN_OR_RETURN(const net::SocketAddress address, net::SocketAddress::Parse(text));
+  if (address.port == 0) return BadValue(text, "has port 0; others must know the port");
+  return address;
+}
+
+absl::StatusOr<std::optional<net::SocketAddress>> ParseListenOrOff(absl::string_view text) {
+  if (text.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(const net::SocketAddress address, ParseListen(text));
+  return address;
+}
+
+absl::StatusOr<log::Level> ParseLevel(absl::string_view text) {
+  if (text == "debug") return log::Level::kDebug;
+  if (text == "info") return log::Level::kInfo;
+  if (text == "warning") return log::Level::kWarning;
+  if (text == "error") return log::Level::kError;
+  return BadValue(text, "is not a level (debug, info, warning, error)");
+}
+
+absl::StatusOr<log::Format> ParseFormat(absl::string_view text) {
+  if (text == "text") return log::Format::kText;
+  if (text == "json") return log::Format::kJson;
+  return BadValue(text, "is not a format (text, json)");
+}
+
+// Parses a path, relative to the directory of the file that names it.
+class PathParser {
+ public:
+  explicit PathParser(const std::string& file) : base_(std::filesystem::path(file).parent_path()) {}
+
+  absl::StatusOr<std::string> operator()(absl::string_view text) const {
+    if (text.empty()) return BadValue(text, "is not a path");
+    return (base_ / std::string(text)).lexically_normal().string();
+  }
+
+ private:
+  std::filesystem::path base_;
+};
+
+void ReadCapture(YamlMap map, AgentConfig::Capture& capture) {
+  const auto size = [](absl::string_view text) { return ParseNumber(text, 1, kMaxMapEntries); };
+  map.Optional("cgroup", capture.cgroup, ParseAbsolutePath);
+  map.Optional("port", capture.port, ParsePort);
+  map.List("protected_ranges", capture.protected_ranges, net::Prefix::Parse);
+  map.Optional("max_services", capture.max_services, size);
+  map.Optional("max_workloads", capture.max_workloads, size);
+  map.Optional("max_pending", capture.max_pending, size);
+  map.Optional("max_pending_per_workload", capture.max_pending_per_workload, size);
+  map.Finish();
+}
+
+void ReadAdmin(YamlMap map, const PathParser& path, AgentConfig::Admin& admin) {
+  map.Optional("socket", admin.socket, path);
+  if (admin.socket.size() >= sizeof(sockaddr_un::sun_path)) {
+    map.Error("socket", absl::StrCat("'", admin.socket, "' is longer than ",
+                                     sizeof(sockaddr_un::sun_path) - 1,
+                                     " bytes, the limit of a Unix socket's path"));
+  }
+  map.Optional("listen", admin.listen, ParseListenOrOff);
+  map.Finish();
+}
+
+void ReadDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
+  map.Optional("handshake", deadlines.handshake, ParseDeadline);
+  map.Optional("dial", deadlines.dial, ParseDeadline);
+  map.Optional("connect", deadlines.connect, ParseDeadline);
+  map.Optional("endpoint_connect", deadlines.endpoint_connect, ParseDeadline);
+  map.Optional("idle_tunnel", deadlines.idle_tunnel, ParseDuration);
+  map.Optional("drain", deadlines.drain, ParseDuration);
+  map.Finish();
+}
+
+void ReadIdentity(YamlMap map, const PathParser& path, AgentConfig::Identity& identity) {
+  map.Required("svids", identity.svids, path);
+  map.Required("bundle", identity.bundle, path);
+  map.Finish();
+}
+
+void ReadLog(YamlMap map, AgentConfig::Log& log) {
+  map.Optional("level", log.level, ParseLevel);
+  map.Optional("format", log.format, ParseFormat);
+  map.Finish();
+}
+
+void ReadTunnel(YamlMap map, AgentConfig::Tunnel& tunnel) {
+  map.Optional("listen", tunnel.listen, ParseListen);
+  map.Finish();
+}
+
+void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
+  map.Required("cluster", config.cluster, ParseLabel);
+  map.Required("node", config.node, ParseLabel);
+  map.Optional("instance", config.instance, ParseLabel);
+  map.Required("directory", config.directory, path);
+  ReadIdentity(map.RequiredMap("identity"), path, config.identity);
+  ReadCapture(map.Map("capture"), config.capture);
+  ReadTunnel(map.Map("tunnel"), config.tunnel);
+  ReadAdmin(map.Map("admin"), path, config.admin);
+  map.Optional("threads", config.threads,
+               [](absl::string_view text) { return ParseNumber(text, 0, kMaxThreads); });
+  ReadDeadlines(map.Map("deadlines"), config.deadlines);
+  ReadLog(map.Map("log"), config.log);
+  map.Finish();
+}
+
+}  // namespace
+
+AgentConfig::AgentConfig()
+    : tunnel{.listen = {*net::IpAddress::Parse("0.0.0.0"), kTunnelPort}},
+      admin{.listen = net::SocketAddress{net::IpAddress::Loopback(/*ipv6=*/false), kAdminPort}} {}
+
+absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadYamlFile(path));
+  YamlErrors errors(path);
+  const std::optional<YamlNode> root = ParseYaml(text, errors);
+  AgentConfig config;
+  if (root) ReadAgent(YamlMap(*root, "", errors), PathParser(path), config);
+  RETURN_IF_ERROR(errors.ToStatus());
+  return config;
+}
+
+std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
+                                                const AgentConfig& wanted) {
+  std::vector<std::string> keys;
+  const auto compare = [&](const char* key, const auto& a, const auto& b) {
+    if (a != b) keys.emplace_back(key);
+  };
+  compare("cluster", running.cluster, wanted.cluster);
+  compare("node", running.node, wanted.node);
+  compare("instance", running.instance, wanted.instance);
+  const AgentConfig::Capture& a = running.capture;
+  const AgentConfig::Capture& b = wanted.capture;
+  compare("capture.cgroup", a.cgroup, b.cgroup);
+  compare("capture.port", a.port, b.port);
+  compare("capture.max_services", a.max_services, b.max_services);
+  compare("capture.max_workloads", a.max_workloads, b.max_workloads);
+  compare("capture.max_pending", a.max_pending, b.max_pending);
+  compare("capture.max_pending_per_workload", a.max_pending_per_workload,
+          b.max_pending_per_workload);
+  compare("tunnel.listen", running.tunnel.listen, wanted.tunnel.listen);
+  compare("admin.socket", running.admin.socket, wanted.admin.socket);
+  compare("admin.listen", running.admin.listen, wanted.admin.listen);
+  compare("threads", running.threads, wanted.threads);
+  compare("deadlines.idle_tunnel", running.deadlines.idle_tunnel, wanted.deadlines.idle_tunnel);
+  compare("log.format", running.log.format, wanted.log.format);
+  return keys;
+}
+
+}  // namespace tombolo::source

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "net/address.h"
+
+namespace tombolo::source {
+
+// One node's agent.yaml (docs/configuration.md). Paths are complete: relative
+// ones have been resolved against the file's directory.
+struct AgentConfig {
+  struct Identity {
+    std::string svids;   // <svids>/<namespace>/<service-account>/{svid,key}.pem
+    std::string bundle;  // the trust domain's roots
+    friend bool operator==(const Identity&, const Identity&) = default;
+  };
+  struct Capture {
+    std::string cgroup = "/";
+    std::uint16_t port = 15001;
+    std::vector<net::Prefix> protected_ranges;
+    std::uint32_t max_services = 65536;
+    std::uint32_t max_workloads = 4096;
+    std::uint32_t max_pending = 65536;
+    std::uint32_t max_pending_per_workload = 8192;
+    friend bool operator==(const Capture&, const Capture&) = default;
+  };
+  struct Tunnel {
+    net::SocketAddress listen;
+    friend bool operator==(const Tunnel&, const Tunnel&) = default;
+  };
+  struct Admin {
+    std::string socket = "/run/tombolo/agent.sock";
+    std::optional<net::SocketAddress> listen;  // none: turned off
+    friend bool operator==(const Admin&, const Admin&) = default;
+  };
+  struct Deadlines {
+    Duration handshake = std::chrono::seconds(5);
+    Duration dial = std::chrono::seconds(5);
+    Duration connect = std::chrono::seconds(10);
+    Duration endpoint_connect = std::chrono::seconds(3);
+    Duration idle_tunnel = std::chrono::seconds(60);
+    Duration drain = std::chrono::seconds(30);
+    friend bool operator==(const Deadlines&, const Deadlines&) = default;
+  };
+  struct Log {
+    log::Level level = log::Level::kInfo;
+    log::Format format = log::Format::kText;
+    friend bool operator==(const Log&, const Log&) = default;
+  };
+
+  std::string cluster;
+  std::string node;
+  std::string instance = "default";
+  std::string directory;
+  Identity identity;
+  Capture capture;
+  Tunnel tunnel;
+  Admin admin;
+  std::uint32_t threads = 0;  // 0: one per core
+  Deadlines deadlines;
+  Log log;
+
+  AgentConfig();  // the documented defaults
+  friend bool operator==(const AgentConfig&, const AgentConfig&) = default;
+};
+
+// Reads and checks the file. InvalidArgument lists up to YamlErrors::kMaxErrors
+// errors, one a line, each with file, line, key and value.
+absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path);
+
+// The keys, like "capture.port", whose new value a running agent cannot take over.
+std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
+                                                const AgentConfig& wanted);
+
+}  // namespace tombolo::source
