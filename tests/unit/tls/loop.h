@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "base/asio.h"
+#include "base/fd.h"
+#include "net/async_fd.h"
+#include "net/socket.h"
+
+namespace tombolo::testing {
+
+// One data-plane thread's event loop, driven by a test.
+class Loop {
+ public:
+  Loop() : poller_(*net::Poller::Create(io_)) {}
+
+  // Runs until `done`, at most 20 s; false when that was not enough.
+  template <typename Predicate>
+  bool RunUntil(Predicate done) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      io_.restart();
+      io_.run_one_for(std::chrono::milliseconds(2));
+    }
+    return true;
+  }
+
+  // Lets everything that is ready happen.
+  void Settle(std::chrono::milliseconds time = std::chrono::milliseconds(50)) {
+    const auto deadline = std::chrono::steady_clock::now() + time;
+    RunUntil([&] { return std::chrono::steady_clock::now() >= deadline; });
+  }
+
+  template <typename T>
+  std::shared_ptr<std::optional<T>> Start(Awaitable<T> task) {
+    auto result = std::make_shared<std::optional<T>>();
+    asio::co_spawn(io_, std::move(task), [result](std::exception_ptr error, T value) {
+      if (error) std::rethrow_exception(error);
+      result->emplace(std::move(value));
+    });
+    return result;
+  }
+
+  template <typename T>
+  T Run(Awaitable<T> task) {
+    auto result = Start(std::move(task));
+    if (!RunUntil([&] { return result->has_value(); })) std::abort();  // a hang
+    return std::move(**result);
+  }
+
+  void Run(Awaitable<void> task) {
+    bool done = false;
+    asio::co_spawn(io_, std::move(task), [&](std::exception_ptr) { done = true; });
+    if (!RunUntil([&] { return done; })) std::abort();
+  }
+
+  net::AsyncFd Adopt(Fd fd) { return *net::AsyncFd::Adopt(*poller_, std::move(fd)); }
+  net::Poller& poller() { return *poller_; }
+
+ private:
+  asio::io_context io_;
+  std::unique_ptr<net::Poller> poller_;
+};
+
+// Both ends of a TCP connection over loopback, non-blocking.
+inline std::pair<Fd, Fd> TcpPair() {
+  const net::SocketAddress any = *net::SocketAddress::Parse("127.0.0.1:0");
+  const Fd listener = *net::Listen(any, 1);
+  sockaddr_storage address;
+  const socklen_t size = net::LocalAddress(listener.get())->ToSockaddr(address);
+  Fd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (connect(client.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) std::abort();
+  Fd server(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!server.valid()) std::abort();
+  const int flags = fcntl(client.get(), F_GETFL);
+  fcntl(client.get(), F_SETFL, flags | O_NONBLOCK);
+  net::SetNoDelay(client.get());
+  net::SetNoDelay(server.get());
+  return {std::move(client), std::move(server)};
+}
+
+}  // namespace tombolo::testing

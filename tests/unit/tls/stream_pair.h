@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "loop.h"
+#include "net/buffer_pool.h"
+#include "tls/key_schedule.h"
+#include "tls/record_protection.h"
+#include "tls/user_record_stream.h"
+
+namespace tombolo::testing {
+
+using Bytes = std::vector<std::uint8_t>;
+
+// `size` bytes that differ from place to place.
+inline Bytes Pattern(std::size_t size) {
+  Bytes bytes(size);
+  std::uint32_t state = 1;
+  for (std::uint8_t& byte : bytes) {
+    state = state * 1664525 + 1013904223;
+    byte = static_cast<std::uint8_t>(state >> 24);
+  }
+  return bytes;
+}
+
+inline absl::Span<const std::uint8_t> BytesOf(absl::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+inline std::string TextOf(absl::Span<const std::uint8_t> bytes) {
+  return std::string(bytes.begin(), bytes.end());
+}
+
+inline tls::RecordKeys KeysOf(bool client, std::uint64_t sent = 0, std::uint64_t received = 0) {
+  tls::TrafficSecrets secrets{.send = tls::Secret(Bytes(32, client ? 1 : 2)),
+                              .receive = tls::Secret(Bytes(32, client ? 2 : 1))};
+  return *tls::RecordKeys::Derive(tls::Suite::kAes128GcmSha256, std::move(secrets), sent, received);
+}
+
+// A record stream whose other end of TCP is in the test's own hands.
+class StreamAndPeer {
+ public:
+  explicit StreamAndPeer(Loop& loop, std::uint64_t sent = 0) : keys_(KeysOf(false)) {
+    auto [mine, theirs] = TcpPair();
+    peer_ = std::move(theirs);
+    stream_ = std::make_unique<tls::UserRecordStream>(loop.Adopt(std::move(mine)),
+                                                      KeysOf(true, sent), pool_);
+  }
+
+  tls::UserRecordStream& stream() { return *stream_; }
+  net::BufferPool& pool() { return pool_; }
+  int peer_fd() const { return peer_.get(); }
+  void ClosePeer() { peer_.Close(); }
+
+  // One record as the peer seals it.
+  Bytes Sealed(std::uint8_t type, absl::Span<const std::uint8_t> plaintext) {
+    Bytes slot(plaintext.size() + tls::kRecordOverhead);
+    std::copy(plaintext.begin(), plaintext.end(), slot.begin() + tls::kHeaderSize);
+    if (!keys_.sealer.Seal(type, absl::MakeSpan(slot), plaintext.size()).ok()) std::abort();
+    return slot;
+  }
+
+  void PeerWrites(absl::Span<const std::uint8_t> bytes) {
+    if (send(peer_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(bytes.size())) {
+      std::abort();
+    }
+  }
+  void PeerSends(std::uint8_t type, absl::Span<const std::uint8_t> plaintext) {
+    PeerWrites(Sealed(type, plaintext));
+  }
+
+  // Everything that has arrived at the peer, as (type, payload) of whole records.
+  std::vector<std::pair<int, std::string>> PeerReads() {
+    Bytes part(64 * 1024);
+    for (ssize_t got; (got = recv(peer_.get(), part.data(), part.size(), 0)) > 0;) {
+      received_.insert(received_.end(), part.begin(), part.begin() + got);
+    }
+    std::vector<std::pair<int, std::string>> records;
+    while (received_.size() >= tls::kHeaderSize) {
+      const std::size_t size = *tls::RecordSize(received_);
+      if (received_.size() < size) break;
+      const auto opened = keys_.opener.Open(absl::MakeSpan(received_).first(size));
+      if (!opened.ok()) std::abort();
+      records.emplace_back(opened->type, TextOf(opened->payload));
+      received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(size));
+    }
+    return records;
+  }
+
+ private:
+  net::BufferPool pool_;
+  Fd peer_;
+  tls::RecordKeys keys_;
+  Bytes received_;
+  std::unique_ptr<tls::UserRecordStream> stream_;
+};
+
+// Two record streams that talk to each other.
+struct StreamPair {
+  explicit StreamPair(Loop& loop) {
+    auto [a, b] = TcpPair();
+    client = std::make_unique<tls::UserRecordStream>(loop.Adopt(std::move(a)), KeysOf(true), pool);
+    server = std::make_unique<tls::UserRecordStream>(loop.Adopt(std::move(b)), KeysOf(false), pool);
+  }
+  net::BufferPool pool;
+  std::unique_ptr<tls::UserRecordStream> client, server;
+};
+
+}  // namespace tombolo::testing

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tls/credentials.h"
+
+#include <utility>
+
+#include <openssl/err.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+#include "base/status_macros.h"
+#include "tls/credentials_impl.h"
+#include "tls/handshake_failure.h"
+#include "tls/pem.h"
+#include "tls/ssl_context.h"
+#include "tls/svid.h"
+
+namespace tombolo::tls {
+namespace {
+
+absl::Status FileError(absl::string_view name, absl::string_view what) {
+  return OpensslStatus(absl::StatusCode::kInvalidArgument, absl::StrCat(name, ": ", what));
+}
+
+absl::StatusOr<X509StorePtr> NewStore(const STACK_OF(X509) * roots, absl::string_view trust_domain,
+                                      const std::string& name) {
+  X509StorePtr store(X509_STORE_new());
+  for (int i = 0; i < sk_X509_num(roots); ++i) {
+    const absl::Status signer = CheckSigner(sk_X509_value(roots, i), trust_domain);
+    if (!signer.ok()) return Annotate(signer, absl::StrCat(name, ": certificate ", i + 1));
+    if (X509_STORE_add_cert(store.get(), sk_X509_value(roots, i)) != 1) {
+      return FileError(name, "add root");
+    }
+  }
+  X509_STORE_set_flags(store.get(), X509_V_FLAG_X509_STRICT);
+  return store;
+}
+
+// The same judgement that a peer will make.
+absl::Status VerifyOwn(X509_STORE* store, STACK_OF(X509) * chain, absl::string_view trust_domain) {
+  const X509StoreCtxPtr context(X509_STORE_CTX_new());
+  if (context == nullptr ||
+      X509_STORE_CTX_init(context.get(), store, sk_X509_value(chain, 0), chain) != 1 ||
+      X509_STORE_CTX_set_default(context.get(), "ssl_server") != 1) {
+    return OpensslStatus(absl::StatusCode::kInternal, "verify certificate");
+  }
+  return VerifyChain(context.get(), trust_domain).status();
+}
+
+absl::StatusOr<SslCtxPtr> NewRoleContext(bool server, STACK_OF(X509) * chain, EVP_PKEY* key,
+                                         X509_STORE* store) {
+  ASSIGN_OR_RETURN(SslCtxPtr context, NewContext(server));
+  const X509StackPtr above(X509_chain_up_ref(chain));
+  const X509Ptr leaf(sk_X509_shift(above.get()));
+  if (SSL_CTX_use_cert_and_key(context.get(), leaf.get(), key, above.get(),
+                               /*override=*/1) != 1) {
+    return OpensslStatus(absl::StatusCode::kInvalidArgument, "use certificate and key");
+  }
+  SSL_CTX_set1_cert_store(context.get(), store);
+  return context;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pem& pem) {
+  ERR_clear_error();
+  ASSIGN_OR_RETURN(const X509StackPtr chain, ReadCertificates(pem.chain, pem.chain_name));
+  ASSIGN_OR_RETURN(const KeyPtr key, ReadKey(pem.key, pem.key_name));
+  ASSIGN_OR_RETURN(const X509StackPtr roots, ReadCertificates(pem.bundle, pem.bundle_name));
+  X509* leaf = sk_X509_value(chain.get(), 0);
+  if (X509_check_private_key(leaf, key.get()) != 1) {
+    return FileError(pem.key_name, absl::StrCat("not the key of ", pem.chain_name));
+  }
+  auto impl = std::make_unique<Impl>();
+  absl::StatusOr<SpiffeId> id = LeafIdentity(leaf);
+  if (!id.ok()) return Annotate(id.status(), pem.chain_name);
+  impl->id = *std::move(id);
+  const absl::string_view trust_domain = impl->id.trust_domain();
+  ASSIGN_OR_RETURN(const X509StorePtr store, NewStore(roots.get(), trust_domain, pem.bundle_name));
+  if (absl::Status own = VerifyOwn(store.get(), chain.get(), trust_domain); !own.ok()) {
+    return Annotate(own, absl::StrCat(pem.chain_name, ": against ", pem.bundle_name));
+  }
+  ASSIGN_OR_RETURN(impl->client, NewRoleContext(false, chain.get(), key.get(), store.get()));
+  ASSIGN_OR_RETURN(impl->server, NewRoleContext(true, chain.get(), key.get(), store.get()));
+  impl->not_before = ToWallTime(X509_get0_notBefore(leaf));
+  impl->not_after = ToWallTime(X509_get0_notAfter(leaf));
+  impl->serial = SerialHex(leaf);
+  return std::shared_ptr<const Credentials>(new Credentials(std::move(impl)));
+}
+
+Credentials::Credentials(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Credentials::~Credentials() = default;
+const SpiffeId& Credentials::id() const { return impl_->id; }
+WallTime Credentials::not_before() const { return impl_->not_before; }
+WallTime Credentials::not_after() const { return impl_->not_after; }
+std::string Credentials::serial() const { return impl_->serial; }
+
+}  // namespace tombolo::tls

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tls/pem.h"
+
+#include <utility>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace tombolo::tls {
+namespace {
+
+constexpr int kMaxCertificates = 64;  // in one file
+
+absl::Status FileError(absl::string_view name, absl::string_view what) {
+  return OpensslStatus(absl::StatusCode::kInvalidArgument, absl::StrCat(name, ": ", what));
+}
+
+absl::StatusOr<std::string> TextOf(BIO* bio, bool written) {
+  const char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  if (!written || size <= 0) return OpensslStatus(absl::StatusCode::kInternal, "write PEM");
+  return std::string(data, static_cast<std::size_t>(size));
+}
+
+}  // namespace
+
+absl::StatusOr<X509StackPtr> ReadCertificates(const std::string& pem, const std::string& name) {
+  const BioPtr bio = ReadOnlyBio(pem);
+  X509StackPtr certificates(sk_X509_new_null());
+  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
+    sk_X509_push(certificates.get(), certificate);
+    if (sk_X509_num(certificates.get()) > kMaxCertificates) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": more than ", kMaxCertificates, " certificates"));
+    }
+  }
+  // The reader ends every text with NO_START_LINE; anything else is damage.
+  const unsigned long error = ERR_peek_last_error();
+  if (ERR_GET_REASON(error) != PEM_R_NO_START_LINE) return FileError(name, "bad certificate");
+  ERR_clear_error();
+  if (sk_X509_num(certificates.get()) == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": no certificate in PEM"));
+  }
+  return certificates;
+}
+
+absl::StatusOr<KeyPtr> ReadKey(const std::string& pem, const std::string& name) {
+  const BioPtr bio = ReadOnlyBio(pem);
+  // A daemon must not ask for a passphrase: "" makes an encrypted key an error.
+  char no_passphrase[] = "";
+  KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, no_passphrase));
+  if (key == nullptr) return FileError(name, "no private key in PEM");
+  return key;
+}
+
+absl::StatusOr<std::string> WriteCertificate(const X509* certificate) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  return TextOf(bio.get(), PEM_write_bio_X509(bio.get(), certificate) == 1);
+}
+
+absl::StatusOr<std::string> WriteKey(const EVP_PKEY* key) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  return TextOf(bio.get(), PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0,
+                                                         nullptr, nullptr) == 1);
+}
+
+}  // namespace tombolo::tls

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tls/openssl.h"
+
+// Certificates and keys as PEM text. `name` is the file that errors mention.
+// Internal to tls and to tests.
+namespace tombolo::tls {
+
+// Every certificate of a text, in order; at least one.
+absl::StatusOr<X509StackPtr> ReadCertificates(const std::string& pem, const std::string& name);
+absl::StatusOr<KeyPtr> ReadKey(const std::string& pem, const std::string& name);
+
+absl::StatusOr<std::string> WriteCertificate(const X509* certificate);
+absl::StatusOr<std::string> WriteKey(const EVP_PKEY* key);  // PKCS#8, not encrypted
+
+}  // namespace tombolo::tls

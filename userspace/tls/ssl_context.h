@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/spiffe_id.h"
+#include "tls/handshake.h"
+#include "tls/openssl.h"
+#include "tls/secret.h"
+
+// The SSL_CTXs of tombolo/1 and the callbacks that they share. Internal to tls.
+namespace tombolo::tls {
+
+// The ALPN protocol as it is on the wire, and without its length.
+inline constexpr char kAlpnWire[] = "\x09tombolo/1";
+inline constexpr absl::string_view kAlpn = "tombolo/1";
+
+// What the callbacks of one SSL object find out. Attached to it by Attach().
+struct HandshakeState {
+  const CredentialsBySni* find = nullptr;  // server only
+  CredentialsPtr credentials;              // the server's: once the SNI is known
+  SpiffeId expected;                       // client only; empty: any of the trust domain
+  SpiffeId peer;
+  std::string sni;
+  Secret client_secret, server_secret;
+  absl::Status failure;  // why a callback refused
+};
+
+// `state` must outlive `ssl`.
+void Attach(SSL* ssl, HandshakeState* state);
+
+// A context with every setting of tombolo/1 and no certificate yet.
+absl::StatusOr<SslCtxPtr> NewContext(bool server);
+
+// The context that a server starts with: it only finds the credentials' own.
+absl::StatusOr<SSL_CTX*> SniContext();
+
+}  // namespace tombolo::tls

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sending half of UserRecordStream.
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+#include "base/status_macros.h"
+#include "tls/alert.h"
+#include "tls/status_code.h"
+#include "tls/user_record_stream.h"
+
+namespace tombolo::tls {
+namespace {
+
+constexpr std::size_t kMaxControl = 4096;
+constexpr std::size_t kMaxUnsent = 64 * 1024;
+constexpr std::size_t kSlotSize = kMaxPlaintext + kRecordOverhead;
+constexpr std::size_t kMaxSlots = net::BufferPool::kBufferSize / kSlotSize + 1;
+
+// Plaintext bytes that fit into the slot that begins at `offset` of `size`.
+std::size_t SlotRoom(std::size_t size, std::size_t offset) {
+  const std::size_t left = size - offset;
+  return left <= kRecordOverhead ? 0 : std::min(left - kRecordOverhead, kMaxPlaintext);
+}
+
+absl::Status BudgetError() {
+  return absl::ResourceExhaustedError("2^24 records have been sent with this key");
+}
+
+}  // namespace
+
+// Marks the stream as being written to while it lives. A coroutine destroyed
+// before Done() may have cut a record in two, so nothing may follow it.
+class UserRecordStream::Writer {
+ public:
+  explicit Writer(UserRecordStream& stream) : stream_(stream) { stream_.writing_ = true; }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+  ~Writer() {
+    if (!done_) stream_.send_status_.Update(absl::CancelledError("a write was abandoned"));
+    stream_.writing_ = false;
+    for (asio::steady_timer* waiter : stream_.waiting_) waiter->cancel();
+  }
+  // The write has come to its end, good or bad; `status` if it was bad.
+  absl::Status Done(absl::Status status) {
+    done_ = true;
+    stream_.send_status_.Update(status);
+    return status;
+  }
+
+ private:
+  UserRecordStream& stream_;
+  bool done_ = false;
+};
+
+// OK when nobody is writing; the caller makes a Writer before it waits again.
+Awaitable<absl::Status> UserRecordStream::BecomeWriter(MonotonicTime deadline) {
+  while (writing_) {
+    asio::steady_timer writer_gone(socket_.poller().io(), deadline);
+    waiting_.push_back(&writer_gone);
+    const absl::Cleanup forget = [&] { std::erase(waiting_, &writer_gone); };
+    const auto [error] = co_await writer_gone.async_wait(kUseTuple);
+    if (!error && writing_) co_return absl::DeadlineExceededError("timed out waiting to send");
+  }
+  co_return send_status_;
+}
+
+Awaitable<void> UserRecordStream::GiveWay() {
+  co_await asio::post(socket_.poller().io(), asio::use_awaitable);
+}
+
+Awaitable<absl::Status> UserRecordStream::Send(absl::Span<const std::uint8_t> data,
+                                               MonotonicTime deadline) {
+  CO_RETURN_IF_ERROR(co_await BecomeWriter(deadline));
+  Writer writer(*this);
+  net::BufferPool::Lease lease = pool_.Take();
+  while (!data.empty()) {
+    const absl::StatusOr<std::size_t> size = FillBatch(lease.span(), data);
+    if (!size.ok()) {
+      (void)writer.Done(absl::OkStatus());  // an alert may still be sent
+      co_return size.status();
+    }
+    absl::Status written = co_await Write(lease.span().first(*size), deadline);
+    // What was sealed behind this batch goes before the next one.
+    if (written.ok()) written = co_await WriteUnsent(deadline);
+    if (!written.ok()) co_return writer.Done(written);
+  }
+  co_return writer.Done(absl::OkStatus());
+}
+
+// Seals as much of `data` as fits into `batch` and advances it.
+absl::StatusOr<std::size_t> UserRecordStream::FillBatch(absl::Span<std::uint8_t> batch,
+                                                        absl::Span<const std::uint8_t>& data) {
+  if (sealer_.remaining() == 0) return BudgetError();
+  std::size_t bytes = 0;
+  std::uint64_t left = sealer_.remaining();
+  for (std::size_t offset = 0; !data.empty() && left > 0; --left) {
+    const std::size_t part = std::min(SlotRoom(batch.size(), offset), data.size());
+    if (part == 0) break;
+    std::memcpy(batch.data() + offset + kHeaderSize, data.data(), part);
+    data.remove_prefix(part);
+    bytes += part;
+    offset += part + kRecordOverhead;
+  }
+  return SealBatch(batch, bytes);
+}
+
+// Seals `bytes` bytes that lie in the slots of `batch`, each full but the last.
+absl::StatusOr<std::size_t> UserRecordStream::SealBatch(absl::Span<std::uint8_t> batch,
+                                                        std::size_t bytes) {
+  std::size_t offset = 0;
+  while (bytes > 0) {
+    const std::size_t part = std::min(SlotRoom(batch.size(), offset), bytes);
+    ASSIGN_OR_RETURN(const std::size_t sealed,
+                     sealer_.Seal(kApplicationData, batch.subspan(offset), part));
+    offset += sealed;
+    bytes -= part;
+  }
+  return offset;
+}
+
+Awaitable<absl::StatusOr<std::size_t>> UserRecordStream::SendFrom(net::AsyncFd& plain) {
+  for (;;) {
+    // No buffer is held while the application is silent.
+    CO_RETURN_IF_ERROR(co_await plain.WaitReadable());
+    CO_RETURN_IF_ERROR(co_await BecomeWriter(kNoDeadline));
+    absl::StatusOr<std::size_t> moved = co_await MoveBatch(plain);
+    if (ErrnoOf(moved.status()) != EAGAIN) {
+      if (++batches_sent_ % kBatchesPerTurn == 0) co_await GiveWay();
+      co_return moved;
+    }
+    plain.ClearReadable();
+  }
+}
+
+// Reads once and sends what came.
+Awaitable<absl::StatusOr<std::size_t>> UserRecordStream::MoveBatch(net::AsyncFd& plain) {
+  Writer writer(*this);
+  net::BufferPool::Lease lease = pool_.Take();
+  const absl::StatusOr<std::size_t> read = ReadBatch(plain, lease.span());
+  if (!read.ok() || *read == 0) {
+    (void)writer.Done(absl::OkStatus());  // the tunnel is intact
+    co_return read;
+  }
+  const absl::StatusOr<std::size_t> sealed = SealBatch(lease.span(), *read);
+  if (!sealed.ok()) co_return writer.Done(sealed.status());
+  absl::Status written = co_await Write(lease.span().first(*sealed), kNoDeadline);
+  if (written.ok()) written = co_await WriteUnsent(kNoDeadline);
+  CO_RETURN_IF_ERROR(writer.Done(written));
+  co_return *read;
+}
+
+// One read from `plain`, scattered over as many slots as the key may still
+// seal.
+absl::StatusOr<std::size_t> UserRecordStream::ReadBatch(net::AsyncFd& plain,
+                                                        absl::Span<std::uint8_t> batch) {
+  iovec slots[kMaxSlots];
+  std::size_t count = 0;
+  const std::size_t limit = std::min<std::uint64_t>(kMaxSlots, sealer_.remaining());
+  for (std::size_t offset = 0; count < limit && SlotRoom(batch.size(), offset) > 0; ++count) {
+    slots[count] = {batch.data() + offset + kHeaderSize, SlotRoom(batch.size(), offset)};
+    offset += kRecordOverhead + slots[count].iov_len;
+  }
+  if (count == 0) return BudgetError();
+  for (;;) {
+    const ssize_t got = readv(plain.get(), slots, static_cast<int>(count));
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) {
+      return WithCode(absl::StatusCode::kAborted, ErrnoStatus(errno, "read from the application"));
+    }
+  }
+}
+
+Awaitable<absl::Status> UserRecordStream::SendControl(absl::Span<const std::uint8_t> message,
+                                                      MonotonicTime deadline) {
+  if (message.size() > kMaxControl) {
+    co_return absl::InvalidArgumentError(
+        absl::StrCat("control message of ", message.size(), " bytes"));
+  }
+  CO_RETURN_IF_ERROR(send_status_);
+  if (unsent_.size() + message.size() + kRecordOverhead > kMaxUnsent) {
+    co_return absl::ResourceExhaustedError("64 KiB of control messages wait to be sent");
+  }
+  CO_RETURN_IF_ERROR(SealUnsent(kControl, message));
+  if (writing_) co_return absl::OkStatus();  // the writer carries it
+  Writer writer(*this);
+  co_return writer.Done(co_await WriteUnsent(deadline));
+}
+
+absl::Status UserRecordStream::SealUnsent(std::uint8_t type,
+                                          absl::Span<const std::uint8_t> message) {
+  const std::size_t offset = unsent_.size();
+  unsent_.resize(offset + message.size() + kRecordOverhead);
+  const absl::Span<std::uint8_t> slot = absl::MakeSpan(unsent_).subspan(offset);
+  std::copy(message.begin(), message.end(), slot.begin() + kHeaderSize);
+  absl::Status status = sealer_.Seal(type, slot, message.size()).status();
+  if (!status.ok()) unsent_.resize(offset);
+  return status;
+}
+
+Awaitable<absl::Status> UserRecordStream::Write(absl::Span<const std::uint8_t> bytes,
+                                                MonotonicTime deadline) {
+  while (!bytes.empty()) {
+    const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN) {
+      socket_.ClearWritable();
+      CO_RETURN_IF_ERROR(co_await socket_.WaitWritable(deadline));
+    } else if (errno != EINTR) {
+      co_return WithCode(absl::StatusCode::kUnavailable, ErrnoStatus(errno, "send to the peer"));
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+// Until nothing is left: more may be queued while this waits.
+Awaitable<absl::Status> UserRecordStream::WriteUnsent(MonotonicTime deadline) {
+  while (!unsent_.empty()) {
+    const std::vector<std::uint8_t> batch = std::exchange(unsent_, {});
+    CO_RETURN_IF_ERROR(co_await Write(batch, deadline));
+  }
+  co_return absl::OkStatus();
+}
+
+Awaitable<void> UserRecordStream::CloseNotify(MonotonicTime deadline) {
+  const absl::Status ready = co_await BecomeWriter(deadline);
+  if (ready.ok()) {
+    Writer writer(*this);
+    constexpr std::uint8_t kMessage[] = {kAlertWarning, kCloseNotify};
+    absl::Status status = SealUnsent(kAlert, kMessage);
+    if (status.ok()) status = co_await WriteUnsent(deadline);
+    // A peer that did not get all of it sees a truncation.
+    if (status.ok()) status = absl::FailedPreconditionError("close_notify has been sent");
+    (void)writer.Done(status);
+  }
+  if (socket_.get() >= 0) shutdown(socket_.get(), SHUT_WR);
+}
+
+// Tells the peer what it did wrong, if that can be said without waiting.
+void UserRecordStream::SendAlertNow(std::uint8_t alert) {
+  if (writing_ || !send_status_.ok() || !unsent_.empty()) return;
+  const std::uint8_t message[] = {kAlertFatal, alert};
+  if (SealUnsent(kAlert, message).ok()) {
+    (void)send(socket_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  unsent_.clear();
+  send_status_ = absl::FailedPreconditionError(absl::StrCat("sent alert ", AlertName(alert)));
+}
+
+}  // namespace tombolo::tls
