@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tunnel/acceptor.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace tombolo::tunnel {
+namespace {
+
+constexpr Duration kAnswer = std::chrono::seconds(10);
+constexpr std::size_t kMaxEarlyBytes = 64 * 1024;
+
+std::string SerializeResult(proto::Code code, absl::string_view message) {
+  proto::Result result;
+  result.set_code(code);
+  result.set_message(std::string(message));
+  return result.SerializeAsString();
+}
+
+// After a refusal: drops early data up to the dialer's END, then DONE.
+Awaitable<absl::Status> EndRefused(Tunnel& tunnel, MonotonicTime deadline) {
+  std::size_t dropped = 0;
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const tls::Record record, co_await tunnel.stream().Receive(deadline));
+    if (record.type == tls::kApplicationData) {
+      dropped += record.payload.size();
+      if (dropped > kMaxEarlyBytes) {
+        co_return absl::InvalidArgumentError("more than 64 KiB sent before RESULT");
+      }
+      continue;
+    }
+    absl::StatusOr<Message> message = co_await tunnel.Understand(record);
+    if (absl::IsNotFound(message.status())) continue;
+    if (!message.ok()) co_return message.status();
+    if (message->type == MessageType::kEnd) break;
+    co_return absl::InvalidArgumentError(
+        absl::StrCat(Name(message->type), " after a refused OPEN"));
+  }
+  co_return co_await tunnel.Send(MessageType::kDone, "", deadline);
+}
+
+Awaitable<absl::Status> ServeOne(Tunnel& tunnel, ConnectionHandler& handler, Message message) {
+  tunnel.BeginConnection();
+  CO_ASSIGN_OR_RETURN(proto::Open open, ParsePayload<proto::Open>(message));
+  CO_RETURN_IF_ERROR(Validate(open));
+  ConnectionHandler::Answer answer;
+  if (tunnel.reusable()) {
+    answer = co_await handler.Open(tunnel, std::move(open));
+  } else {  // retired, or an SVID has expired, while it was idle
+    answer.code = proto::CODE_DRAINING;
+    answer.message = "this tunnel takes no more connections";
+  }
+  CO_RETURN_IF_ERROR(co_await tunnel.Send(
+      MessageType::kResult, SerializeResult(answer.code, answer.message), After(kAnswer)));
+  if (answer.code != proto::CODE_OK) co_return co_await EndRefused(tunnel, After(kAnswer));
+  co_return co_await handler.Carry(tunnel, std::move(answer.endpoint));
+}
+
+Awaitable<absl::Status> ServeAll(Tunnel& tunnel, ConnectionHandler& handler,
+                                 AcceptorOptions options) {
+  CO_RETURN_IF_ERROR(co_await tunnel.SendHello(After(options.hello)));
+  CO_RETURN_IF_ERROR(co_await tunnel.ExpectHello(After(options.hello)));
+  MonotonicTime deadline = After(options.hello);
+  while (tunnel.reusable()) {
+    absl::StatusOr<Message> message = co_await tunnel.Receive(deadline);
+    if (!message.ok()) co_return message.status();
+    if (message->type != MessageType::kOpen) {
+      co_return absl::InvalidArgumentError(absl::StrCat(Name(message->type), " instead of OPEN"));
+    }
+    CO_RETURN_IF_ERROR(co_await ServeOne(tunnel, handler, *std::move(message)));
+    deadline = After(options.idle);
+  }
+  co_return absl::OkStatus();
+}
+
+// Ends that are nobody's fault: the dialer said goodbye, the tunnel was idle for
+// too long, or this agent is draining.
+bool Orderly(const Tunnel& tunnel, const absl::Status& status) {
+  return absl::IsOutOfRange(status) || absl::IsCancelled(status) ||
+         (absl::IsDeadlineExceeded(status) && tunnel.connection() > 0);
+}
+
+}  // namespace
+
+Awaitable<absl::Status> Serve(Tunnel& tunnel, ConnectionHandler& handler, AcceptorOptions options) {
+  const absl::Status status = co_await ServeAll(tunnel, handler, options);
+  if (absl::IsInvalidArgument(status)) {
+    co_await tunnel.Reset(proto::CODE_PROTOCOL_ERROR, std::string(status.message()));
+    co_return status;
+  }
+  if (status.ok() || absl::IsCancelled(status) || absl::IsDeadlineExceeded(status)) {
+    proto::GoAway goodbye;
+    goodbye.set_message("this tunnel ends");
+    (void)co_await tunnel.Send(MessageType::kGoAway, goodbye.SerializeAsString(),
+                               After(std::chrono::seconds(1)));
+  }
+  co_await tunnel.Close();
+  if (Orderly(tunnel, status)) co_return absl::OkStatus();
+  co_return status;
+}
+
+}  // namespace tombolo::tunnel

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tunnel/open.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+#include "base/status_macros.h"
+
+namespace tombolo::tunnel {
+namespace {
+
+constexpr std::size_t kMaxEarlyBytes = 64 * 1024;
+
+using Kind = OpenOutcome::Kind;
+
+// The two halves of an opening share this on OpenConnection's frame.
+struct Opening {
+  Tunnel& tunnel;
+  net::AsyncFd& plain;
+  net::BufferPool& buffers;
+  MonotonicTime deadline;
+  bool send_early;
+  std::size_t early = 0;  // bytes sent before RESULT
+  bool settled = false;   // RESULT has come, or the tunnel failed
+  absl::Status early_failure;
+};
+
+// Sends what the application has written so far, again and again, until RESULT.
+Awaitable<void> SendEarlyData(Opening& opening) {
+  if (!opening.send_early) co_return;
+  while (!opening.settled && opening.early < kMaxEarlyBytes) {
+    {
+      net::BufferPool::Lease lease = opening.buffers.Take();
+      const ssize_t n =
+          recv(opening.plain.get(), lease.span().data(), kMaxEarlyBytes, MSG_PEEK | MSG_DONTWAIT);
+      // An error here shows again when the relay reads; the end of the stream too.
+      if (n < 0 && errno != EAGAIN && errno != EINTR) co_return;
+      if (n == 0) co_return;
+      if (n > static_cast<ssize_t>(opening.early)) {
+        const auto fresh = lease.span().subspan(opening.early, n - opening.early);
+        opening.early = n;
+        opening.early_failure = co_await opening.tunnel.stream().Send(fresh, opening.deadline);
+        if (!opening.early_failure.ok()) co_return;
+        continue;
+      }
+    }
+    opening.plain.ClearReadable();
+    if (!(co_await opening.plain.WaitReadable(opening.deadline)).ok()) co_return;
+  }
+}
+
+Awaitable<absl::StatusOr<proto::Result>> ReceiveResult(Tunnel& tunnel, MonotonicTime deadline) {
+  if (!tunnel.greeted()) CO_RETURN_IF_ERROR(co_await tunnel.ExpectHello(deadline));
+  CO_ASSIGN_OR_RETURN(const Message message, co_await tunnel.Receive(deadline));
+  if (message.type == MessageType::kReset) {
+    CO_ASSIGN_OR_RETURN(const proto::Reset reset, ParsePayload<proto::Reset>(message));
+    co_return absl::AbortedError(
+        absl::StrCat("the peer reset: ", Name(reset.code()), " ", reset.message()));
+  }
+  if (message.type != MessageType::kResult) {
+    co_return absl::InvalidArgumentError(absl::StrCat(Name(message.type), " instead of RESULT"));
+  }
+  co_return ParsePayload<proto::Result>(message);
+}
+
+Awaitable<absl::StatusOr<proto::Result>> AwaitResult(Opening& opening) {
+  auto result = co_await ReceiveResult(opening.tunnel, opening.deadline);
+  opening.settled = true;
+  opening.plain.CancelRead();
+  co_return result;
+}
+
+// Removes from the application's socket what has been sent already.
+absl::Status ConsumeEarlyData(Opening& opening) {
+  net::BufferPool::Lease lease = opening.buffers.Take();
+  while (opening.early > 0) {
+    const ssize_t n = recv(opening.plain.get(), lease.span().data(),
+                           std::min(opening.early, lease.span().size()), MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return ErrnoStatus(n == 0 ? ECONNRESET : errno, "read early data again");
+    opening.early -= n;
+  }
+  return absl::OkStatus();
+}
+
+// A failed tunnel before RESULT. Retrying is safe only when the acceptor cannot
+// have handed application bytes to an endpoint.
+OpenOutcome TunnelFailed(const absl::Status& status, std::size_t early) {
+  if (absl::IsPermissionDenied(status)) return {Kind::kDenied, status};
+  const bool said_goodbye = absl::IsOutOfRange(status);
+  if (said_goodbye || early == 0) return {Kind::kNotSent, status};
+  return {Kind::kUncertain, status};
+}
+
+// After a refusal both sides end the connection, so that the tunnel is clean for
+// the next one: the acceptor discards early data up to END and answers DONE.
+Awaitable<void> EndRefused(Tunnel& tunnel, MonotonicTime deadline) {
+  absl::Status sent = co_await tunnel.Send(MessageType::kEnd, "", deadline);
+  if (!sent.ok()) {
+    tunnel.Retire();
+    co_return;
+  }
+  const absl::StatusOr<Message> answer = co_await tunnel.Receive(deadline);
+  if (!answer.ok() || answer->type != MessageType::kDone) tunnel.Retire();
+}
+
+Awaitable<absl::Status> SendOpen(Tunnel& tunnel, const proto::Open& open, MonotonicTime deadline) {
+  if (tunnel.connection() == 0) CO_RETURN_IF_ERROR(co_await tunnel.SendHello(deadline));
+  tunnel.BeginConnection();
+  co_return co_await tunnel.Send(MessageType::kOpen, open.SerializeAsString(), deadline);
+}
+
+}  // namespace
+
+Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::AsyncFd& plain,
+                                      net::BufferPool& buffers, MonotonicTime deadline,
+                                      bool send_early) {
+  using namespace asio::experimental::awaitable_operators;  // NOLINT: the operators' only home
+  if (absl::Status sent = co_await SendOpen(tunnel, open, deadline); !sent.ok()) {
+    // A refused certificate makes the peer close at once, which a write may meet
+    // before the alert is read.
+    const auto received = co_await ReceiveResult(tunnel, After(std::chrono::seconds(1)));
+    tunnel.Retire();
+    if (!received.ok()) sent = received.status();
+    co_return TunnelFailed(sent, 0);
+  }
+  Opening opening{tunnel, plain, buffers, deadline, send_early, 0, false, absl::OkStatus()};
+  const absl::StatusOr<proto::Result> result =
+      co_await (AwaitResult(opening) && SendEarlyData(opening));
+  // What was peeked at, or the stream's end, has used up its edge; the relay or the
+  // next attempt must find it all the same.
+  plain.MarkReadable();
+  if (!result.ok()) {
+    tunnel.Retire();
+    co_return TunnelFailed(result.status(), opening.early);
+  }
+  if (result->code() == proto::CODE_OK) {
+    absl::Status consumed = absl::OkStatus();
+    if (opening.early_failure.ok()) consumed = ConsumeEarlyData(opening);
+    if (opening.early_failure.ok() && consumed.ok()) {
+      co_return OpenOutcome{Kind::kOpened, absl::OkStatus()};
+    }
+    tunnel.Retire();  // the acceptor is in the middle of this connection
+    if (!consumed.ok()) co_return OpenOutcome{Kind::kPlainFailed, consumed};
+    co_return OpenOutcome{Kind::kUncertain, opening.early_failure};
+  }
+  co_await EndRefused(tunnel, deadline);
+  const std::string why = absl::StrCat(Name(result->code()), ": ", result->message());
+  if (result->code() == proto::CODE_DENIED) {
+    co_return OpenOutcome{Kind::kDenied, absl::PermissionDeniedError(why)};
+  }
+  co_return OpenOutcome{Kind::kRefused, absl::UnavailableError(why)};
+}
+
+}  // namespace tombolo::tunnel

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/asio.h"
+#include "base/task_group.h"
+#include "base/time.h"
+#include "tunnel/tunnel.h"
+
+namespace tombolo::tunnel {
+
+// The dialer's idle tunnels, by (source identity, server name, destination). An
+// idle tunnel is watched without a coroutine: what arrives on it (PING, GOAWAY,
+// close) is dealt with at once, so a dead tunnel is rarely handed out.
+//
+// One thread. Shut down before destroying.
+class Pool {
+ public:
+  struct Options {
+    Duration idle_limit = std::chrono::seconds(60);
+    std::size_t max_per_key = 256;
+    std::size_t max_idle = 4096;
+  };
+
+  Pool(asio::any_io_executor executor, Options options);
+
+  // The most recently used idle tunnel of `key`, or null.
+  std::unique_ptr<Tunnel> Take(const std::string& key);
+
+  // Keeps `tunnel` for the next connection of its pool_key, or closes it when it
+  // must not be used again or there are enough.
+  void Put(std::unique_ptr<Tunnel> tunnel);
+
+  // Says goodbye and closes, in the background.
+  void Discard(std::unique_ptr<Tunnel> tunnel);
+
+  // Closes every idle tunnel for which `stale` holds.
+  void DiscardIf(const std::function<bool(const Tunnel&)>& stale);
+
+  void ForEach(const std::function<void(const Tunnel&)>& visit) const;
+  std::size_t size() const { return size_; }
+
+  // Says goodbye on every tunnel, for at most two seconds, and keeps no more.
+  Awaitable<void> ShutDown();
+
+ private:
+  struct Idle {
+    std::unique_ptr<Tunnel> tunnel;
+    MonotonicTime since;
+  };
+
+  Awaitable<void> Sweep();
+  Awaitable<void> Attend(std::unique_ptr<Tunnel> tunnel, tls::Record record);
+  static Awaitable<void> SayGoodbye(std::unique_ptr<Tunnel> tunnel);
+  std::unique_ptr<Tunnel> Remove(const std::string& key, const Tunnel* tunnel);
+  void Inspect(const std::string& key, Tunnel* tunnel);
+
+  asio::any_io_executor executor_;
+  const Options options_;
+  absl::flat_hash_map<std::string, std::deque<Idle>> idle_;  // newest at the back
+  std::size_t size_ = 0;
+  bool shut_down_ = false;
+  asio::steady_timer sweep_timer_;
+  TaskGroup tasks_;
+};
+
+}  // namespace tombolo::tunnel

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tunnel/tunnel.h"
+
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace tombolo::tunnel {
+namespace {
+
+constexpr Duration kFarewell = std::chrono::seconds(2);
+// PING, PONG, GOAWAY and unknown optional messages in one window of time. A
+// connection that lives for days may be pinged all the while; a flood may not
+// keep a thread from its other connections.
+constexpr int kMaxSideMessages = 1000;
+constexpr Duration kSideWindow = std::chrono::seconds(10);
+// Half of a key's budget (2^24): a tunnel beyond it takes no further connection,
+// so that the connection it carries has the other half to itself.
+constexpr std::uint64_t kRetireRecords = 1 << 23;
+
+std::uint64_t NextId() {
+  static std::atomic<std::uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Handled without being shown to whoever waits for the next message.
+bool IsAside(const absl::StatusOr<Message>& message) {
+  if (!message.ok()) return absl::IsNotFound(message.status());
+  return message->type == MessageType::kPing || message->type == MessageType::kPong ||
+         message->type == MessageType::kGoAway;
+}
+
+absl::Status Unexpected(const Message& message, absl::string_view when) {
+  return absl::InvalidArgumentError(absl::StrCat(Name(message.type), " ", when));
+}
+
+}  // namespace
+
+Tunnel::Tunnel(tls::Session session, Role role)
+    : session_(std::move(session)), role_(role), id_(NextId()) {}
+
+Awaitable<absl::Status> Tunnel::SendHello(MonotonicTime deadline) {
+  proto::Hello hello;
+  hello.set_version(kVersion);
+  hello.set_agent("tombolo-agent/" TOMBOLO_VERSION);
+  co_return co_await Send(MessageType::kHello, hello.SerializeAsString(), deadline);
+}
+
+Awaitable<absl::Status> Tunnel::ExpectHello(MonotonicTime deadline) {
+  CO_ASSIGN_OR_RETURN(const Message message, co_await Receive(deadline));
+  if (message.type != MessageType::kHello) co_return Unexpected(message, "before HELLO");
+  CO_ASSIGN_OR_RETURN(const proto::Hello hello, ParsePayload<proto::Hello>(message));
+  if (hello.version() != kVersion) {
+    co_return absl::InvalidArgumentError(
+        absl::StrCat("the peer speaks version ", hello.version(), " of tombolo/1 records"));
+  }
+  greeted_ = true;
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Tunnel::Send(MessageType type, std::string payload,
+                                     MonotonicTime deadline) {
+  const bool whole_tunnel = type == MessageType::kHello || type == MessageType::kGoAway ||
+                            type == MessageType::kPing || type == MessageType::kPong;
+  const Bytes bytes = Encode({type, whole_tunnel ? 0 : connection_, std::move(payload)});
+  co_return co_await stream().SendControl(bytes, deadline);
+}
+
+bool Tunnel::TooManyAside() {
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  if (now - side_window_ > kSideWindow) {
+    side_window_ = now;
+    side_messages_ = 0;
+  }
+  return ++side_messages_ > kMaxSideMessages;
+}
+
+Awaitable<absl::StatusOr<Message>> Tunnel::Understand(const tls::Record& record) {
+  if (record.type != tls::kControl) {
+    co_return absl::InvalidArgumentError("application data outside a connection");
+  }
+  absl::StatusOr<Message> message = Decode(record.payload);
+  if (IsAside(message) && TooManyAside()) {
+    co_return absl::InvalidArgumentError("too many PING, GOAWAY or unknown messages");
+  }
+  if (!message.ok()) co_return message.status();
+  switch (message->type) {
+    case MessageType::kPing:
+      // A PONG that cannot be queued means that the peer does not read.
+      CO_RETURN_IF_ERROR(
+          co_await Send(MessageType::kPong, std::move(message->payload), After(kFarewell)));
+      co_return absl::NotFoundError("PING");
+    case MessageType::kPong:
+      co_return absl::NotFoundError("PONG");
+    case MessageType::kGoAway:
+      going_away_ = true;
+      co_return absl::NotFoundError("GOAWAY");
+    case MessageType::kHello:
+      if (greeted_) co_return Unexpected(*message, "twice");
+      co_return message;
+    case MessageType::kOpen:
+      if (role_ == Role::kDialer) co_return Unexpected(*message, "sent to a dialer");
+      if (message->connection != connection_ + 1) {
+        co_return Unexpected(*message, "with a connection number out of order");
+      }
+      co_return message;
+    default:
+      if (message->connection != connection_) {
+        co_return Unexpected(*message, "for another connection");
+      }
+      co_return message;
+  }
+}
+
+Awaitable<absl::StatusOr<Message>> Tunnel::Receive(MonotonicTime deadline) {
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const tls::Record record, co_await stream().Receive(deadline));
+    absl::StatusOr<Message> message = co_await Understand(record);
+    if (!absl::IsNotFound(message.status())) co_return message;
+  }
+}
+
+bool Tunnel::reusable() const {
+  const auto now = std::chrono::system_clock::now();
+  return !going_away_ && now < info().peer_not_after &&
+         (credentials == nullptr || now < credentials->not_after()) &&
+         usage().sent < kRetireRecords && usage().received < kRetireRecords;
+}
+
+Awaitable<void> Tunnel::Reset(proto::Code code, std::string text) {
+  going_away_ = true;
+  proto::Reset reset;
+  reset.set_code(code);
+  reset.set_message(std::move(text));
+  (void)co_await Send(MessageType::kReset, reset.SerializeAsString(), After(kFarewell));
+  co_await Close();
+}
+
+Awaitable<void> Tunnel::Close() {
+  going_away_ = true;
+  co_await stream().CloseNotify(After(kFarewell));
+  stream().socket().Close();
+}
+
+}  // namespace tombolo::tunnel

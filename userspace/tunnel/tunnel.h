@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/asio.h"
+#include "base/time.h"
+#include "tls/handshake.h"
+#include "tunnel/messages.h"
+
+namespace tombolo::tunnel {
+
+enum class Role { kDialer, kAcceptor };
+
+// One mTLS connection between two agents after its handshake, carrying one
+// application connection at a time. Owns the session. One thread; destroying it
+// closes the socket, so no coroutine may then be using it.
+class Tunnel {
+ public:
+  Tunnel(tls::Session session, Role role);
+  Tunnel(const Tunnel&) = delete;
+  Tunnel& operator=(const Tunnel&) = delete;
+
+  const tls::SessionInfo& info() const { return session_.info; }
+  tls::RecordStream& stream() { return *session_.stream; }
+  tls::RecordStream::Usage usage() const { return session_.stream->usage(); }
+  Role role() const { return role_; }
+  std::uint64_t id() const { return id_; }  // unique in this process, for people
+  MonotonicTime opened_at() const { return opened_at_; }
+
+  // The number of the present connection, or of the last one; 0 before the first.
+  std::uint32_t connection() const { return connection_; }
+  std::uint32_t BeginConnection() { return ++connection_; }
+
+  // Sends HELLO. The peer's is taken by ExpectHello, in order with what follows.
+  Awaitable<absl::Status> SendHello(MonotonicTime deadline);
+  Awaitable<absl::Status> ExpectHello(MonotonicTime deadline);
+  bool greeted() const { return greeted_; }
+
+  Awaitable<absl::Status> Send(MessageType type, std::string payload, MonotonicTime deadline);
+
+  // Understands a control record; PING and GOAWAY are dealt with here, and then,
+  // as for an optional message that is not known, the answer is NotFound: go on.
+  // InvalidArgument: the peer broke the protocol; the tunnel must end.
+  Awaitable<absl::StatusOr<Message>> Understand(const tls::Record& record);
+
+  // The next message of the present connection (or OPEN of the next one).
+  // Application data here is a protocol error.
+  Awaitable<absl::StatusOr<Message>> Receive(MonotonicTime deadline);
+
+  // The peer said GOAWAY, or the SVID of either side has expired: no further
+  // connection may begin here.
+  bool reusable() const;
+  void Retire() { going_away_ = true; }
+
+  // Says why (RESET) if it can, then close_notify, then closes. Never waits for
+  // longer than two seconds.
+  Awaitable<void> Reset(proto::Code code, std::string message);
+  Awaitable<void> Close();
+
+  // Where it leads, for logs: filled by the dialer or the acceptor.
+  std::string peer_address;
+  std::string pool_key;
+  std::string service;  // namespace/name: with the port, what the server name stands for
+  std::uint16_t port = 0;
+  MonotonicTime last_used = std::chrono::steady_clock::now();
+  tls::CredentialsPtr credentials;  // the dialer's own, as of the handshake
+
+ private:
+  bool TooManyAside();
+
+  tls::Session session_;
+  const Role role_;
+  const std::uint64_t id_;
+  const MonotonicTime opened_at_ = std::chrono::steady_clock::now();
+  std::uint32_t connection_ = 0;
+  MonotonicTime side_window_;  // when the present count began
+  int side_messages_ = 0;
+  bool greeted_ = false;
+  bool going_away_ = false;
+};
+
+}  // namespace tombolo::tunnel
