@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/render.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace tombolo::cli {
+namespace {
+
+using testing::HasSubstr;
+
+std::string Table(const char* noun, const char* answer) {
+  absl::Time now;
+  EXPECT_TRUE(absl::ParseTime(absl::RFC3339_full, "2026-01-31T12:00:00Z", &now, nullptr));
+  const auto text = Render(noun, answer, now);
+  EXPECT_TRUE(text.ok()) << text.status();
+  return text.ok() ? *text : "";
+}
+
+TEST(RenderTest, Status) {
+  EXPECT_EQ(Table("status", R"({"instance":"default","cluster":"east","node":"east-1",
+    "version":"0.1.0","pid":42,"started_at":"2026-01-31T11:55:00Z","ready":false,
+    "not_ready":["no SVID for east/curl","not attached"],
+    "snapshot":{"version":3,"loaded_at":"2026-01-31T11:59:18Z","trust_domain":"t.example",
+                "error":""},
+    "config_error":"agent.yaml:3: unknown key 'nod'",
+    "datapath":{"attached":true,"refuse_unknown":false,"error":null},
+    "identities":[{"id":"spiffe://t.example/cluster/east/ns/shop/sa/curl","serial":"0a1b",
+      "not_before":"2026-01-31T11:30:00Z","not_after":"2026-01-31T12:30:00Z","error":""}],
+    "threads":2,"connections":{"dialed":5,"accepted":6},
+    "tunnels":{"idle":1,"busy":2,"accepted":3}})"),
+            R"(Node:              east-1
+Cluster:           east
+Instance:          default
+Version:           0.1.0
+Process:           42, 2 data-plane threads, started 5m0s ago
+Ready:             false
+Not ready:         no SVID for east/curl
+Not ready:         not attached
+Trust domain:      t.example
+Directory:         version 3, loaded 42s ago
+Directory error:   -
+Config error:      agent.yaml:3: unknown key 'nod'
+Datapath:          attached true, refuse unknown false
+Datapath error:    -
+Connections:       5 dialed, 6 accepted
+Tunnels:           1 idle, 2 busy, 3 accepted
+
+IDENTITY                                          SERIAL   ISSUED    EXPIRES   ERROR
+spiffe://t.example/cluster/east/ns/shop/sa/curl   0a1b     30m ago   in 30m    -
+)");
+}
+
+TEST(RenderTest, ServicesHaveARowAnEndpointAndOneWhenThereIsNone) {
+  EXPECT_EQ(Table("services", R"({"services":[
+    {"name":"shop/web","vips":["10.96.0.10","fd00:96::10"],"ports":[{"port":80,"endpoints":[
+      {"workload":"west/web","identity":"spiffe://t/x","cluster":"west","node":"west-1",
+       "address":"10.0.0.10:8080","ready":true,"weight":1,"in_flight":2,"ejected_for_ms":1500},
+      {"workload":"west/web2","cluster":"west","node":"west-1","address":"10.0.0.11:8080",
+       "ready":false,"weight":1,"in_flight":0}]}]},
+    {"name":"shop/db","vips":["10.96.0.11"],"ports":[{"port":5432,"endpoints":[]}]},
+    {"name":"shop/new"}]})"),
+            "SERVICE    VIPS                     PORT   WORKLOAD    CLUSTER   NODE     "
+            "ADDRESS          READY   WEIGHT   IN-FLIGHT   EJECTED-FOR\n"
+            "shop/web   10.96.0.10,fd00:96::10   80     west/web    west      west-1   "
+            "10.0.0.10:8080   true    1        2           1s\n"
+            "shop/web   10.96.0.10,fd00:96::10   80     west/web2   west      west-1   "
+            "10.0.0.11:8080   false   1        0           -\n"
+            "shop/db    10.96.0.11               5432   -           -         -        "
+            "-                -       -        -           -\n"
+            "shop/new   -                        -      -           -         -        "
+            "-                -       -        -           -\n");
+}
+
+TEST(RenderTest, Workloads) {
+  EXPECT_EQ(Table("workloads", R"({"workloads":[{"name":"east/curl",
+    "id":"spiffe://t/cluster/east/ns/shop/sa/curl","cgroup":"/q/curl","cgroup_id":777,
+    "netns":"/run/netns/a","netns_cookie":5,"enrolled":false,"error":"no such cgroup"}]})"),
+            "WORKLOAD    IDENTITY         CGROUP    CGROUP-ID   NETNS          ENROLLED   ERROR\n"
+            "east/curl   east/shop/curl   /q/curl   777         /run/netns/a   false      "
+            "no such cgroup\n");
+}
+
+TEST(RenderTest, Connections) {
+  EXPECT_EQ(
+      Table("connections", R"({"connections":[{"id":"ab12","role":"dialer","state":"relay",
+    "source_id":"spiffe://t/cluster/east/ns/shop/sa/curl","source_address":"10.1.0.1:999",
+    "service":"shop/web","port":80,"endpoint":"10.0.0.10:8080",
+    "peer_id":"spiffe://t/cluster/west/ns/shop/sa/web","peer_address":"172.31.0.2:15008",
+    "tunnel":"t1","tls_version":"TLSv1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"x25519",
+    "bytes_to_peer":512,"bytes_from_peer":20971520,"age_ms":200000}]})"),
+      "CONNECTION   ROLE     STATE   SOURCE           SOURCE-ADDRESS   SERVICE    PORT   "
+      "ENDPOINT         PEER            PEER-ADDRESS       TLS                      TO-PEER   "
+      "FROM-PEER   AGE\n"
+      "ab12         dialer   relay   east/shop/curl   10.1.0.1:999     shop/web   80     "
+      "10.0.0.10:8080   west/shop/web   172.31.0.2:15008   TLS_AES_128_GCM_SHA256   512B      "
+      "20MiB       3m20s\n");
+}
+
+TEST(RenderTest, Tunnels) {
+  const std::string text = Table("tunnels", R"({"tunnels":[{"tunnel":"t1","role":"acceptor",
+    "state":"idle","local_id":"spiffe://t/cluster/west/ns/shop/sa/web",
+    "peer_id":"spiffe://t/cluster/east/ns/shop/sa/curl","peer_address":"172.31.0.1:40000",
+    "sni":"abc.west.tombolo.internal","tls_version":"TLSv1.3","cipher":"TLS_AES_128_GCM_SHA256",
+    "group":"x25519","connections":3,"records_sent":10,"records_received":11,"age_ms":900}]})");
+  EXPECT_THAT(text, HasSubstr("\nt1       acceptor   idle    west/shop/web   east/shop/curl   "));
+  EXPECT_THAT(text, HasSubstr("   3             10             11                 900ms\n"));
+}
+
+TEST(RenderTest, Datapath) {
+  EXPECT_EQ(
+      Table("datapath", R"({"instance":"default","pin_directory":"/sys/fs/bpf/tombolo/default",
+    "refuse_unknown":false,"programs":[{"name":"tb_connect4","attach_type":"cgroup/connect4",
+    "pin":"/p/connect4","id":9}],"maps":[{"name":"tb_services","entries":2,"max_entries":65536}],
+    "counters":{"captured":7,"refused_no_listener":0}})"),
+      R"(Instance:         default
+Pins:             /sys/fs/bpf/tombolo/default
+Refuse unknown:   false
+
+PROGRAM       ATTACHED-TO       ID   PIN
+tb_connect4   cgroup/connect4   9    /p/connect4
+
+MAP           ENTRIES   MAX-ENTRIES
+tb_services   2         65536
+
+COUNTER               VALUE
+captured              7
+refused_no_listener   0
+)");
+}
+
+TEST(RenderTest, EmptyListsSaySo) {
+  EXPECT_EQ(Table("services", R"({"services":[]})"), "No services.\n");
+  EXPECT_EQ(Table("workloads", R"({"workloads":[]})"), "No workloads on this node.\n");
+  EXPECT_EQ(Table("connections", R"({"connections":[]})"), "No connections.\n");
+  EXPECT_EQ(Table("tunnels", R"({"tunnels":[]})"), "No tunnels.\n");
+}
+
+TEST(RenderTest, EveryNounSurvivesMissingAndMistypedFields) {
+  for (const Noun& noun : Nouns()) {
+    EXPECT_FALSE(Table(noun.name, "{}").empty()) << noun.name;
+    const std::string mistyped =
+        absl::StrCat(R"({")", noun.name, R"(":[{},1,null,{"ports":[{}],"vips":3}],"programs":{},)",
+                     R"("snapshot":[],"identities":[1],"counters":[]})");
+    EXPECT_FALSE(Table(noun.name, mistyped.c_str()).empty()) << noun.name;
+  }
+}
+
+TEST(RenderTest, AnswerThatIsNoObjectIsAnError) {
+  EXPECT_FALSE(Render("status", "[]", absl::UnixEpoch()).ok());
+  EXPECT_FALSE(Render("status", "{", absl::UnixEpoch()).ok());
+}
+
+}  // namespace
+}  // namespace tombolo::cli
