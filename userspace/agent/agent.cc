@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "agent/desired_state.h"
+#include "base/errno_status.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "net/socket.h"
+#include "source/directory_file.h"
+
+namespace tombolo::agent {
+namespace {
+
+// How often cgroups and namespaces that were missing, or were made anew, are
+// looked for.
+constexpr Duration kWorkloadInterval = std::chrono::seconds(1);
+constexpr Duration kSweepInterval = std::chrono::seconds(30);
+constexpr Duration kDrainPoll = std::chrono::milliseconds(50);
+constexpr int kTunnelBacklog = 4096;
+constexpr char kBpffs[] = "/sys/fs/bpf";
+
+absl::StatusOr<Fd> Duplicate(int fd) {
+  Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return ErrnoStatus(errno, "duplicate a listener");
+  return copy;
+}
+
+Awaitable<void> Sleep(asio::io_context& io, Duration duration) {
+  asio::steady_timer timer(io, duration);
+  (void)co_await timer.async_wait(kUseTuple);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(asio::io_context& io, std::string config_path,
+                                                    source::AgentConfig config) {
+  auto agent = std::unique_ptr<Agent>(new Agent(io, std::move(config_path), std::move(config)));
+  RETURN_IF_ERROR(agent->SetUp());
+  return agent;
+}
+
+Agent::Agent(asio::io_context& io, std::string config_path, source::AgentConfig config)
+    : io_(io),
+      config_path_(std::move(config_path)),
+      config_(std::move(config)),
+      settings_{config_.cluster, config_.node, config_.deadlines.idle_tunnel},
+      tasks_(io.get_executor()),
+      stop_(io, asio::steady_timer::time_point::max()) {}
+
+absl::Status Agent::SetUp() {
+  ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Find());
+  cgroups_ = std::make_unique<Cgroups>(std::move(cgroups));
+  ASSIGN_OR_RETURN(watcher_, source::FileWatcher::Create(io_));
+  WatchFiles();
+  RETURN_IF_ERROR(ReadDirectory());
+  ReadIdentities();
+  RETURN_IF_ERROR(OpenDatapath());
+  enrolment_ = std::make_unique<Enrolment>(*cgroups_, *datapath_, config_.cluster, config_.node,
+                                           config_.capture.port);
+  enrolment_->Remember(datapath_->EnrolledCgroups());
+  RETURN_IF_ERROR(StartThreads());
+  enrolment_->Update(*snapshot_);
+  Publish();
+  RETURN_IF_ERROR(ListenForTunnels());
+  Probe();
+  return StartAdmin();
+}
+
+// Another program in front of the hooks could rewrite a service's address to one
+// that they do not know: closed until it is gone.
+void Agent::Probe() {
+  absl::Status status = datapath_->Probe();
+  if (status == probe_status_) return;
+  if (!status.ok()) log::Error("capture does not work", {{"reason", status}});
+  if (status.ok()) log::Info("capture works again");
+  probe_status_ = std::move(status);
+  Publish();
+}
+
+// One agent an instance: a second one would take over the first one's programs.
+absl::Status Agent::LockInstance() {
+  const std::string directory = PinDirectory();
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) return ErrnoStatus(error.value(), "create '" + directory + "'");
+  instance_lock_ = Fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!instance_lock_.valid()) return ErrnoStatus(errno, "open '" + directory + "'");
+  if (flock(instance_lock_.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("another agent of instance '", config_.instance,
+                                         "' is running: lock '", directory, "'"));
+}
+
+absl::Status Agent::OpenDatapath() {
+  RETURN_IF_ERROR(LockInstance());
+  const source::AgentConfig::Capture& capture = config_.capture;
+  // The agent's own connections are never captured; nor is anything exempted by
+  // an agent that shares its cgroup with what it captures.
+  if (auto own = cgroups_->Own(); own.ok() && *own != "/" && *own != capture.cgroup &&
+                                  !capture.cgroup.starts_with(*own + "/")) {
+    if (auto id = cgroups_->IdOf(*own); id.ok()) own_cgroup_ = *id;
+  }
+  if (own_cgroup_ == 0 && !capture.protected_ranges.empty()) {
+    log::Warning("this agent has no cgroup of its own, so protected ranges hold for it too",
+                 {{"capture_cgroup", capture.cgroup}});
+  }
+  datapath::Datapath::Options options;
+  options.instance = config_.instance;
+  options.cgroup_path = cgroups_->Absolute(capture.cgroup);
+  options.bpffs = kBpffs;
+  options.listener_port = capture.port;
+  options.max_services = capture.max_services;
+  options.max_workloads = capture.max_workloads;
+  options.max_pending = capture.max_pending;
+  options.max_pending_per_workload = capture.max_pending_per_workload;
+  ASSIGN_OR_RETURN(datapath_, datapath::Datapath::Open(options));
+  return absl::OkStatus();
+}
+
+absl::Status Agent::StartThreads() {
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const unsigned count = config_.threads == 0 ? cores : config_.threads;
+  for (unsigned i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(auto thread, DataThread::Start(settings_, *datapath_, counters_));
+    threads_.push_back(std::move(thread));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Agent::ListenForTunnels() {
+  ASSIGN_OR_RETURN(const Fd listener, net::Listen(config_.tunnel.listen, kTunnelBacklog));
+  for (auto& thread : threads_) {
+    ASSIGN_OR_RETURN(Fd copy, Duplicate(listener.get()));
+    auto shared = std::make_shared<Fd>(std::move(copy));
+    thread->Post([shared](DataThread& self) { self.AddTunnelListener(std::move(*shared)); });
+  }
+  return absl::OkStatus();
+}
+
+void Agent::WatchFiles() {
+  watcher_->Watch({config_path_, config_.directory, config_.identity.bundle},
+                  {config_.identity.svids});
+}
+
+void Agent::ReadConfig() {
+  absl::StatusOr<source::AgentConfig> wanted = source::LoadAgentConfig(config_path_);
+  config_status_ = wanted.status();
+  if (!wanted.ok()) {
+    log::Error("configuration not taken over", {{"reason", config_status_}});
+    return;
+  }
+  if (const auto keys = source::RestartOnlyDifferences(config_, *wanted); !keys.empty()) {
+    config_status_ = absl::FailedPreconditionError(
+        absl::StrCat("a restart is needed for a change of ", absl::StrJoin(keys, ", ")));
+    log::Warning("configuration partly taken over", {{"reason", config_status_}});
+  }
+  config_.directory = wanted->directory;
+  config_.identity = wanted->identity;
+  config_.deadlines = wanted->deadlines;
+  config_.capture.protected_ranges = wanted->capture.protected_ranges;
+  if (!(config_.log == wanted->log)) log::SetLevel(wanted->log.level);
+  config_.log = wanted->log;
+}
+
+absl::Status Agent::ReadDirectory() {
+  absl::StatusOr<std::shared_ptr<mesh::Snapshot>> loaded = source::LoadDirectory(config_.directory);
+  directory_status_ = loaded.status();
+  if (!loaded.ok()) return directory_status_;
+  if ((*loaded)->FindNode(config_.cluster, config_.node) == nullptr) {
+    directory_status_ = absl::FailedPreconditionError(
+        absl::StrCat(config_.directory, ": node '", config_.node, "' of cluster '", config_.cluster,
+                     "' is not in the directory"));
+    return directory_status_;
+  }
+  (*loaded)->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
+  snapshot_ = *std::move(loaded);
+  snapshot_loaded_at_ = std::chrono::system_clock::now();
+  return absl::OkStatus();
+}
+
+void Agent::ReadIdentities() {
+  identities_ = identity::Store::Load({config_.identity.svids, config_.identity.bundle}, *snapshot_,
+                                      config_.cluster, config_.node, identities_.get());
+  for (const auto& [id, entry] : identities_->entries()) {
+    if (!entry.error.ok()) {
+      log::Error("SVID not usable", {{"id", id.text()},
+                                     {"reason", entry.error},
+                                     {"kept_previous", entry.credentials != nullptr}});
+    }
+  }
+}
+
+void Agent::ReadFiles() {
+  WatchFiles();  // before reading, so that no change falls between
+  ReadConfig();
+  WatchFiles();  // it may name other files
+  if (absl::Status read = ReadDirectory(); !read.ok()) {
+    log::Error("directory not taken over", {{"reason", read}});
+  } else {
+    log::Info("directory loaded", {{"version", snapshot_->version},
+                                   {"services", snapshot_->services.size()},
+                                   {"workloads", snapshot_->workloads.size()}});
+  }
+  ReadIdentities();
+}
+
+void Agent::Reload() {
+  if (stops_ > 0) return;
+  ReadFiles();
+  enrolment_->Update(*snapshot_);
+  Publish();
+}
+
+WorldPtr Agent::MakeWorld() const {
+  auto world = std::make_shared<World>();
+  world->deadlines = config_.deadlines;
+  world->snapshot = snapshot_;
+  world->identities = identities_;
+  world->served = ServedBy(*snapshot_, config_.cluster, config_.node);
+  for (const auto& [name, entry] : enrolment_->entries()) {
+    const mesh::Workload* workload = snapshot_->FindWorkload(name);
+    if (workload == nullptr) continue;
+    if (entry.cgroup_id != 0) world->workload_by_cgroup[entry.cgroup_id] = workload;
+    const bool reachable = workload->netns.empty() || entry.ns != nullptr;
+    world->homes[name] = {entry.ns, reachable ? absl::OkStatus() : entry.status};
+  }
+  return world;
+}
+
+void Agent::PublishListeners() {
+  for (const Enrolment::ListenerChange& change : enrolment_->TakeListenerChanges()) {
+    for (auto& thread : threads_) {
+      if (!change.fd.valid()) {
+        thread->Post([key = change.key](DataThread& self) { self.RemoveListener(key); });
+        continue;
+      }
+      absl::StatusOr<Fd> copy = Duplicate(change.fd.get());
+      if (!copy.ok()) {
+        log::Error("a workload's listener is not watched", {{"reason", copy.status()}});
+        continue;
+      }
+      auto shared = std::make_shared<Fd>(*std::move(copy));
+      thread->Post([shared, key = change.key, cookie = change.netns_cookie](DataThread& self) {
+        self.AddListener(key, std::move(*shared), cookie);
+      });
+    }
+  }
+}
+
+// Threads first: what the kernel begins to capture, they understand already.
+void Agent::Publish() {
+  const WorldPtr world = MakeWorld();
+  for (auto& thread : threads_) {
+    thread->Post([world](DataThread& self) { self.SetWorld(world); });
+  }
+  PublishListeners();
+  datapath::DesiredState desired =
+      MakeDesiredState(*snapshot_, enrolment_->entries(), enrolment_->RetiredCgroups(),
+                       config_.capture.protected_ranges, own_cgroup_);
+  desired.closed = !probe_status_.ok();
+  absl::Status applied = datapath_->Apply(desired);
+  if (!applied.ok() && applied != apply_status_) {
+    log::Error("kernel maps are incomplete, unknown destinations are refused",
+               {{"reason", applied}});
+  }
+  apply_status_ = std::move(applied);
+}
+
+Awaitable<void> Agent::FollowFiles() {
+  // Not as the loop's condition: g++ 12 miscompiles a co_await there.
+  for (;;) {
+    const absl::Status changed = co_await watcher_->Changed();
+    if (!changed.ok()) co_return;
+    Reload();
+  }
+}
+
+Awaitable<void> Agent::FollowWorkloads() {
+  asio::steady_timer timer(io_);
+  MonotonicTime next_sweep = After(kSweepInterval);
+  for (;;) {
+    timer.expires_after(kWorkloadInterval);
+    auto [error] = co_await timer.async_wait(kUseTuple);
+    if (error) co_return;
+    if (enrolment_->Update(*snapshot_) || !apply_status_.ok()) Publish();
+    if (std::chrono::steady_clock::now() >= next_sweep) {
+      datapath_->SweepPending();
+      Probe();
+      next_sweep = After(kSweepInterval);
+    }
+  }
+}
+
+Awaitable<void> Agent::Run() {
+  tasks_.Spawn(FollowFiles());
+  tasks_.Spawn(FollowWorkloads());
+  const std::vector<std::string> not_ready = NotReady();
+  log::Info("agent started", {{"cluster", config_.cluster},
+                              {"node", config_.node},
+                              {"instance", config_.instance},
+                              {"threads", threads_.size()},
+                              {"ready", not_ready.empty()}});
+  while (stops_ == 0) {
+    (void)co_await stop_.async_wait(kUseTuple);
+  }
+  co_await tasks_.CancelAndJoin();
+  co_await Drain();
+  co_await admin_->Stop();
+  threads_.clear();
+  log::Info("agent stopped");
+}
+
+void Agent::Stop() {
+  ++stops_;
+  stop_.cancel();
+}
+
+// Closing the listeners makes the hook refuse new connections; running ones have
+// until the deadline.
+Awaitable<void> Agent::Drain() {
+  log::Info("draining");
+  enrolment_.reset();
+  for (auto& thread : threads_) thread->Post([](DataThread& self) { self.Drain(); });
+  if (!co_await DrainedBy(After(config_.deadlines.drain))) {
+    log::Warning("drain deadline reached, resetting what is left");
+    for (auto& thread : threads_) thread->Post([](DataThread& self) { self.ResetAll(); });
+    co_await DrainedBy(After(std::chrono::seconds(3)));
+  }
+}
+
+Awaitable<bool> Agent::DrainedBy(MonotonicTime deadline) {
+  const int stops_before = stops_;
+  while (std::chrono::steady_clock::now() < deadline && stops_ == stops_before) {
+    const ThreadSummary summary = co_await Summary();
+    if (summary.dialed + summary.accepted + summary.accepted_tunnels == 0) co_return true;
+    co_await Sleep(io_, kDrainPoll);
+  }
+  co_return false;
+}
+
+}  // namespace tombolo::agent

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "absl/status/statusor.h"
+#include "admin/server.h"
+#include "agent/cgroup.h"
+#include "agent/counters.h"
+#include "agent/data_thread.h"
+#include "agent/enrolment.h"
+#include "agent/views.h"
+#include "base/asio.h"
+#include "base/task_group.h"
+#include "datapath/datapath.h"
+#include "source/agent_config.h"
+#include "source/file_watcher.h"
+
+namespace tombolo::agent {
+
+// The node agent: puts configuration, directory, identities and kernel together,
+// hands data threads what they need, and follows every change. It runs on the
+// control thread's `io`; the data plane is reached only by posts.
+class Agent {
+ public:
+  // FailedPrecondition or InvalidArgument tells what the operator has to change.
+  // On failure the kernel keeps what it had: pinned programs go on refusing.
+  static absl::StatusOr<std::unique_ptr<Agent>> Start(asio::io_context& io, std::string config_path,
+                                                      source::AgentConfig config);
+
+  // Follows changes until Stop(), then drains and returns.
+  Awaitable<void> Run();
+  // Begins the drain; a second call ends it at once.
+  void Stop();
+  // Reads everything again, as after a change of a file.
+  void Reload();
+
+ private:
+  Agent(asio::io_context& io, std::string config_path, source::AgentConfig config);
+  absl::Status SetUp();
+  absl::Status LockInstance();
+  absl::Status OpenDatapath();
+  void Probe();
+  absl::Status StartThreads();
+  absl::Status ListenForTunnels();
+  absl::Status StartAdmin();
+
+  // Files -> config_, snapshot_, identities_; what is bad keeps its old state.
+  void ReadFiles();
+  void ReadConfig();
+  absl::Status ReadDirectory();
+  void ReadIdentities();
+  // snapshot_, identities_ -> kernel and data threads.
+  void Publish();
+  void PublishListeners();
+  WorldPtr MakeWorld() const;
+  void WatchFiles();
+
+  Awaitable<void> FollowFiles();
+  Awaitable<void> FollowWorkloads();
+  Awaitable<void> Drain();
+  Awaitable<bool> DrainedBy(MonotonicTime deadline);
+
+  std::vector<std::string> NotReady() const;
+  admin::Providers MakeProviders();
+  Awaitable<boost::json::value> Status();
+  Awaitable<boost::json::value> Services();
+  Awaitable<boost::json::value> Connections();
+  Awaitable<boost::json::value> Tunnels();
+  Awaitable<ThreadSummary> Summary();
+  std::string PinDirectory() const;
+
+  asio::io_context& io_;
+  const std::string config_path_;
+  source::AgentConfig config_;
+  Settings settings_;
+  Counters counters_;
+  Fd instance_lock_;
+  std::unique_ptr<Cgroups> cgroups_;
+  std::uint64_t own_cgroup_ = 0;  // 0: nothing to exempt
+  std::unique_ptr<datapath::Datapath> datapath_;
+  std::unique_ptr<Enrolment> enrolment_;
+  std::shared_ptr<const mesh::Snapshot> snapshot_;
+  identity::StorePtr identities_;
+  WallTime started_at_ = std::chrono::system_clock::now();
+  WallTime snapshot_loaded_at_;
+  absl::Status config_status_;  // of the newest files; the state in use may be older
+  absl::Status directory_status_;
+  absl::Status apply_status_;
+  absl::Status probe_status_;
+  std::unique_ptr<source::FileWatcher> watcher_;
+  std::unique_ptr<admin::Server> admin_;
+  admin::Metrics metrics_;
+  std::vector<std::unique_ptr<DataThread>> threads_;
+  TaskGroup tasks_;
+  asio::steady_timer stop_;  // cancelled by Stop()
+  int stops_ = 0;
+};
+
+}  // namespace tombolo::agent

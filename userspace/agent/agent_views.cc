@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent tells of itself: the admin API's providers.
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "admin/process_metrics.h"
+#include "agent/agent.h"
+#include "base/status_macros.h"
+
+namespace tombolo::agent {
+namespace {
+
+namespace json = boost::json;
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+void Append(json::array& to, json::array from) {
+  for (json::value& item : from) to.push_back(std::move(item));
+}
+
+}  // namespace
+
+absl::Status Agent::StartAdmin() {
+  metrics_.Add(admin::ProcessMetrics);
+  metrics_.Add([this] { return CounterSamples(counters_); });
+  metrics_.Add([this] { return DatapathSamples(*datapath_); });
+  metrics_.Add([this] { return IdentitySamples(*identities_); });
+  admin::Server::Options options;
+  options.socket_path = config_.admin.socket;
+  options.listen = config_.admin.listen;
+  ASSIGN_OR_RETURN(admin_, admin::Server::Start(io_.get_executor(), options, MakeProviders()));
+  return absl::OkStatus();
+}
+
+admin::Providers Agent::MakeProviders() {
+  admin::Providers providers;
+  providers.nouns["status"] = [this] { return Status(); };
+  providers.nouns["services"] = [this] { return Services(); };
+  providers.nouns["connections"] = [this] { return Connections(); };
+  providers.nouns["tunnels"] = [this] { return Tunnels(); };
+  providers.nouns["workloads"] = [this]() -> Awaitable<json::value> {
+    if (enrolment_ == nullptr) co_return WorkloadsJson(*snapshot_, {});
+    co_return WorkloadsJson(*snapshot_, enrolment_->entries());
+  };
+  providers.nouns["datapath"] = [this]() -> Awaitable<json::value> {
+    co_return DatapathJson(*datapath_, config_.instance, PinDirectory());
+  };
+  providers.not_ready = [this] { return NotReady(); };
+  providers.metrics = [this] { return metrics_.Text(); };
+  return providers;
+}
+
+std::string Agent::PinDirectory() const {
+  return absl::StrCat("/sys/fs/bpf/tombolo/", config_.instance);
+}
+
+// Conditions under which this node should not be sent workloads. What is wrong
+// with one workload is shown with that workload.
+std::vector<std::string> Agent::NotReady() const {
+  std::vector<std::string> reasons;
+  if (stops_ > 0) reasons.emplace_back("draining");
+  if (!probe_status_.ok()) reasons.push_back(absl::StrCat("capture: ", Message(probe_status_)));
+  if (!apply_status_.ok()) reasons.push_back(absl::StrCat("kernel maps: ", Message(apply_status_)));
+  return reasons;
+}
+
+Awaitable<ThreadSummary> Agent::Summary() {
+  ThreadSummary sum;
+  for (auto& thread : threads_) {
+    const ThreadSummary one = co_await thread->Ask<ThreadSummary>(
+        [](DataThread& self) { return Summarize(self.context()); });
+    sum.dialed += one.dialed;
+    sum.accepted += one.accepted;
+    sum.idle_tunnels += one.idle_tunnels;
+    sum.busy_tunnels += one.busy_tunnels;
+    sum.accepted_tunnels += one.accepted_tunnels;
+  }
+  co_return sum;
+}
+
+Awaitable<json::value> Agent::Status() {
+  const ThreadSummary summary = co_await Summary();
+  json::array not_ready;
+  for (const std::string& reason : NotReady()) not_ready.emplace_back(reason);
+  const absl::Status& datapath_status = probe_status_.ok() ? apply_status_ : probe_status_;
+  json::object out;
+  out["instance"] = config_.instance;
+  out["cluster"] = config_.cluster;
+  out["node"] = config_.node;
+  out["version"] = std::string(admin::BuildVersion());
+  out["pid"] = getpid();
+  out["started_at"] = Rfc3339(started_at_);
+  out["ready"] = not_ready.empty();
+  out["not_ready"] = std::move(not_ready);
+  out["snapshot"] = json::object{{"version", snapshot_->version},
+                                 {"loaded_at", Rfc3339(snapshot_loaded_at_)},
+                                 {"trust_domain", snapshot_->trust_domain},
+                                 {"error", Message(directory_status_)}};
+  out["config_error"] = Message(config_status_);
+  out["datapath"] = json::object{{"attached", probe_status_.ok()},
+                                 {"refuse_unknown", datapath_->refuse_unknown()},
+                                 {"error", Message(datapath_status)}};
+  out["identities"] = IdentitiesJson(*identities_);
+  out["threads"] = threads_.size();
+  out["connections"] = json::object{{"dialed", summary.dialed}, {"accepted", summary.accepted}};
+  out["tunnels"] = json::object{{"idle", summary.idle_tunnels},
+                                {"busy", summary.busy_tunnels},
+                                {"accepted", summary.accepted_tunnels}};
+  co_return out;
+}
+
+Awaitable<json::value> Agent::Services() {
+  const std::shared_ptr<const mesh::Snapshot> snapshot = snapshot_;
+  std::vector<balance::EndpointView> sum;
+  for (auto& thread : threads_) {
+    using Views = std::vector<balance::EndpointView>;
+    const Views views = co_await thread->Ask<Views>(
+        [snapshot](DataThread& self) { return EndpointsOf(self.context(), *snapshot); });
+    sum.resize(views.size());
+    for (std::size_t i = 0; i < views.size(); ++i) {
+      sum[i].in_flight += views[i].in_flight;
+      sum[i].ejected_for = std::max(sum[i].ejected_for, views[i].ejected_for);
+    }
+  }
+  co_return ServicesJson(*snapshot, sum);
+}
+
+Awaitable<json::value> Agent::Connections() {
+  json::array all;
+  for (auto& thread : threads_) {
+    Append(all, co_await thread->Ask<json::array>(
+                    [](DataThread& self) { return ConnectionsOf(self.context()); }));
+  }
+  co_return json::object{{"connections", std::move(all)}};
+}
+
+Awaitable<json::value> Agent::Tunnels() {
+  json::array all;
+  for (auto& thread : threads_) {
+    Append(all, co_await thread->Ask<json::array>(
+                    [](DataThread& self) { return TunnelsOf(self.context()); }));
+  }
+  co_return json::object{{"tunnels", std::move(all)}};
+}
+
+}  // namespace tombolo::agent

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <string>
+
+#include "agent/world.h"
+#include "base/time.h"
+#include "net/address.h"
+#include "relay/relay.h"
+#include "tls/handshake.h"
+#include "tunnel/tunnel.h"
+
+namespace tombolo::agent {
+
+// What people and policy want to know of one running connection.
+struct Connection {
+  std::string id;  // 32 hex digits, the same at both agents
+  tunnel::Role role = tunnel::Role::kDialer;
+  SpiffeId source;
+  net::SocketAddress source_address;
+  std::string service;
+  std::uint16_t port = 0;
+  std::string endpoint;  // address, as chosen
+  SpiffeId server;       // the endpoint's identity
+  MonotonicTime opened_at = std::chrono::steady_clock::now();
+  tunnel::Tunnel* tunnel = nullptr;  // null until one is open
+  relay::Relay* relay = nullptr;     // null until bytes flow
+};
+
+// Whether policy still allows the connection and its service still lists the
+// server's identity; PermissionDenied says what changed.
+absl::Status StillAllowed(const World& world, const Connection& connection);
+
+// The running connections of one thread. An Entry is in the table while it lives.
+class ConnectionTable {
+ public:
+  class Entry {
+   public:
+    Entry(ConnectionTable& table, Connection connection)
+        : table_(table), at_(table.list_.insert(table.list_.end(), std::move(connection))) {}
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+    ~Entry() { table_.list_.erase(at_); }
+    Connection* operator->() { return &*at_; }
+    Connection& operator*() { return *at_; }
+
+   private:
+    ConnectionTable& table_;
+    std::list<Connection>::iterator at_;
+  };
+
+  std::list<Connection>& all() { return list_; }
+  const std::list<Connection>& all() const { return list_; }
+
+ private:
+  std::list<Connection> list_;
+};
+
+}  // namespace tombolo::agent

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "agent/connection_table.h"
+#include "agent/counters.h"
+#include "agent/world.h"
+#include "balance/balancer.h"
+#include "base/task_group.h"
+#include "base/time.h"
+#include "datapath/datapath.h"
+#include "net/async_fd.h"
+#include "net/buffer_pool.h"
+#include "tunnel/pool.h"
+
+namespace tombolo::agent {
+
+// What does not change while the agent runs.
+struct Settings {
+  std::string cluster;
+  std::string node;
+  Duration idle_tunnel = std::chrono::seconds(60);
+};
+
+// What the connections of one data-plane thread share. All of it belongs to that
+// thread, except `counters` (atomic) and `datapath` (its two calls here are
+// thread-safe).
+struct Context {
+  const Settings& settings;
+  datapath::Datapath& datapath;
+  Counters& counters;
+  asio::io_context& io;
+  net::Poller& poller;
+  net::BufferPool& buffers;
+  tunnel::Pool& pool;
+  balance::Balancer& balancer;
+
+  WorldPtr world;  // replaced by the control thread's posts
+  ConnectionTable connections;
+  std::set<tunnel::Tunnel*> accepted_tunnels;
+  int handshakes = 0;  // accepted sockets that have not proved who they are
+  bool draining = false;
+};
+
+}  // namespace tombolo::agent

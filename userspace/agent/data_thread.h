@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "absl/status/statusor.h"
+#include "agent/context.h"
+#include "base/asio.h"
+#include "base/fd.h"
+#include "base/task_group.h"
+
+namespace tombolo::agent {
+
+// One data-plane thread: an event loop and every connection that it accepted. A
+// connection lives and dies on one thread, so nothing here is locked. The control
+// thread reaches it only by Post().
+class DataThread {
+ public:
+  // The thread stays in the network namespace of the caller.
+  static absl::StatusOr<std::unique_ptr<DataThread>> Start(const Settings& settings,
+                                                           datapath::Datapath& datapath,
+                                                           Counters& counters);
+  // Ends what still runs, without a farewell, and joins the thread.
+  ~DataThread();
+
+  // Runs `task` on the thread, in the order of the calls.
+  void Post(std::function<void(DataThread&)> task);
+
+  // The same, and waits for its value on the caller's executor.
+  template <typename T>
+  Awaitable<T> Ask(std::function<T(DataThread&)> question);
+
+  // What follows is called on the thread itself, from a posted task.
+
+  // `listener` is a duplicate of a workload namespace's listening socket.
+  void AddListener(std::uint64_t key, Fd listener, std::uint64_t netns_cookie);
+  void RemoveListener(std::uint64_t key);
+  void AddTunnelListener(Fd listener);
+  // Takes over a new World, and ends what it no longer allows.
+  void SetWorld(WorldPtr world);
+  // Refuses what is new, lets idle tunnels go; running connections go on.
+  void Drain();
+  // Resets what still runs.
+  void ResetAll();
+  Context& context() { return *context_; }
+
+ private:
+  struct Listener {
+    net::AsyncFd fd;
+  };
+
+  DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters);
+  absl::Status SetUp();
+  void Run();
+  void Recheck();
+  void RetireAccepted(const std::function<bool(const tunnel::Tunnel&)>& which);
+  Awaitable<void> AcceptApplications(std::shared_ptr<Listener> listener,
+                                     std::uint64_t netns_cookie);
+  Awaitable<void> AcceptTunnels(std::shared_ptr<Listener> listener);
+  Awaitable<void> ShutDown();
+
+  const Settings& settings_;
+  datapath::Datapath& datapath_;
+  Counters& counters_;
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  // In the order of their dependence: destroyed from the last to the first.
+  net::BufferPool buffers_;
+  std::unique_ptr<net::Poller> poller_;
+  std::unique_ptr<balance::Balancer> balancer_;
+  std::unique_ptr<tunnel::Pool> pool_;
+  std::unique_ptr<Context> context_;
+  std::map<std::uint64_t, std::shared_ptr<Listener>> listeners_;
+  std::shared_ptr<Listener> tunnel_listener_;
+  std::unique_ptr<TaskGroup> tasks_;
+  std::thread thread_;
+};
+
+template <typename T>
+Awaitable<T> DataThread::Ask(std::function<T(DataThread&)> question) {
+  co_return co_await asio::co_spawn(
+      io_, [this, question = std::move(question)]() -> Awaitable<T> { co_return question(*this); },
+      asio::use_awaitable);
+}
+
+}  // namespace tombolo::agent

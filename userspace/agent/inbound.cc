@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/inbound.h"
+
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "net/socket.h"
+#include "policy/authorize.h"
+#include "relay/relay.h"
+#include "tunnel/acceptor.h"
+#include "tunnel/routing_id.h"
+
+namespace tombolo::agent {
+namespace {
+
+namespace proto = tunnel::proto;
+using tunnel::Tunnel;
+
+// Of one thread at a time. Strangers can hold no more than these, each until the
+// handshake's deadline.
+constexpr int kMaxHandshakes = 1024;
+
+net::SocketAddress FromProto(const proto::Address& address) {
+  std::uint8_t bytes[16];
+  std::copy(address.ip().begin(), address.ip().end(), bytes);
+  return {net::IpAddress::FromBytes(bytes), static_cast<std::uint16_t>(address.port())};
+}
+
+tls::CredentialsPtr CredentialsFor(const Context& context, absl::string_view server_name) {
+  if (context.world == nullptr) return nullptr;
+  const auto served =
+      context.world->served.find(tunnel::RoutingIdOf(server_name, context.settings.cluster));
+  if (served == context.world->served.end()) return nullptr;
+  return context.world->identities->Find(served->second.identity);
+}
+
+// The connections of one tunnel, one after the other.
+class Inbound : public tunnel::ConnectionHandler {
+ public:
+  explicit Inbound(Context& context) : context_(context) {}
+
+  Awaitable<Answer> Open(Tunnel& tunnel, proto::Open open) override;
+  Awaitable<absl::Status> Carry(Tunnel& tunnel, net::AsyncFd endpoint) override;
+
+ private:
+  struct Choice {
+    const mesh::Endpoint* endpoint = nullptr;
+    Answer refusal;  // when endpoint is null
+  };
+  Choice Choose(const World& world, const Tunnel& tunnel, const proto::Open& open);
+  Answer Refuse(Refusal reason, proto::Code code, std::string message);
+  Awaitable<absl::StatusOr<net::AsyncFd>> Connect(WorldPtr world, const mesh::Endpoint& endpoint);
+
+  Context& context_;
+  Connection connection_;  // the one that Open() accepted, for Carry()
+};
+
+tunnel::ConnectionHandler::Answer Inbound::Refuse(Refusal reason, proto::Code code,
+                                                  std::string message) {
+  context_.counters.accepted_refused.Add(reason);
+  log::Info("connection from a tunnel refused", {{"id", connection_.id},
+                                                 {"reason", Name(reason)},
+                                                 {"source", connection_.source.text()},
+                                                 {"service", connection_.service},
+                                                 {"port", connection_.port},
+                                                 {"detail", message}});
+  Answer answer;
+  answer.code = code;
+  answer.message = std::move(message);
+  return answer;
+}
+
+const mesh::Endpoint* FindEndpoint(const Context& context, const World::Served& served,
+                                   const proto::Open& open) {
+  for (const mesh::Endpoint& endpoint : served.port->endpoints) {
+    if (endpoint.cluster != context.settings.cluster || endpoint.node != context.settings.node ||
+        endpoint.identity != served.identity) {
+      continue;
+    }
+    if (!open.has_endpoint() && endpoint.ready) return &endpoint;
+    if (open.has_endpoint() && endpoint.address == FromProto(open.endpoint()) &&
+        (open.endpoint_workload().empty() || endpoint.workload == open.endpoint_workload())) {
+      return &endpoint;
+    }
+  }
+  return nullptr;
+}
+
+Inbound::Choice Inbound::Choose(const World& world, const Tunnel& tunnel, const proto::Open& open) {
+  const auto served =
+      world.served.find(tunnel::RoutingIdOf(tunnel.info().sni, context_.settings.cluster));
+  if (served == world.served.end() || served->second.service->FullName() != open.service() ||
+      served->second.port->port != open.port()) {
+    return {nullptr, Refuse(Refusal::kUnknownService, proto::CODE_NO_SUCH_SERVICE,
+                            "this node does not serve it under this tunnel's name")};
+  }
+  const policy::Decision decision =
+      policy::Authorize(*world.snapshot, tunnel.info().peer, connection_.service, connection_.port);
+  if (!decision.allowed) {
+    return {nullptr, Refuse(Refusal::kDenied, proto::CODE_DENIED, decision.reason)};
+  }
+  // An endpoint of another identity than the tunnel's is never connected to, even
+  // if its address is the one that was asked for.
+  const mesh::Endpoint* endpoint = FindEndpoint(context_, served->second, open);
+  if (endpoint == nullptr) {
+    return {nullptr, Refuse(Refusal::kNoEndpoint, proto::CODE_WRONG_IDENTITY,
+                            "no such endpoint of this identity on this node")};
+  }
+  return {endpoint, {}};
+}
+
+Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
+                                                         const mesh::Endpoint& endpoint) {
+  const auto home = world->homes.find(endpoint.workload);
+  if (home == world->homes.end()) co_return absl::UnavailableError("workload is not known here");
+  CO_RETURN_IF_ERROR(home->second.status);
+  // Made inside the workload's namespace and bound to the endpoint's own address:
+  // an address that is another's by now is not local there, and nothing leaves.
+  Fd socket;
+  const auto make = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(socket, net::TcpSocket(endpoint.address));
+    return net::BindSource(socket.get(), endpoint.address.ip);
+  };
+  absl::Status made_there;
+  if (home->second.ns == nullptr) {
+    made_there = make();
+  } else {
+    made_there = home->second.ns->Run(make);
+  }
+  CO_RETURN_IF_ERROR(made_there);
+  CO_ASSIGN_OR_RETURN(net::AsyncFd connected,
+                      co_await net::Connect(context_.poller, std::move(socket), endpoint.address,
+                                            After(context_.world->deadlines.endpoint_connect)));
+  // With nobody listening, a port of the ephemeral range can connect to itself.
+  if (const auto local = net::LocalAddress(connected.get());
+      !local.ok() || *local == endpoint.address) {
+    co_return absl::UnavailableError("nothing listens at " + endpoint.address.ToString());
+  }
+  net::SetKeepAlive(connected.get());
+  co_return connected;
+}
+
+Awaitable<tunnel::ConnectionHandler::Answer> Inbound::Open(Tunnel& tunnel, proto::Open open) {
+  connection_ = Connection();
+  connection_.id = absl::BytesToHexString(open.connection_id());
+  connection_.role = tunnel::Role::kAcceptor;
+  connection_.source = tunnel.info().peer;
+  if (open.has_source()) connection_.source_address = FromProto(open.source());
+  connection_.service = open.service();
+  connection_.port = static_cast<std::uint16_t>(open.port());
+  connection_.server = tunnel.info().local;
+  connection_.tunnel = &tunnel;
+  if (context_.draining) {
+    co_return Refuse(Refusal::kDraining, proto::CODE_DRAINING, "this agent is shutting down");
+  }
+  const WorldPtr world = context_.world;  // keeps the endpoint alive below
+  Choice choice = Choose(*world, tunnel, open);
+  if (choice.endpoint == nullptr) co_return std::move(choice.refusal);
+  connection_.endpoint = choice.endpoint->address.ToString();
+  absl::StatusOr<net::AsyncFd> connected = co_await Connect(world, *choice.endpoint);
+  if (!connected.ok()) {
+    co_return Refuse(Refusal::kUnavailable, proto::CODE_UNAVAILABLE,
+                     std::string(connected.status().message()));
+  }
+  // What was allowed when it began may have been forbidden meanwhile.
+  if (context_.world != world) {
+    Choice again = Choose(*context_.world, tunnel, open);
+    if (again.endpoint == nullptr) co_return std::move(again.refusal);
+  }
+  Answer answer;
+  answer.code = proto::CODE_OK;
+  answer.endpoint = *std::move(connected);
+  co_return answer;
+}
+
+Awaitable<absl::Status> Inbound::Carry(Tunnel& tunnel, net::AsyncFd endpoint) {
+  ConnectionTable::Entry entry(context_.connections, connection_);
+  relay::Relay relay(std::move(endpoint), tunnel);
+  entry->relay = &relay;
+  if (absl::Status allowed = StillAllowed(*context_.world, connection_); !allowed.ok()) {
+    relay.Stop(std::move(allowed), proto::CODE_DENIED);
+  }
+  Add(context_.counters.accepted);
+  const absl::Status status = co_await relay.Run();
+  Add(context_.counters.bytes_to_tunnel, relay.counters().to_tunnel);
+  Add(context_.counters.bytes_from_tunnel, relay.counters().from_tunnel);
+  if (!status.ok()) {
+    Add(context_.counters.accepted_failed);
+    log::Info("connection to an endpoint reset", {{"id", connection_.id},
+                                                  {"service", connection_.service},
+                                                  {"endpoint", connection_.endpoint},
+                                                  {"reason", status}});
+  }
+  co_return status;
+}
+
+// A tunnel is in the set that Drain() and the views walk while this lives.
+class Registration {
+ public:
+  Registration(Context& context, Tunnel& tunnel) : context_(context), tunnel_(&tunnel) {
+    context_.accepted_tunnels.insert(tunnel_);
+  }
+  ~Registration() { context_.accepted_tunnels.erase(tunnel_); }
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+
+ private:
+  Context& context_;
+  Tunnel* tunnel_;
+};
+
+Awaitable<absl::StatusOr<tls::Session>> Handshake(Context& context, Fd socket,
+                                                  std::string& peer_address) {
+  if (auto peer = net::PeerAddress(socket.get()); peer.ok()) peer_address = peer->ToString();
+  net::SetKeepAlive(socket.get());
+  CO_ASSIGN_OR_RETURN(net::AsyncFd fd, net::AsyncFd::Adopt(context.poller, std::move(socket)));
+  co_return co_await tls::HandshakeAsServer(
+      std::move(fd),
+      [&context](absl::string_view server_name) { return CredentialsFor(context, server_name); },
+      context.buffers, After(context.world->deadlines.handshake));
+}
+
+}  // namespace
+
+Awaitable<void> ServeTunnel(Context& context, Fd socket) {
+  if (context.handshakes >= kMaxHandshakes) {
+    context.counters.accepted_refused.Add(Refusal::kResources);
+    co_return;
+  }
+  std::string peer_address = "unknown";
+  ++context.handshakes;
+  absl::StatusOr<tls::Session> session =
+      co_await Handshake(context, std::move(socket), peer_address);
+  --context.handshakes;
+  if (!session.ok()) {
+    const tls::HandshakeFailure failure = tls::ReasonOf(session.status());
+    context.counters.accepted_handshake_failures.Add(failure);
+    log::Warning(
+        "tunnel refused",
+        {{"peer", peer_address}, {"reason", tls::Name(failure)}, {"detail", session.status()}});
+    co_return;
+  }
+  Add(context.counters.tunnels_accepted);
+  Tunnel tunnel(*std::move(session), tunnel::Role::kAcceptor);
+  tunnel.peer_address = peer_address;
+  // Should they have changed during the handshake, the tunnel serves nothing.
+  tunnel.credentials = CredentialsFor(context, tunnel.info().sni);
+  if (tunnel.credentials == nullptr) {
+    tunnel.Retire();
+  } else {
+    const World::Served& served =
+        context.world->served.at(tunnel::RoutingIdOf(tunnel.info().sni, context.settings.cluster));
+    tunnel.service = served.service->FullName();
+    tunnel.port = served.port->port;
+  }
+  Registration registration(context, tunnel);
+  if (context.draining) tunnel.Retire();
+  Inbound inbound(context);
+  tunnel::AcceptorOptions options;
+  options.hello = context.world->deadlines.handshake;
+  options.idle = context.settings.idle_tunnel * 3 / 2;
+  const absl::Status ended = co_await tunnel::Serve(tunnel, inbound, options);
+  if (absl::IsInvalidArgument(ended)) Add(context.counters.tunnel_protocol_errors);
+  if (!ended.ok()) {
+    log::Info("tunnel ended",
+              {{"peer", peer_address}, {"peer_id", tunnel.info().peer.text()}, {"reason", ended}});
+  }
+}
+
+}  // namespace tombolo::agent

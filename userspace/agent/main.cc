@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <google/protobuf/stubs/logging.h>
+
+#include "absl/strings/str_split.h"
+#include "agent/agent.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "source/agent_config.h"
+#include "source/directory_file.h"
+
+namespace tombolo::agent {
+namespace {
+
+// Every connection costs two descriptors.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int Fail(const absl::Status& status) {
+  for (const auto line : absl::StrSplit(status.message(), '\n')) {
+    std::cerr << "tombolo-agent: " << line << "\n";
+  }
+  return EXIT_FAILURE;
+}
+
+absl::Status Check(const std::string& config_path) {
+  ASSIGN_OR_RETURN(const source::AgentConfig config, source::LoadAgentConfig(config_path));
+  ASSIGN_OR_RETURN(const auto snapshot, source::LoadDirectory(config.directory));
+  if (snapshot->FindNode(config.cluster, config.node) == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(config.directory, ": has no node '", config.node,
+                                                   "' in cluster '", config.cluster, "'"));
+  }
+  const auto identities = identity::Store::Load({config.identity.svids, config.identity.bundle},
+                                                *snapshot, config.cluster, config.node, nullptr);
+  for (const auto& [id, entry] : identities->entries()) RETURN_IF_ERROR(entry.error);
+  std::cout << "configuration is valid: " << snapshot->services.size() << " services, "
+            << snapshot->workloads.size() << " workloads, " << identities->entries().size()
+            << " identities on this node\n";
+  return absl::OkStatus();
+}
+
+Awaitable<void> HandleSignals(asio::io_context& io, Agent& agent) {
+  asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
+  for (;;) {
+    auto [error, signal] = co_await signals.async_wait(kUseTuple);
+    if (error) co_return;
+    if (signal == SIGHUP) {
+      agent.Reload();
+    } else {
+      agent.Stop();
+    }
+  }
+}
+
+int Serve(const std::string& config_path) {
+  absl::StatusOr<source::AgentConfig> config = source::LoadAgentConfig(config_path);
+  if (!config.ok()) return Fail(config.status());
+  log::SetUp(config->log.level, config->log.format);
+  RaiseDescriptorLimit();
+  // OpenSSL and splice() write without MSG_NOSIGNAL.
+  signal(SIGPIPE, SIG_IGN);
+  asio::io_context io(1);
+  absl::StatusOr<std::unique_ptr<Agent>> agent = Agent::Start(io, config_path, *std::move(config));
+  if (!agent.ok()) return Fail(agent.status());
+  asio::co_spawn(io, HandleSignals(io, **agent), [](std::exception_ptr) {});
+  asio::co_spawn(io, (*agent)->Run(), [&io](std::exception_ptr error) {
+    io.stop();
+    if (error) std::rethrow_exception(error);
+  });
+  io.run();
+  return EXIT_SUCCESS;
+}
+
+int Main(int argc, char** argv) {
+  // A peer's malformed message must not write to our standard error, past our log.
+  google::protobuf::SetLogHandler(nullptr);
+  CLI::App app(
+      "Tombolo's node agent: captures, encrypts and carries the connections of the "
+      "workloads on this node.");
+  std::string config_path = "/etc/tombolo/agent.yaml";
+  bool check = false;
+  app.add_option("--config", config_path, "the node's configuration file")->capture_default_str();
+  app.add_flag("--check", check, "validate the configuration, directory and SVIDs, and exit");
+  app.set_version_flag("--version", TOMBOLO_VERSION);
+  CLI11_PARSE(app, argc, argv);
+  if (!check) return Serve(config_path);
+  const absl::Status status = Check(config_path);
+  return status.ok() ? EXIT_SUCCESS : Fail(status);
+}
+
+}  // namespace
+}  // namespace tombolo::agent
+
+int main(int argc, char** argv) { return tombolo::agent::Main(argc, argv); }

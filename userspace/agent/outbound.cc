@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/outbound.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "net/socket.h"
+#include "policy/authorize.h"
+#include "relay/relay.h"
+#include "tls/digest.h"
+#include "tunnel/open.h"
+#include "tunnel/routing_id.h"
+
+namespace tombolo::agent {
+namespace {
+
+namespace proto = tunnel::proto;
+using tunnel::OpenOutcome;
+using tunnel::Tunnel;
+
+constexpr std::size_t kMaxAttempts = 8;
+constexpr Duration kTrustedIdle = std::chrono::seconds(5);
+
+struct Refused {
+  Refusal reason;
+  absl::Status status;
+};
+
+// Who asked for what, resolved against one World.
+struct Request {
+  WorldPtr world;  // keeps the pointers below alive
+  const mesh::Workload* source = nullptr;
+  mesh::ServiceRef target;
+  net::SocketAddress client;
+  net::SocketAddress vip;
+  tls::CredentialsPtr credentials;
+};
+
+// Where an attempt leads.
+struct Route {
+  const mesh::Endpoint* endpoint = nullptr;
+  net::SocketAddress address;  // of the agent that has the endpoint
+  std::string server_name;
+  std::string pool_key;
+};
+
+class Outbound {
+ public:
+  Outbound(Context& context, Fd client, std::uint64_t netns_cookie)
+      : context_(context), client_(std::move(client)), netns_cookie_(netns_cookie) {}
+
+  Awaitable<void> Run();
+
+ private:
+  std::optional<Refused> Resolve();
+  std::optional<Refused> Authorize();
+  Awaitable<std::optional<Refused>> OpenSomewhere(net::AsyncFd& plain);
+  Awaitable<OpenOutcome> Attempt(const Route& route, net::AsyncFd& plain, MonotonicTime deadline);
+  Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Dial(const Route& route,
+                                                          MonotonicTime deadline);
+  Awaitable<void> Relay(net::AsyncFd plain);
+  absl::StatusOr<Route> RouteTo(const mesh::Endpoint& endpoint) const;
+  proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
+  void Report(const Refused& refused);
+
+  Context& context_;
+  Fd client_;
+  const std::uint64_t netns_cookie_;
+  Request request_;
+  std::string connection_id_;  // 16 bytes
+  std::optional<ConnectionTable::Entry> entry_;
+  balance::Balancer::Attempt attempt_;  // in flight until the connection has ended
+  std::unique_ptr<Tunnel> tunnel_;
+  bool tunnel_is_new_ = false;
+};
+
+void ToProto(const net::SocketAddress& address, proto::Address& out) {
+  const auto& bytes = address.ip.bytes();
+  out.set_ip(std::string(bytes.begin(), bytes.end()));
+  out.set_port(address.port);
+}
+
+// Finds the original destination, the workload and the service.
+std::optional<Refused> Outbound::Resolve() {
+  const auto client = net::PeerAddress(client_.get());
+  const auto listener = net::LocalAddress(client_.get());
+  if (!client.ok()) return Refused{Refusal::kApplicationGone, client.status()};
+  if (!listener.ok()) return Refused{Refusal::kApplicationGone, listener.status()};
+  request_.client = *client;
+  auto original = context_.datapath.TakeOriginalDestination(netns_cookie_, *client, *listener);
+  if (!original.ok()) return Refused{Refusal::kNotCaptured, original.status()};
+  request_.vip = original->destination;
+  request_.world = context_.world;
+  const World& world = *request_.world;
+  const auto source = world.workload_by_cgroup.find(original->cgroup_id);
+  if (source == world.workload_by_cgroup.end()) {
+    return Refused{Refusal::kUnknownSource,
+                   absl::NotFoundError(absl::StrCat("cgroup ", original->cgroup_id))};
+  }
+  request_.source = source->second;
+  request_.target = world.snapshot->FindVip(request_.vip);
+  if (request_.target.service == nullptr) {
+    return Refused{Refusal::kUnknownService, absl::NotFoundError("no service has this address")};
+  }
+  return std::nullopt;
+}
+
+std::optional<Refused> Outbound::Authorize() {
+  const policy::Decision decision =
+      policy::Authorize(*context_.world->snapshot, request_.source->id,
+                        request_.target.service->FullName(), request_.target.port->port);
+  if (!decision.allowed) {
+    return Refused{Refusal::kDenied, absl::PermissionDeniedError(decision.reason)};
+  }
+  request_.credentials = request_.world->identities->Find(request_.source->id);
+  if (request_.credentials == nullptr) {
+    return Refused{Refusal::kNoCredentials,
+                   absl::FailedPreconditionError("the workload has no valid SVID")};
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<Route> Outbound::RouteTo(const mesh::Endpoint& endpoint) const {
+  const mesh::Node* node = request_.world->snapshot->FindNode(endpoint.cluster, endpoint.node);
+  if (node == nullptr) return absl::NotFoundError("the endpoint's node is not in the directory");
+  Route route;
+  route.endpoint = &endpoint;
+  route.address = node->tunnel_address;
+  route.server_name =
+      tunnel::ServerName(tunnel::RoutingId(request_.target.service->FullName(),
+                                           request_.target.port->port, endpoint.identity),
+                         endpoint.cluster);
+  route.pool_key = absl::StrCat(request_.source->id.text(), " ", route.server_name, " ",
+                                route.address.ToString());
+  return route;
+}
+
+proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
+  proto::Open open;
+  open.set_connection_id(connection_id_);
+  open.set_service(request_.target.service->FullName());
+  open.set_port(request_.target.port->port);
+  ToProto(request_.client, *open.mutable_source());
+  ToProto(endpoint.address, *open.mutable_endpoint());
+  open.set_endpoint_workload(endpoint.workload);
+  return open;
+}
+
+Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Outbound::Dial(const Route& route,
+                                                                  MonotonicTime deadline) {
+  CO_ASSIGN_OR_RETURN(Fd socket, net::TcpSocket(route.address));
+  net::SetKeepAlive(socket.get());
+  CO_ASSIGN_OR_RETURN(
+      net::AsyncFd connected,
+      co_await net::Connect(context_.poller, std::move(socket), route.address, deadline));
+  absl::StatusOr<tls::Session> session = co_await tls::HandshakeAsClient(
+      std::move(connected), request_.credentials, route.server_name, route.endpoint->identity,
+      context_.buffers, std::min(deadline, After(context_.world->deadlines.handshake)));
+  if (!session.ok()) {
+    context_.counters.dialed_handshake_failures.Add(tls::ReasonOf(session.status()));
+    co_return Annotate(session.status(), absl::StrCat("handshake with ", route.address.ToString()));
+  }
+  Add(context_.counters.tunnels_dialed);
+  auto tunnel = std::make_unique<Tunnel>(*std::move(session), tunnel::Role::kDialer);
+  tunnel->peer_address = route.address.ToString();
+  tunnel->pool_key = route.pool_key;
+  tunnel->service = request_.target.service->FullName();
+  tunnel->port = request_.target.port->port;
+  tunnel->credentials = request_.credentials;
+  co_return tunnel;
+}
+
+// Whether a failed dial may be tried elsewhere: the network's failures may, what
+// certificates say may not.
+OpenOutcome DialFailed(const absl::Status& status) {
+  switch (tls::ReasonOf(status)) {
+    case tls::HandshakeFailure::kNone:
+    case tls::HandshakeFailure::kTimeout:
+    case tls::HandshakeFailure::kTransport:
+    case tls::HandshakeFailure::kUnknownName:  // it does not serve this, or cannot for now
+      return {OpenOutcome::Kind::kNotSent, status};
+    default:
+      return {OpenOutcome::Kind::kDenied, status};
+  }
+}
+
+// A tunnel that idled for long may be dead without anybody having said so. Bytes
+// that were sent into it could not be sent again elsewhere.
+bool FreshEnough(const Tunnel& tunnel) {
+  return std::chrono::steady_clock::now() - tunnel.last_used < kTrustedIdle;
+}
+
+Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain,
+                                         MonotonicTime deadline) {
+  tunnel_ = context_.pool.Take(route.pool_key);
+  tunnel_is_new_ = tunnel_ == nullptr;
+  if (tunnel_is_new_) {
+    auto dialed = co_await Dial(route, deadline);
+    if (!dialed.ok()) co_return DialFailed(dialed.status());
+    tunnel_ = *std::move(dialed);
+  } else {
+    Add(context_.counters.tunnels_reused);
+  }
+  const bool send_early = tunnel_is_new_ || FreshEnough(*tunnel_);
+  OpenOutcome outcome = co_await tunnel::OpenConnection(*tunnel_, MakeOpen(*route.endpoint), plain,
+                                                        context_.buffers, deadline, send_early);
+  if (outcome.kind != OpenOutcome::Kind::kOpened) {
+    // Put() closes it when the attempt has spoilt it.
+    context_.pool.Put(std::move(tunnel_));
+  }
+  co_return outcome;
+}
+
+Refused ToRefused(const OpenOutcome& outcome) {
+  switch (outcome.kind) {
+    case OpenOutcome::Kind::kDenied:
+      return {tls::ReasonOf(outcome.status) == tls::HandshakeFailure::kNone ? Refusal::kDenied
+                                                                            : Refusal::kCertificate,
+              outcome.status};
+    case OpenOutcome::Kind::kUncertain:
+      return {Refusal::kUncertain, outcome.status};
+    case OpenOutcome::Kind::kPlainFailed:
+      return {Refusal::kApplicationGone, outcome.status};
+    default:
+      return {Refusal::kUnavailable, outcome.status};
+  }
+}
+
+// Tries endpoints until one opens, none is left, or time is up. On success
+// tunnel_ is set.
+Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
+  const MonotonicTime deadline = After(context_.world->deadlines.connect);
+  Refused last{Refusal::kNoEndpoint, absl::UnavailableError("the service has no ready endpoint")};
+  std::vector<std::size_t> tried;
+  bool stale_tunnel_excused = false;
+  while (tried.size() < kMaxAttempts && std::chrono::steady_clock::now() < deadline) {
+    const std::string service = request_.target.service->FullName();
+    const mesh::ServicePort& port = *request_.target.port;
+    const MonotonicTime begun = std::chrono::steady_clock::now();
+    const auto pick =
+        context_.balancer.Pick(port, service, context_.settings.cluster, tried, begun);
+    if (!pick) break;
+    const mesh::Endpoint& endpoint = port.endpoints[*pick];
+    balance::Balancer::Attempt attempt =
+        context_.balancer.Begin(service, port.port, endpoint, begun);
+    const absl::StatusOr<Route> route = RouteTo(endpoint);
+    if (!route.ok()) co_return Refused{Refusal::kNoEndpoint, route.status()};
+    (*entry_)->endpoint = endpoint.address.ToString();
+    (*entry_)->server = endpoint.identity;
+    if (!tried.empty()) Add(context_.counters.retries);
+    const OpenOutcome outcome =
+        co_await Attempt(*route, plain, std::min(deadline, After(context_.world->deadlines.dial)));
+    if (outcome.kind == OpenOutcome::Kind::kOpened) {
+      const MonotonicTime now = std::chrono::steady_clock::now();
+      attempt.OnConnected(now - begun, now);
+      attempt_ = std::move(attempt);
+      co_return std::nullopt;
+    }
+    last = ToRefused(outcome);
+    if (!outcome.retriable()) {
+      attempt.OnRefused();
+      co_return last;
+    }
+    // An idle tunnel that died in the pool says nothing about its endpoint.
+    if (!tunnel_is_new_ && outcome.kind == OpenOutcome::Kind::kNotSent && !stale_tunnel_excused) {
+      stale_tunnel_excused = true;
+      // Those that were idle for longer are no better.
+      context_.pool.DiscardIf(
+          [&](const Tunnel& tunnel) { return tunnel.pool_key == route->pool_key; });
+      continue;
+    }
+    attempt.OnFailure(std::chrono::steady_clock::now());
+    tried.push_back(*pick);
+    log::Debug(
+        "attempt failed",
+        {{"id", (*entry_)->id}, {"endpoint", (*entry_)->endpoint}, {"reason", outcome.status}});
+  }
+  co_return last;
+}
+
+void Outbound::Report(const Refused& refused) {
+  context_.counters.dialed_refused.Add(refused.reason);
+  log::Info(
+      "connection refused",
+      {{"reason", Name(refused.reason)},
+       {"source", request_.source == nullptr ? "" : request_.source->id.text()},
+       {"service", request_.target.service == nullptr ? "" : request_.target.service->FullName()},
+       {"destination", request_.vip.ToString()},
+       {"id", absl::BytesToHexString(connection_id_)},
+       {"detail", refused.status}});
+}
+
+Awaitable<void> Outbound::Relay(net::AsyncFd plain) {
+  relay::Relay relay(std::move(plain), *tunnel_);
+  (*entry_)->tunnel = tunnel_.get();
+  (*entry_)->relay = &relay;
+  Add(context_.counters.dialed);
+  const absl::Status status = co_await relay.Run();
+  (*entry_)->relay = nullptr;
+  Add(context_.counters.bytes_to_tunnel, relay.counters().to_tunnel);
+  Add(context_.counters.bytes_from_tunnel, relay.counters().from_tunnel);
+  if (!status.ok()) {
+    Add(context_.counters.dialed_failed);
+    log::Info("connection reset", {{"id", (*entry_)->id},
+                                   {"source", (*entry_)->source.text()},
+                                   {"service", (*entry_)->service},
+                                   {"endpoint", (*entry_)->endpoint},
+                                   {"reason", status}});
+    if (absl::IsInvalidArgument(status)) Add(context_.counters.tunnel_protocol_errors);
+  }
+  (*entry_)->tunnel = nullptr;
+  if (!status.ok()) co_return;
+  // Opened with credentials or a bundle that have been replaced meanwhile?
+  const World& now = *context_.world;
+  if (now.identities->Find(tunnel_->info().local) != tunnel_->credentials) tunnel_->Retire();
+  context_.pool.Put(std::move(tunnel_));
+}
+
+Awaitable<void> Outbound::Run() {
+  const auto id = tls::Random128();
+  connection_id_.assign(id.begin(), id.end());
+  // Until the connection is relayed, closing it must be a reset: the application
+  // already believes that it is connected.
+  net::ResetOnClose(client_.get());
+  std::optional<Refused> refused = Resolve();
+  if (!refused) refused = Authorize();
+  if (refused) {
+    Report(*refused);
+    co_return;
+  }
+  Connection connection;
+  connection.id = absl::BytesToHexString(connection_id_);
+  connection.source = request_.source->id;
+  connection.source_address = request_.client;
+  connection.service = request_.target.service->FullName();
+  connection.port = request_.target.port->port;
+  entry_.emplace(context_.connections, std::move(connection));
+  auto plain = net::AsyncFd::Adopt(context_.poller, std::move(client_));
+  if (!plain.ok()) {
+    Report({Refusal::kResources, plain.status()});
+    co_return;
+  }
+  refused = co_await OpenSomewhere(*plain);
+  // What was allowed when it began may have been forbidden meanwhile.
+  if (!refused) {
+    absl::Status allowed = StillAllowed(*context_.world, **entry_);
+    if (!allowed.ok()) refused = Refused{Refusal::kDenied, std::move(allowed)};
+  }
+  if (refused) {
+    Report(*refused);
+    if (tunnel_ != nullptr) context_.pool.Discard(std::move(tunnel_));
+    co_return;
+  }
+  co_await Relay(*std::move(plain));
+}
+
+}  // namespace
+
+Awaitable<void> ServeApplication(Context& context, Fd client, std::uint64_t netns_cookie) {
+  Outbound outbound(context, std::move(client), netns_cookie);
+  co_await outbound.Run();
+}
+
+}  // namespace tombolo::agent

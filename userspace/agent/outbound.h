@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "agent/context.h"
+#include "base/asio.h"
+#include "base/fd.h"
+#include "net/address.h"
+
+namespace tombolo::agent {
+
+// Carries one application's connection, which the hook sent to the listener of
+// the network namespace `netns_cookie`: finds out who asked for what, chooses an
+// endpoint, opens a tunnel and relays. Whatever goes wrong before bytes flow ends
+// as a reset of `client` and a line in the log (fail closed).
+Awaitable<void> ServeApplication(Context& context, Fd client, std::uint64_t netns_cookie);
+
+}  // namespace tombolo::agent

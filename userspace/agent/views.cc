@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/views.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace tombolo::agent {
+namespace {
+
+namespace json = boost::json;
+
+std::int64_t AgeMs(MonotonicTime since) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                               since)
+      .count();
+}
+
+void AddSession(const tls::SessionInfo& info, json::object& out) {
+  out["tls_version"] = info.version;
+  out["cipher"] = info.cipher;
+  out["group"] = info.group;
+}
+
+json::object TunnelJson(const tunnel::Tunnel& tunnel, bool busy, tls::RecordStream::Usage usage) {
+  json::object out;
+  out["tunnel"] = tunnel.id();
+  out["role"] = tunnel.role() == tunnel::Role::kDialer ? "dialer" : "acceptor";
+  out["state"] = busy ? "busy" : "idle";
+  out["local_id"] = tunnel.info().local.text();
+  out["peer_id"] = tunnel.info().peer.text();
+  out["peer_address"] = tunnel.peer_address;
+  out["sni"] = tunnel.info().sni;
+  AddSession(tunnel.info(), out);
+  out["connections"] = tunnel.connection();
+  out["records_sent"] = usage.sent;
+  out["records_received"] = usage.received;
+  out["age_ms"] = AgeMs(tunnel.opened_at());
+  return out;
+}
+
+json::object ConnectionJson(const Connection& connection) {
+  json::object out;
+  out["id"] = connection.id;
+  out["role"] = connection.role == tunnel::Role::kDialer ? "dialer" : "acceptor";
+  out["state"] = connection.relay == nullptr ? "opening" : "open";
+  out["source_id"] = connection.source.text();
+  out["source_address"] = connection.source_address.ToString();
+  out["service"] = connection.service;
+  out["port"] = connection.port;
+  out["endpoint"] = connection.endpoint;
+  out["age_ms"] = AgeMs(connection.opened_at);
+  if (connection.tunnel != nullptr) {
+    out["tunnel"] = connection.tunnel->id();
+    out["peer_id"] = connection.tunnel->info().peer.text();
+    out["peer_address"] = connection.tunnel->peer_address;
+    AddSession(connection.tunnel->info(), out);
+  }
+  if (connection.relay != nullptr) {
+    out["bytes_to_peer"] = connection.relay->counters().to_tunnel;
+    out["bytes_from_peer"] = connection.relay->counters().from_tunnel;
+  }
+  return out;
+}
+
+std::set<const tunnel::Tunnel*> BusyTunnels(const Context& context) {
+  std::set<const tunnel::Tunnel*> busy;
+  for (const Connection& connection : context.connections.all()) {
+    if (connection.tunnel != nullptr) busy.insert(connection.tunnel);
+  }
+  return busy;
+}
+
+}  // namespace
+
+std::string Rfc3339(WallTime time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(time), absl::UTCTimeZone());
+}
+
+json::array ConnectionsOf(const Context& context) {
+  json::array out;
+  for (const Connection& connection : context.connections.all()) {
+    out.push_back(ConnectionJson(connection));
+  }
+  return out;
+}
+
+json::array TunnelsOf(const Context& context) {
+  json::array out;
+  const std::set<const tunnel::Tunnel*> busy = BusyTunnels(context);
+  for (tunnel::Tunnel* tunnel : context.accepted_tunnels) {
+    out.push_back(TunnelJson(*tunnel, busy.contains(tunnel), tunnel->stream().usage()));
+  }
+  for (const Connection& connection : context.connections.all()) {
+    if (connection.role != tunnel::Role::kDialer || connection.tunnel == nullptr) continue;
+    out.push_back(
+        TunnelJson(*connection.tunnel, /*busy=*/true, connection.tunnel->stream().usage()));
+  }
+  context.pool.ForEach([&](const tunnel::Tunnel& tunnel) {
+    out.push_back(TunnelJson(tunnel, /*busy=*/false, tunnel.usage()));
+  });
+  return out;
+}
+
+ThreadSummary Summarize(const Context& context) {
+  ThreadSummary summary;
+  for (const Connection& connection : context.connections.all()) {
+    const bool dialed = connection.role == tunnel::Role::kDialer;
+    ++(dialed ? summary.dialed : summary.accepted);
+    if (dialed && connection.tunnel != nullptr) ++summary.busy_tunnels;
+  }
+  summary.idle_tunnels = context.pool.size();
+  summary.accepted_tunnels = context.accepted_tunnels.size();
+  return summary;
+}
+
+std::vector<balance::EndpointView> EndpointsOf(const Context& context,
+                                               const mesh::Snapshot& snapshot) {
+  std::vector<balance::EndpointView> views;
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  for (const mesh::Service& service : snapshot.services) {
+    for (const mesh::ServicePort& port : service.ports) {
+      for (const mesh::Endpoint& endpoint : port.endpoints) {
+        views.push_back(context.balancer.View(service.FullName(), port.port, endpoint, now));
+      }
+    }
+  }
+  return views;
+}
+
+json::object ServicesJson(const mesh::Snapshot& snapshot,
+                          const std::vector<balance::EndpointView>& endpoints) {
+  json::array services;
+  std::size_t next = 0;
+  for (const mesh::Service& service : snapshot.services) {
+    json::array vips, ports;
+    for (const net::IpAddress& vip : service.vips) vips.emplace_back(vip.ToString());
+    for (const mesh::ServicePort& port : service.ports) {
+      json::array list;
+      for (const mesh::Endpoint& endpoint : port.endpoints) {
+        const balance::EndpointView view =
+            next < endpoints.size() ? endpoints[next] : balance::EndpointView{};
+        ++next;
+        const auto ejected_ms =
+            std::chrono::duration_cast<std::chrono::milliseconds>(view.ejected_for).count();
+        list.push_back(json::object{{"workload", endpoint.workload},
+                                    {"identity", endpoint.identity.text()},
+                                    {"cluster", endpoint.cluster},
+                                    {"node", endpoint.node},
+                                    {"address", endpoint.address.ToString()},
+                                    {"ready", endpoint.ready},
+                                    {"weight", endpoint.weight},
+                                    {"in_flight", view.in_flight},
+                                    {"ejected_for_ms", ejected_ms}});
+      }
+      ports.push_back(json::object{{"port", port.port}, {"endpoints", std::move(list)}});
+    }
+    services.push_back(json::object{
+        {"name", service.FullName()}, {"vips", std::move(vips)}, {"ports", std::move(ports)}});
+  }
+  return {{"services", std::move(services)}};
+}
+
+json::object WorkloadsJson(const mesh::Snapshot& snapshot,
+                           const std::map<std::string, Enrolment::Entry>& entries) {
+  json::array workloads;
+  for (const auto& [name, entry] : entries) {
+    const mesh::Workload* workload = snapshot.FindWorkload(name);
+    if (workload == nullptr) continue;
+    workloads.push_back(json::object{{"name", name},
+                                     {"id", workload->id.text()},
+                                     {"cgroup", workload->cgroup},
+                                     {"cgroup_id", entry.cgroup_id},
+                                     {"netns", workload->netns},
+                                     {"netns_cookie", entry.netns_cookie},
+                                     {"enrolled", entry.listening && entry.cgroup_id != 0},
+                                     {"error", std::string(entry.status.message())}});
+  }
+  return {{"workloads", std::move(workloads)}};
+}
+
+json::object DatapathJson(const datapath::Datapath& datapath, const std::string& instance,
+                          const std::string& pin_directory) {
+  json::array programs, maps;
+  for (const datapath::ProgramInfo& program : datapath.ReadPrograms()) {
+    programs.push_back(json::object{{"name", program.name},
+                                    {"attach_type", program.attach_type},
+                                    {"pin", program.pin},
+                                    {"id", program.id}});
+  }
+  for (const datapath::MapInfo& map : datapath.ReadMaps()) {
+    maps.push_back(json::object{
+        {"name", map.name}, {"entries", map.entries}, {"max_entries", map.max_entries}});
+  }
+  json::object counters;
+  for (const datapath::Counter& counter : datapath.ReadCounters()) {
+    counters[counter.name] = counter.value;
+  }
+  return {{"instance", instance},
+          {"pin_directory", pin_directory},
+          {"refuse_unknown", datapath.refuse_unknown()},
+          {"programs", std::move(programs)},
+          {"maps", std::move(maps)},
+          {"counters", std::move(counters)}};
+}
+
+json::array IdentitiesJson(const identity::Store& store) {
+  json::array out;
+  for (const auto& [id, entry] : store.entries()) {
+    json::object item{{"id", id.text()}, {"error", std::string(entry.error.message())}};
+    if (entry.credentials != nullptr) {
+      item["serial"] = entry.credentials->serial();
+      item["not_before"] = Rfc3339(entry.credentials->not_before());
+      item["not_after"] = Rfc3339(entry.credentials->not_after());
+    }
+    out.push_back(std::move(item));
+  }
+  return out;
+}
+
+}  // namespace tombolo::agent

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "admin/metrics.h"
+#include "agent/context.h"
+#include "agent/counters.h"
+#include "agent/data_thread.h"
+#include "agent/enrolment.h"
+#include "base/time.h"
+#include "datapath/datapath.h"
+
+// What the admin API shows (docs/admin-api.md), as JSON made from plain values.
+namespace tombolo::agent {
+
+// Of one data thread; called on that thread.
+boost::json::array ConnectionsOf(const Context& context);
+boost::json::array TunnelsOf(const Context& context);
+
+struct ThreadSummary {
+  std::size_t dialed = 0;
+  std::size_t accepted = 0;
+  std::size_t idle_tunnels = 0;
+  std::size_t busy_tunnels = 0;
+  std::size_t accepted_tunnels = 0;
+};
+ThreadSummary Summarize(const Context& context);
+
+// What the threads' balancers know of every endpoint, in the order of the
+// snapshot's services, ports and endpoints.
+std::vector<balance::EndpointView> EndpointsOf(const Context& context,
+                                               const mesh::Snapshot& snapshot);
+
+boost::json::object ServicesJson(const mesh::Snapshot& snapshot,
+                                 const std::vector<balance::EndpointView>& endpoints);
+boost::json::object WorkloadsJson(const mesh::Snapshot& snapshot,
+                                  const std::map<std::string, Enrolment::Entry>& entries);
+boost::json::object DatapathJson(const datapath::Datapath& datapath, const std::string& instance,
+                                 const std::string& pin_directory);
+boost::json::array IdentitiesJson(const identity::Store& store);
+
+std::string Rfc3339(WallTime time);
+
+// Samples for /metrics.
+std::vector<admin::Sample> CounterSamples(const Counters& counters);
+std::vector<admin::Sample> DatapathSamples(const datapath::Datapath& datapath);
+std::vector<admin::Sample> IdentitySamples(const identity::Store& store);
+
+}  // namespace tombolo::agent

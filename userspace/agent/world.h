@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/spiffe_id.h"
+#include "identity/store.h"
+#include "mesh/snapshot.h"
+#include "net/namespace.h"
+#include "source/agent_config.h"
+
+namespace tombolo::agent {
+
+using NamespacePtr = std::shared_ptr<const net::NetworkNamespace>;
+
+// Everything that decides about a connection, at one moment. Built by the control
+// thread, never changed afterwards, and swapped as a whole on each data thread.
+struct World {
+  // A service port that an endpoint on this node serves under one identity.
+  struct Served {
+    const mesh::Service* service = nullptr;
+    const mesh::ServicePort* port = nullptr;
+    SpiffeId identity;
+  };
+  // Where an endpoint's workload has its sockets. A null namespace is the
+  // agent's own; an unavailable one is not: connections to it are refused.
+  struct Home {
+    NamespacePtr ns;
+    absl::Status status;
+  };
+
+  source::AgentConfig::Deadlines deadlines;
+  mesh::SnapshotPtr snapshot;
+  identity::StorePtr identities;
+  absl::flat_hash_map<std::string, Served> served;  // by routing id
+  absl::flat_hash_map<std::uint64_t, const mesh::Workload*> workload_by_cgroup;
+  absl::flat_hash_map<std::string, Home> homes;  // by workload name
+};
+
+using WorldPtr = std::shared_ptr<const World>;
+
+// What this node serves, by routing id.
+absl::flat_hash_map<std::string, World::Served> ServedBy(const mesh::Snapshot& snapshot,
+                                                         const std::string& cluster,
+                                                         const std::string& node);
+
+}  // namespace tombolo::agent

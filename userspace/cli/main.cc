@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tombolo command: reads the state of a running agent.
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "base/status_macros.h"
+#include "cli/client.h"
+#include "cli/render.h"
+
+namespace {
+
+constexpr int kError = 1;
+constexpr int kUsage = 2;
+constexpr auto kTimeout =
+    std::chrono::seconds(10);  // the agent answers within 5 s, or says why not
+
+struct Arguments {
+  std::string socket = "/run/tombolo/agent.sock";
+  std::string output = "table";
+  std::string noun;
+};
+
+absl::StatusOr<std::string> Answer(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(std::string json,
+                   tombolo::cli::Get(arguments.socket, "/v1/" + arguments.noun, kTimeout));
+  if (arguments.output == "json") return json;
+  return tombolo::cli::Render(arguments.noun, json, absl::Now());
+}
+
+int Print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    std::perror("tombolo: write standard output");
+    return kError;
+  }
+  return 0;
+}
+
+void Declare(CLI::App& app, Arguments& arguments) {
+  app.set_version_flag("--version", "tombolo " TOMBOLO_VERSION);
+  app.add_option("--socket", arguments.socket, "the agent's admin socket")->capture_default_str();
+  app.add_option("-o,--output", arguments.output, "table, or json as the agent gives it")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  std::vector<std::string> names;
+  std::string footer = "Nouns:";
+  for (const auto& noun : tombolo::cli::Nouns()) {
+    names.emplace_back(noun.name);
+    absl::StrAppendFormat(&footer, "\n  %-13s %s", noun.name, noun.help);
+  }
+  app.add_option("noun", arguments.noun, "what to show")->required()->check(CLI::IsMember(names));
+  app.footer(footer);
+}
+
+}  // namespace
+
+// NOLINTNEXTLINE(bugprone-exception-escape): only what nobody can handle, such as no memory
+int main(int argc, char** argv) {
+  CLI::App app("Shows what the Tombolo agent on this node does.", "tombolo");
+  Arguments arguments;
+  Declare(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  const auto answer = Answer(arguments);
+  if (!answer.ok()) {
+    std::fprintf(stderr, "tombolo: %s\n", std::string(answer.status().message()).c_str());
+    return kError;
+  }
+  return Print(*answer);
+}

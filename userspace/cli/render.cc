@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/render.h"
+
+#include <algorithm>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "cli/format.h"
+#include "cli/table.h"
+
+namespace tombolo::cli {
+namespace {
+
+namespace json = boost::json;
+
+const json::value* Field(const json::value* value, std::string_view key) {
+  if (value == nullptr || !value->is_object()) return nullptr;
+  return value->get_object().if_contains(key);
+}
+
+// The elements of a list; none when it is missing or something else.
+const json::array& List(const json::value* value, std::string_view key) {
+  static const json::array kEmpty;
+  const json::value* field = Field(value, key);
+  return field != nullptr && field->is_array() ? field->get_array() : kEmpty;
+}
+
+std::string TextOf(const json::value* value, std::string_view key) {
+  return Text(Field(value, key));
+}
+
+std::string Joined(const json::array& list, absl::string_view separator) {
+  if (list.empty()) return Text(nullptr);
+  return absl::StrJoin(list, separator, [](std::string* out, const json::value& item) {
+    absl::StrAppend(out, Text(&item));
+  });
+}
+
+// "Key:   value" lines, values aligned.
+class Facts {
+ public:
+  void Add(absl::string_view key, std::string value) {
+    facts_.emplace_back(absl::StrCat(key, ":"), std::move(value));
+  }
+  std::string ToString() const {
+    std::size_t width = 0;
+    for (const auto& [key, value] : facts_) width = std::max(width, key.size());
+    std::string out;
+    for (const auto& [key, value] : facts_) {
+      absl::StrAppend(&out, key, std::string(width - key.size() + 3, ' '), value, "\n");
+    }
+    return out;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> facts_;
+};
+
+std::string OrNone(const Table& table, absl::string_view what) {
+  return table.empty() ? absl::StrCat("No ", what, ".\n") : table.ToString();
+}
+
+std::string RenderIdentities(const json::value* root, absl::Time now) {
+  Table table({"IDENTITY", "SERIAL", "ISSUED", "EXPIRES", "ERROR"});
+  for (const json::value& id : List(root, "identities")) {
+    table.Add({TextOf(&id, "id"), TextOf(&id, "serial"), Relative(Field(&id, "not_before"), now),
+               Relative(Field(&id, "not_after"), now), TextOf(&id, "error")});
+  }
+  return OrNone(table, "identities");
+}
+
+std::string RenderStatus(const json::value* root, absl::Time now) {
+  const json::value* snapshot = Field(root, "snapshot");
+  const json::value* datapath = Field(root, "datapath");
+  const json::value* connections = Field(root, "connections");
+  const json::value* tunnels = Field(root, "tunnels");
+  Facts facts;
+  facts.Add("Node", TextOf(root, "node"));
+  facts.Add("Cluster", TextOf(root, "cluster"));
+  facts.Add("Instance", TextOf(root, "instance"));
+  facts.Add("Version", TextOf(root, "version"));
+  facts.Add("Process", absl::StrCat(TextOf(root, "pid"), ", ", TextOf(root, "threads"),
+                                    " data-plane threads, started ",
+                                    Relative(Field(root, "started_at"), now)));
+  facts.Add("Ready", TextOf(root, "ready"));
+  for (const json::value& reason : List(root, "not_ready")) facts.Add("Not ready", Text(&reason));
+  facts.Add("Trust domain", TextOf(snapshot, "trust_domain"));
+  facts.Add("Directory", absl::StrCat("version ", TextOf(snapshot, "version"), ", loaded ",
+                                      Relative(Field(snapshot, "loaded_at"), now)));
+  facts.Add("Directory error", TextOf(snapshot, "error"));
+  facts.Add("Config error", TextOf(root, "config_error"));
+  facts.Add("Datapath", absl::StrCat("attached ", TextOf(datapath, "attached"), ", refuse unknown ",
+                                     TextOf(datapath, "refuse_unknown")));
+  facts.Add("Datapath error", TextOf(datapath, "error"));
+  facts.Add("Connections", absl::StrCat(TextOf(connections, "dialed"), " dialed, ",
+                                        TextOf(connections, "accepted"), " accepted"));
+  facts.Add("Tunnels", absl::StrCat(TextOf(tunnels, "idle"), " idle, ", TextOf(tunnels, "busy"),
+                                    " busy, ", TextOf(tunnels, "accepted"), " accepted"));
+  return absl::StrCat(facts.ToString(), "\n", RenderIdentities(root, now));
+}
+
+// One row an endpoint. A service without ports, or a port without endpoints, is
+// what someone is looking for: it has a row too.
+void AddPort(Table& table, const json::value& service, const json::value* port) {
+  const auto add = [&](const json::value* e) {
+    table.Add({TextOf(&service, "name"), Joined(List(&service, "vips"), ","), TextOf(port, "port"),
+               TextOf(e, "workload"), TextOf(e, "cluster"), TextOf(e, "node"), TextOf(e, "address"),
+               TextOf(e, "ready"), TextOf(e, "weight"), TextOf(e, "in_flight"),
+               Age(Field(e, "ejected_for_ms"))});
+  };
+  const json::array& endpoints = List(port, "endpoints");
+  if (endpoints.empty()) add(nullptr);
+  for (const json::value& endpoint : endpoints) add(&endpoint);
+}
+
+std::string RenderServices(const json::value* root, absl::Time) {
+  Table table({"SERVICE", "VIPS", "PORT", "WORKLOAD", "CLUSTER", "NODE", "ADDRESS", "READY",
+               "WEIGHT", "IN-FLIGHT", "EJECTED-FOR"});
+  for (const json::value& service : List(root, "services")) {
+    const json::array& ports = List(&service, "ports");
+    if (ports.empty()) AddPort(table, service, nullptr);
+    for (const json::value& port : ports) AddPort(table, service, &port);
+  }
+  return OrNone(table, "services");
+}
+
+std::string RenderWorkloads(const json::value* root, absl::Time) {
+  Table table({"WORKLOAD", "IDENTITY", "CGROUP", "CGROUP-ID", "NETNS", "ENROLLED", "ERROR"});
+  for (const json::value& w : List(root, "workloads")) {
+    table.Add({TextOf(&w, "name"), ShortId(Field(&w, "id")), TextOf(&w, "cgroup"),
+               TextOf(&w, "cgroup_id"), TextOf(&w, "netns"), TextOf(&w, "enrolled"),
+               TextOf(&w, "error")});
+  }
+  return OrNone(table, "workloads on this node");
+}
+
+std::string RenderConnections(const json::value* root, absl::Time) {
+  Table table({"CONNECTION", "ROLE", "STATE", "SOURCE", "SOURCE-ADDRESS", "SERVICE", "PORT",
+               "ENDPOINT", "PEER", "PEER-ADDRESS", "TLS", "TO-PEER", "FROM-PEER", "AGE"});
+  for (const json::value& c : List(root, "connections")) {
+    table.Add({TextOf(&c, "id"), TextOf(&c, "role"), TextOf(&c, "state"),
+               ShortId(Field(&c, "source_id")), TextOf(&c, "source_address"), TextOf(&c, "service"),
+               TextOf(&c, "port"), TextOf(&c, "endpoint"), ShortId(Field(&c, "peer_id")),
+               TextOf(&c, "peer_address"), TextOf(&c, "cipher"), Bytes(Field(&c, "bytes_to_peer")),
+               Bytes(Field(&c, "bytes_from_peer")), Age(Field(&c, "age_ms"))});
+  }
+  return OrNone(table, "connections");
+}
+
+std::string RenderTunnels(const json::value* root, absl::Time) {
+  Table table({"TUNNEL", "ROLE", "STATE", "LOCAL", "PEER", "PEER-ADDRESS", "TLS", "CIPHER", "GROUP",
+               "CONNECTIONS", "SENT-RECORDS", "RECEIVED-RECORDS", "AGE"});
+  for (const json::value& t : List(root, "tunnels")) {
+    table.Add({TextOf(&t, "tunnel"), TextOf(&t, "role"), TextOf(&t, "state"),
+               ShortId(Field(&t, "local_id")), ShortId(Field(&t, "peer_id")),
+               TextOf(&t, "peer_address"), TextOf(&t, "tls_version"), TextOf(&t, "cipher"),
+               TextOf(&t, "group"), TextOf(&t, "connections"), TextOf(&t, "records_sent"),
+               TextOf(&t, "records_received"), Age(Field(&t, "age_ms"))});
+  }
+  return OrNone(table, "tunnels");
+}
+
+std::string RenderCounters(const json::value* root) {
+  Table table({"COUNTER", "VALUE"});
+  const json::value* counters = Field(root, "counters");
+  if (counters != nullptr && counters->is_object()) {
+    for (const auto& [name, value] : counters->get_object()) {
+      const json::value key(name);
+      table.Add({Text(&key), Text(&value)});
+    }
+  }
+  return OrNone(table, "counters");
+}
+
+std::string RenderDatapath(const json::value* root, absl::Time) {
+  Facts facts;
+  facts.Add("Instance", TextOf(root, "instance"));
+  facts.Add("Pins", TextOf(root, "pin_directory"));
+  facts.Add("Refuse unknown", TextOf(root, "refuse_unknown"));
+  Table programs({"PROGRAM", "ATTACHED-TO", "ID", "PIN"});
+  for (const json::value& p : List(root, "programs")) {
+    programs.Add(
+        {TextOf(&p, "name"), TextOf(&p, "attach_type"), TextOf(&p, "id"), TextOf(&p, "pin")});
+  }
+  Table maps({"MAP", "ENTRIES", "MAX-ENTRIES"});
+  for (const json::value& m : List(root, "maps")) {
+    maps.Add({TextOf(&m, "name"), TextOf(&m, "entries"), TextOf(&m, "max_entries")});
+  }
+  return absl::StrCat(facts.ToString(), "\n", OrNone(programs, "programs"), "\n",
+                      OrNone(maps, "maps"), "\n", RenderCounters(root));
+}
+
+struct Renderer {
+  Noun noun;
+  std::string (*render)(const json::value* root, absl::Time now);
+};
+
+constexpr Renderer kRenderers[] = {
+    {{"status", "is this agent ready, and what does it know"}, RenderStatus},
+    {{"services", "every service, where it is served, and how its endpoints do"}, RenderServices},
+    {{"workloads", "what has an identity on this node"}, RenderWorkloads},
+    {{"connections", "application connections that this agent carries"}, RenderConnections},
+    {{"tunnels", "mTLS connections to and from other agents"}, RenderTunnels},
+    {{"datapath", "eBPF programs, maps and counters in the kernel"}, RenderDatapath},
+};
+
+}  // namespace
+
+const std::vector<Noun>& Nouns() {
+  static const auto* nouns = [] {
+    auto* all = new std::vector<Noun>;
+    for (const Renderer& renderer : kRenderers) all->push_back(renderer.noun);
+    return all;
+  }();
+  return *nouns;
+}
+
+absl::StatusOr<std::string> Render(absl::string_view noun, absl::string_view answer,
+                                   absl::Time now) {
+  boost::system::error_code error;
+  const json::value root = json::parse({answer.data(), answer.size()}, error);
+  if (error || !root.is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the agent's answer is not a JSON object",
+                     error ? absl::StrCat(": ", error.message()) : std::string()));
+  }
+  for (const Renderer& renderer : kRenderers) {
+    if (renderer.noun.name == noun) return renderer.render(&root, now);
+  }
+  return absl::InvalidArgumentError(absl::StrCat("unknown noun '", noun, "'"));
+}
+
+}  // namespace tombolo::cli
