@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One tombolo-agent of a topology: its files, its process, what it says about itself."""
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+
+from . import host, network
+from .yaml_text import to_yaml
+
+_SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer")
+
+
+def _merge(base, changes):
+    """Changes win, key by key."""
+    merged = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+class Agent:
+    """The agent of one cluster's node. `config` holds what differs from the defaults."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.config = {}
+        self.process = None
+        self.env = {}
+        self.expect_death = False  # a test killed it on purpose
+        self.log_path = f"{cluster.dir}/agent.log"
+        self.socket = f"{cluster.dir}/agent.sock"
+        self.config_path = f"{cluster.dir}/agent.yaml"
+        self.instance = f"{cluster.topology.name}-{cluster.name}"
+
+    def svid_dir(self, pod):
+        """Where the agent looks for a workload's SVID."""
+        return f"{self.cluster.dir}/svids/{pod.namespace}/{pod.service_account}"
+
+    def write_config(self):
+        """agent.yaml: what a person would write, with the test's changes on top."""
+        cluster = self.cluster
+        base = {
+            "cluster": cluster.name, "node": cluster.node, "instance": self.instance,
+            "directory": os.path.relpath(cluster.directory_file, cluster.dir),
+            "identity": {"svids": "svids", "bundle": "bundle.pem"},
+            "capture": {"cgroup": cluster.cgroup.removeprefix(host.cgroup2_mount())},
+            "tunnel": {"listen": cluster.tunnel},
+            "admin": {"socket": self.socket, "listen": "127.0.0.1:15020"},
+        }
+        with open(self.config_path, "w", encoding="utf-8") as out:
+            out.write(to_yaml(_merge(base, self.config)))
+
+    def start(self):
+        """Starts the process in the node's namespace and the agent's own cgroup."""
+        from .topology import program  # pylint: disable=import-outside-toplevel,cyclic-import
+        self.expect_death = False
+        with open(self.log_path, "ab") as log:
+            self.process = host.spawn(
+                [program("tombolo-agent"), "--config", self.config_path],
+                f"{self.cluster.cgroup}/agent", network.path(self.cluster.netns),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True, env=os.environ | self.env)
+        self.cluster.topology.processes.append(self.process)
+
+    def wait_ready(self, seconds=20):
+        """Waits for `ready`, and shows the log when that does not come."""
+        def ready():
+            if self.process.poll() is not None:
+                raise host.HostError(f"{self.instance} ended with {self.process.returncode}")
+            return self.status_or_none().get("ready")
+        try:
+            host.wait_until(f"{self.instance} to be ready", ready, seconds)
+        except host.HostError as error:
+            reasons = self.status_or_none().get("not_ready", "no answer")
+            raise host.HostError(f"{error}; not ready: {reasons}\n{self.log_tail()}") from error
+
+    def restart(self):
+        """SIGTERM, then a new process."""
+        self.stop()
+        self.start()
+        self.wait_ready()
+
+    def stop(self, seconds=45):
+        """SIGTERM and wait: the exit code is the caller's to judge."""
+        self.expect_death = True
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=seconds)
+
+    def kill(self):
+        """SIGKILL: nothing of the agent gets to clean up."""
+        self.expect_death = True
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    @property
+    def pid(self):
+        """The agent's own: sh and nsenter have replaced themselves."""
+        return self.process.pid
+
+    def cli(self, noun):
+        """What `tombolo <noun>` prints, as an object."""
+        from .topology import program  # pylint: disable=import-outside-toplevel,cyclic-import
+        return json.loads(host.sh(program("tombolo"), "--socket", self.socket, noun,
+                                  "--output", "json"))
+
+    def status_or_none(self):
+        """The status, or {} while nobody answers."""
+        try:
+            return self.cli("status")
+        except (host.HostError, json.JSONDecodeError):
+            return {}
+
+    def http(self, path):
+        """(status, text) of the agent's TCP admin listener, inside the node's namespace."""
+        sock = host.in_netns(network.path(self.cluster.netns),
+                             lambda: socket.create_connection(("127.0.0.1", 15020), timeout=5))
+        connection = http.client.HTTPConnection("127.0.0.1", 15020)
+        connection.sock = sock
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def metrics(self):
+        """Samples of /metrics: 'name{labels}' to value."""
+        lines = self.http("/metrics")[1].splitlines()
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+                for line in lines if line and not line.startswith("#")}
+
+    def log(self):
+        """Everything it has logged since the topology came up."""
+        try:
+            with open(self.log_path, encoding="utf-8", errors="replace") as lines:
+                return lines.read()
+        except FileNotFoundError:
+            return ""
+
+    def log_tail(self, lines=40):
+        """The end of the log, for messages."""
+        return f"--- {self.instance} log ---\n" + "\n".join(self.log().splitlines()[-lines:])
+
+    def descriptors(self):
+        """How many descriptors the process has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def complaints(self, start=0):
+        """Why a test must fail although its own checks held: death, a sanitizer's report
+        after `start` characters of the log."""
+        found = [line for line in self.log()[start:].splitlines() if _SANITIZER.search(line)]
+        if self.process and self.process.poll() is not None and not self.expect_death:
+            found.append(f"{self.instance} ended by itself with {self.process.returncode}")
+        return found

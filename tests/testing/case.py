@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every netns test shares: a topology per class, agents that must stay healthy."""
+import os
+import sys
+import unittest
+
+from . import host
+from .topology import Topology
+
+# Sanitizer builds are slow: they run the same tests with less data.
+SCALE = float(os.environ.get("TOMBOLO_SCALE", "1"))
+_SKIPPED = 77  # ctest's SKIP_RETURN_CODE
+
+
+def scaled(count, least=1):
+    """`count` of bytes or connections, fewer under a sanitizer."""
+    return max(least, int(count * SCALE))
+
+
+class TopologyCase(unittest.TestCase):
+    """Sets up `topology_name` once for the class: build() adds to cls.topo what it needs."""
+
+    topology_name = ""
+    start_agents = True
+
+    @classmethod
+    def build(cls):
+        """Adds clusters, pods, services and rules to cls.topo."""
+        raise NotImplementedError
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            host.prepare()
+        except host.HostError as error:
+            if os.environ.get("TOMBOLO_NO_SKIP"):
+                raise
+            raise unittest.SkipTest(str(error)) from error
+        cls.topo = Topology(cls.topology_name)
+        cls.addClassCleanup(cls.topo.down)
+        cls.build()
+        cls.topo.up()
+        if cls.start_agents:
+            cls.topo.start_agents()
+
+    def run(self, result=None):
+        """Keeps tests apart: an agent that died is started again, peers end with their test.
+        Shows the agents' logs with a test that failed, while they are still there."""
+        def bad():
+            return len(result.failures) + len(result.errors) if result else 0
+        if not hasattr(self, "topo"):
+            return super().run(result)
+        before, started = bad(), len(self.topo.processes)
+        self._revive()
+        try:
+            return super().run(result)
+        finally:
+            agents = [cluster.agent.process for cluster in self.topo.clusters]
+            for process in self.topo.processes[started:]:
+                if process not in agents and process.poll() is None:
+                    process.kill()
+                    process.wait(timeout=10)
+            if bad() > before:
+                for cluster in self.topo.clusters:
+                    print(cluster.agent.log_tail(), file=sys.stderr)
+
+    def _revive(self):
+        for cluster in self.topo.clusters:
+            agent = cluster.agent
+            if agent.process and agent.process.poll() is not None and not agent.expect_death:
+                agent.start()
+                agent.wait_ready()
+
+    def setUp(self):
+        self._log_starts = {cluster.agent: len(cluster.agent.log())
+                            for cluster in self.topo.clusters}
+
+    def tearDown(self):
+        complaints = [line for agent, start in self._log_starts.items()
+                      for line in agent.complaints(start)]
+        self.assertEqual(complaints, [], "an agent died or a sanitizer spoke")
+
+    def assert_intact(self, result, sent=None, received=None):
+        """A peer's report: nothing corrupt, and as many bytes as expected."""
+        self.assertEqual(result.get("connect", "ok"), "ok", result)
+        self.assertIsNone(result["corrupt_at"], result)
+        if sent is not None:
+            self.assertEqual(result["sent"], sent, result)
+        if received is not None:
+            self.assertEqual(result["received"], received, result)
+
+    def assert_done(self, result, **counts):
+        """A peer played its whole script."""
+        self.assert_intact(result, **counts)
+        self.assertEqual(result["at"], "done", result)
+
+    def assert_counted(self, agent, before, *words):
+        """A metric whose name and labels contain `words` has grown since `before`."""
+        def total(samples):
+            return sum(value for sample, value in samples.items()
+                       if all(word in sample for word in words))
+        host.wait_until(f"a metric of {' '.join(words)} to grow",
+                        lambda: total(agent.metrics()) > total(before), 5)
+
+    def assert_logged(self, agent, start, *words):
+        """A log line after offset `start` contains all words."""
+        host.wait_until(f"{agent.instance} to log {' '.join(words)}",
+                        lambda: any(all(word in line for word in words)
+                                    for line in agent.log()[start:].splitlines()), 5)
+
+
+def main():
+    """Runs the module's tests; ctest learns when all of them were skipped."""
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    ran = result.testsRun - len(result.skipped)
+    sys.exit(_SKIPPED if ran <= 0 and result.skipped else 0)

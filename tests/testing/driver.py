@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts peer.py inside pods and collects what it reports."""
+import hashlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+
+from . import host
+from .conversation import pattern, pieces
+
+_PEER = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer.py")]
+
+
+class Peer:
+    """A running peer.py; next() returns its reports in order."""
+
+    def __init__(self, pod, *arguments, cgroup=None):
+        self.name = f"{pod.workload}: {' '.join(map(str, arguments))}"
+        self.process = pod.start([*_PEER, *map(str, arguments)], cgroup, stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._reports = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._reports.put(json.loads(line))
+        self._reports.put(None)
+
+    def next(self, timeout=90):
+        """The next report; HostError when there is none in time or the peer has ended."""
+        try:
+            report = self._reports.get(timeout=timeout)
+        except queue.Empty:
+            raise host.HostError(f"{self.name}: no report within {timeout}s") from None
+        if report is None:
+            self._reports.put(None)
+            raise host.HostError(f"{self.name} ended: {self.process.stderr.read()[-2000:]}")
+        return report
+
+    def reports(self):
+        """What has been reported and not been taken yet."""
+        found = []
+        while not self._reports.empty():
+            report = self._reports.get()
+            if report is not None:
+                found.append(report)
+        return found
+
+    def tell(self, line=""):
+        """Wakes a peer that waits on its standard input."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def kill(self):
+        """Ends the peer the hard way: the kernel closes its connections."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+
+def serve(pod, port, script, address=None):
+    """A server in a pod, on the pod's own address, that already listens."""
+    return _listening(Peer(pod, "serve", address or pod.ip, port, script))
+
+
+def echo(pod, port, address=None):
+    """An echo server for any number of connections."""
+    return _listening(Peer(pod, "echo", address or pod.ip, port))
+
+
+def steal(pod, port):
+    """Another user's listener on the agent's port."""
+    return _listening(Peer(pod, "steal", port))
+
+
+def _listening(server):
+    event = server.next(timeout=20)
+    if event != {"event": "listening"}:
+        raise host.HostError(f"{server.name}: {event}")
+    return server
+
+
+def connect(pod, address, port, script, cgroup=None):
+    """One client connection to its end."""
+    return Peer(pod, "connect", address, port, script, cgroup=cgroup).next()
+
+
+def connect_many(pod, address, port, script, count):
+    """Several at once; every report."""
+    client = Peer(pod, "connect", address, port, script, count)
+    return [client.next() for _ in range(count)]
+
+
+def pattern_sha256(role, size):
+    """The checksum of what `role` sends in so many bytes."""
+    digest, offset = hashlib.sha256(), 0
+    for piece in pieces(size):
+        digest.update(pattern(role, offset, piece))
+        offset += piece
+    return digest.hexdigest()
