@@ -1,0 +1,263 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two clusters on one machine and one request between them; run it as tools/quickstart.
+
+Every line it prints is judged by what really happened. The exit status is 0 only if all held.
+"""
+import argparse
+import os
+import re
+import secrets
+import subprocess
+import sys
+
+REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(REPO, "tests"))
+
+from testing import host, network, topology  # noqa: E402  pylint: disable=wrong-import-position
+from testing.capture import Capture  # noqa: E402  pylint: disable=wrong-import-position
+
+NAME = "quickstart"
+NGINX = """
+worker_processes 1;
+daemon off;
+pid {dir}/nginx.pid;
+error_log {dir}/error.log;
+events {{}}
+http {{
+  log_format marker '$remote_addr "$request" $status marker=$http_x_marker';
+  access_log {dir}/access.log marker;
+  server {{
+    listen {address}:8080;
+    return 200 "hello from nginx in {cluster}, {address}:8080\\n";
+  }}
+}}
+"""
+
+
+class Report:
+    """Prints findings and remembers whether all were good."""
+
+    def __init__(self):
+        self.good = True
+        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+    def paint(self, code, text):
+        """Coloured on a terminal, plain in a file."""
+        return f"\033[{code}m{text}\033[0m" if self._colour else text
+
+    def title(self, text):
+        """A step."""
+        print(f"\n{self.paint('1', text)}", flush=True)
+
+    def check(self, held, text):
+        """A finding."""
+        self.good = self.good and bool(held)
+        mark = self.paint("32", "ok  ") if held else self.paint("31;1", "FAIL")
+        print(f"  {mark} {text}", flush=True)
+
+
+class World:
+    """East with a curl, west with an nginx, and a capture on every node interface."""
+
+    def __init__(self):
+        self.topo = topo = topology.Topology(NAME)
+        self.east, self.west = topo.cluster("east"), topo.cluster("west")
+        self.curl_pod = self.east.pod("curl")
+        self.plain_pod = self.east.pod("plain", enrolled=False)
+        self.web_pod = self.west.pod("web")
+        self.west.pod("other")
+        self.service = topo.service("shop/web", 80, [topology.Endpoint(self.web_pod, 8080)])
+        topo.allow(self.curl_pod, "shop/web")
+        self.url = f"http://{self.service.vip}/"
+
+    def start_nginx(self):
+        """Debian's nginx with nothing but a configuration of its own."""
+        directory = f"{self.topo.dir}/nginx"
+        os.makedirs(directory)
+        with open(f"{directory}/nginx.conf", "w", encoding="utf-8") as out:
+            out.write(NGINX.format(dir=directory, address=self.web_pod.ip, cluster="west"))
+        # Its output is not ours: with --keep it outlives this program and its terminal.
+        process = self.web_pod.start(
+            ["nginx", "-p", directory, "-e", f"{directory}/error.log", "-c",
+             f"{directory}/nginx.conf"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True)
+
+        def serves():
+            if process.poll() is not None:
+                raise host.HostError(f"nginx did not start: see {directory}/error.log")
+            return os.path.exists(f"{directory}/nginx.pid")
+        host.wait_until("nginx to start", serves)
+
+    def nginx_log(self):
+        """What nginx says it has served."""
+        with open(f"{self.topo.dir}/nginx/access.log", encoding="utf-8") as lines:
+            return lines.read()
+
+    def curl(self, pod, *options):
+        """curl's own words about one request through the VIP."""
+        return pod.run(["curl", "-sSv", "--max-time", "5", *options, self.url])
+
+
+def last_words(curl):
+    """Why curl failed, as the kernel told it."""
+    reasons = [line.strip("* ") for line in curl.stderr.splitlines()
+               if re.search(r"fail.*: |^curl: ", line)]
+    return reasons[0] if reasons else f"HTTP answer: {curl.stdout.strip()}"
+
+
+def show_request(report, world, marker):
+    """The job itself: an unmodified client reaches an unmodified server in another cluster."""
+    report.title(f"curl in east fetches {world.url} from nginx in west")
+    answer = world.curl(world.curl_pod, "-i", "-H", f"X-Marker: {marker}")
+    status, _, rest = answer.stdout.partition("\n")
+    body = rest.partition("\n\n")[2].strip()
+    good = answer.returncode == 0 and " 200 " in status and "hello from nginx in west" in body
+    report.check(good, f"{status}: {body}" if good else last_words(answer))
+    host.wait_until("nginx's log", lambda: world.nginx_log() or not good, 2)
+    report.check(f"marker={marker}" in world.nginx_log(), f"nginx saw the marker {marker}")
+
+
+def show_tunnel(report, world):
+    """Who spoke to whom, as both agents tell it."""
+    report.title("The tunnel between the agents")
+    dialed = [t for t in world.east.agent.cli("tunnels")["tunnels"] if t["role"] == "dialer"]
+    accepted = [t for t in world.west.agent.cli("tunnels")["tunnels"] if t["role"] == "acceptor"]
+    if not dialed or not accepted:
+        report.check(False, f"no tunnel: east has {dialed}, west has {accepted}")
+        return
+    east, west = dialed[0], accepted[0]
+    report.check(east["local_id"] == west["peer_id"] == world.curl_pod.id,
+                 f"client {west['peer_id']}, checked by west")
+    report.check(west["local_id"] == east["peer_id"] == world.web_pod.id,
+                 f"server {east['peer_id']}, checked by east")
+    report.check(east["tls_version"] == west["tls_version"] == "TLSv1.3"
+                 and east["cipher"] and east["group"],
+                 f"{east['tls_version']}, {east['cipher']}, {east['group']}")
+
+
+def show_wire(report, captures, marker):
+    """What somebody on the network between the nodes would have seen."""
+    report.title("A capture of the link between the nodes")
+    link = captures["east"].only("link0")
+    verdict = link.judge_tls(topology.TUNNEL_PORT)
+    strays = link.other_ports(topology.TUNNEL_PORT)
+    report.check(verdict.ok and not strays,
+                 verdict.text if not strays else f"not of a tunnel: {strays[0]}")
+    places = [place for capture in captures.values() for place in capture.find(marker.encode())]
+    report.check(not places, f"the marker {marker} is nowhere in it" if not places
+                 else f"the marker was seen: {places[0]}")
+
+
+def show_plain_pod(report, world):
+    """Without an identity there is no way through the mesh."""
+    report.title("The same curl in a pod that is not enrolled")
+    with Capture(world.east.netns) as capture:
+        answer = world.curl(world.plain_pod)
+        capture.stop()
+    report.check(answer.returncode != 0 and not answer.stdout, last_words(answer))
+    crossed = capture.only("link0").traffic()
+    report.check(not crossed, "nothing of it reached the link between the nodes" if not crossed
+                 else f"on the link: {crossed[0]}")
+
+
+def show_dead_agent(report, world, marker):
+    """The programs outlive the agent: what it would have encrypted is refused."""
+    report.title("The same curl with east's agent killed (SIGKILL)")
+    world.east.agent.kill()
+    # West's agent notices that its tunnel is gone, and its kernel says so once.
+    host.wait_until("west to forget the tunnel",
+                    lambda: not world.west.agent.cli("tunnels")["tunnels"])
+    captures = [Capture(cluster.netns) for cluster in world.topo.clusters]
+    answer = world.curl(world.curl_pod, "-H", f"X-Marker: {marker}")
+    seen = [packet for capture in captures for packet in capture.stop().traffic()]
+    lost = sum(capture.drops for capture in captures)
+    report.check(answer.returncode == 7 and "Connection refused" in answer.stderr,
+                 last_words(answer))
+    report.check(not seen and not lost, "not one packet on any interface of either node"
+                 if not seen else f"on the wire: {seen[0]}")
+
+
+def show_recovery(report, world):
+    """A new agent takes over what the dead one has pinned."""
+    report.title("East's agent started again")
+    world.east.agent.start()
+    world.east.agent.wait_ready()
+    answer = world.curl(world.curl_pod)
+    report.check(answer.returncode == 0 and "hello from nginx" in answer.stdout,
+                 answer.stdout.strip() or last_words(answer))
+
+
+def explain_keep(world):
+    """Commands for a person who wants to look around."""
+    cli = topology.program("tombolo")
+    socket = world.east.agent.socket
+    pins = f"{host.BPFFS}/tombolo/{world.east.agent.instance}"
+    enter = f"echo 0 > {world.curl_pod.cgroup}/cgroup.procs; " \
+            f"exec nsenter --net={network.path(world.curl_pod.netns)}"
+    print(f"""
+It is still running. To look around, as root:
+  {cli} --socket {socket} status        # also: services workloads tunnels connections datapath
+  bpftool cgroup tree {world.east.cgroup}
+  ls {pins}; bpftool map dump pinned {pins}/<map>
+  sh -c '{enter} curl -v {world.url}'
+  ip netns exec {world.east.netns} curl http://127.0.0.1:15020/metrics
+  $EDITOR {world.topo.dir}/directory.yaml    # read again by both agents as soon as it is saved
+  tail {world.east.agent.log_path} {world.west.agent.log_path}
+To remove every trace: tools/quickstart --down""")
+
+
+def run(report, world):
+    """All of it, in order."""
+    marker = f"marker-{secrets.token_hex(12)}"
+    world.topo.up()
+    captures = {cluster.name: Capture(cluster.netns) for cluster in world.topo.clusters}
+    world.start_nginx()
+    world.topo.start_agents()
+    print(f"{report.paint('1', 'Two clusters with the same pod addresses, joined by one link')}\n"
+          f"  east  172.31.0.1  curl 10.0.0.10, plain 10.0.0.11 (not enrolled)\n"
+          f"  west  172.31.0.2  web 10.0.0.10 (nginx), other 10.0.0.11")
+    show_request(report, world, marker)
+    show_tunnel(report, world)
+    for capture in captures.values():
+        capture.stop()
+    show_wire(report, captures, marker)
+    show_plain_pod(report, world)
+    show_dead_agent(report, world, marker)
+    show_recovery(report, world)
+    for cluster in world.topo.clusters:
+        for complaint in cluster.agent.complaints():
+            report.check(False, complaint)
+
+
+def main():
+    """Parses the command line; leaves nothing behind unless asked to."""
+    parser = argparse.ArgumentParser(prog="tools/quickstart", description=__doc__)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--keep", action="store_true", help="leave it running")
+    choice.add_argument("--down", action="store_true", help="remove every trace of a kept run")
+    options = parser.parse_args()
+    if options.down:
+        topology.down(NAME)
+        return 0
+    report = Report()
+    keep = False
+    world = World()
+    try:
+        run(report, world)
+        keep = options.keep
+    except host.HostError as error:
+        report.check(False, str(error))
+    finally:
+        if not keep:
+            world.topo.down()
+    if keep:
+        explain_keep(world)
+    good = report.paint("32;1", "All of it held.") if report.good else \
+        report.paint("31;1", "Not all of it held.")
+    print(f"\n{good}")
+    return 0 if report.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
