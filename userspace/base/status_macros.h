@@ -23,9 +23,11 @@
       keyword status_;                                  \
     }                                                   \
   } while (false)
+// NOLINTBEGIN(bugprone-macro-parentheses): the arguments are declarations and keywords
 #define STATUS_MACROS_ASSIGN_(keyword, tmp, lhs, expr) \
   auto tmp = (expr);                                   \
   if (!tmp.ok()) keyword std::move(tmp).status();      \
   lhs = *std::move(tmp)
+// NOLINTEND(bugprone-macro-parentheses)
 #define STATUS_MACROS_NAME_(line) STATUS_MACROS_NAME2_(line)
 #define STATUS_MACROS_NAME2_(line) status_or_##line

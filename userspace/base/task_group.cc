@@ -32,7 +32,7 @@ Awaitable<bool> TaskGroup::Join(std::chrono::steady_clock::time_point deadline) 
   while (!running_.empty()) {
     all_done_.expires_at(deadline);
     auto [error] = co_await all_done_.async_wait(kUseTuple);
-    if (!error) co_return running_.empty();
+    if (!error) co_return running_.empty();  // NOLINT(bugprone-standalone-empty): co_return
   }
   co_return true;
 }

@@ -37,6 +37,7 @@ class Skeleton {
   absl::Status Load() {
     const int rc = Skel::load(skel_.get());
     if (rc == 0) return absl::OkStatus();
+    // NOLINTNEXTLINE(readability-redundant-string-cstr): the buffer is longer than its text
     const std::string log = ShortVerifierLog(log_->c_str());
     return ErrnoStatus(
         -rc, log.empty() ? "load BPF programs" : "load BPF programs (verifier: " + log + ")");

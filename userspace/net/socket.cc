@@ -90,8 +90,6 @@ Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener) {
     if (errno == EAGAIN) {
       listener.ClearReadable();
       CO_RETURN_IF_ERROR(co_await listener.WaitReadable());
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-      co_return ErrnoStatus(errno, "accept");
     } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) {
       co_return ErrnoStatus(errno, "accept");
     }

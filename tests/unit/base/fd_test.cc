@@ -29,7 +29,7 @@ TEST(FdTest, MoveTakesOverAndClosesWhatWasThere) {
   const int closed = second.get();
   second = std::move(first);
   EXPECT_EQ(second.get(), kept);
-  EXPECT_FALSE(first.valid());
+  EXPECT_FALSE(first.valid());  // NOLINT(bugprone-use-after-move): what it promises
   EXPECT_TRUE(IsOpen(kept));
   EXPECT_FALSE(IsOpen(closed));
 }
