@@ -196,7 +196,9 @@ TEST_F(DatapathTest, RefusesSocketsThatAreBoundToADevice) {
   const net::SocketAddress vip = Address(kVip);
   sockaddr_storage storage{};
   const socklen_t length = vip.ToSockaddr(storage);
-  if (system("ip link add tb0 type veth peer name tb1") != 0) GTEST_SKIP() << "no veth";
+  if (system("ip link add tb0 type veth peer name tb1") != 0) {
+    TOMBOLO_SKIP_WITHOUT("veth interfaces, or the ip command");
+  }
   int error = 0;
   ASSERT_TRUE(workload_
                   .Run([&] {
@@ -225,7 +227,7 @@ TEST_F(DatapathTest, CapturesMptcp) {
                     error = connect(mptcp.get(), raw, length) == 0 ? 0 : errno;
                   })
                   .ok());
-  if (!mptcp.valid()) GTEST_SKIP() << "no MPTCP";
+  if (!mptcp.valid()) TOMBOLO_SKIP_WITHOUT("MPTCP sockets");
   ASSERT_EQ(error, 0) << std::strerror(error);
   auto original = AcceptAndTake(listener4_);
   ASSERT_TRUE(original.ok()) << original.status();

@@ -12,6 +12,7 @@
 #include "net/address.h"
 #include "testing/cgroup.h"
 #include "testing/sandbox.h"
+#include "testing/skip.h"
 
 namespace tombolo::datapath {
 

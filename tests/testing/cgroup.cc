@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -19,30 +18,17 @@
 #include "base/errno_status.h"
 #include "base/fd.h"
 #include "base/status_macros.h"
+#include "datapath/own_cgroup.h"
 
 namespace tombolo::test {
 namespace {
 
 constexpr absl::string_view kPrefix = "tombolo-test-";
 
-absl::StatusOr<std::string> Mount() {
-  std::ifstream mounts("/proc/self/mountinfo");
-  for (std::string line; std::getline(mounts, line);) {
-    if (line.find(" - cgroup2 ") == std::string::npos) continue;
-    const std::vector<std::string> fields = absl::StrSplit(line, ' ');
-    if (fields.size() > 4) return fields[4];
-  }
-  return absl::FailedPreconditionError("no cgroup2 file system is mounted");
-}
-
 absl::StatusOr<std::string> Current() {
-  ASSIGN_OR_RETURN(const std::string mount, Mount());
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    absl::string_view path = line;
-    if (absl::ConsumePrefix(&path, "0::")) return absl::StrCat(mount, path);
-  }
-  return absl::FailedPreconditionError("/proc/self/cgroup names no cgroup2");
+  ASSIGN_OR_RETURN(const std::string mount, datapath::CgroupMount());
+  ASSIGN_OR_RETURN(const std::string own, datapath::OwnCgroup());
+  return mount + own;
 }
 
 absl::Status Enter(const std::string& path) {
@@ -78,7 +64,7 @@ void RemoveStale(const std::string& mount) {
 }  // namespace
 
 absl::StatusOr<Cgroup> Cgroup::Create(const std::string& name) {
-  ASSIGN_OR_RETURN(const std::string mount, Mount());
+  ASSIGN_OR_RETURN(const std::string mount, datapath::CgroupMount());
   RemoveStale(mount);
   return Make(absl::StrCat(mount, "/", kPrefix, getpid(), "-", name));
 }

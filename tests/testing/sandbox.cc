@@ -13,12 +13,10 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "base/errno_status.h"
 #include "base/fd.h"
 #include "base/status_macros.h"
@@ -79,11 +77,6 @@ absl::StatusOr<Sandbox> Enter() {
 }
 
 }  // namespace
-
-bool SkipsAreFailures() {
-  const char* value = std::getenv("TOMBOLO_NO_SKIP");
-  return value != nullptr && absl::string_view(value) == "1";
-}
 
 absl::StatusOr<Sandbox> EnterSandbox() {
   static const auto* sandbox = new absl::StatusOr<Sandbox>(Enter());

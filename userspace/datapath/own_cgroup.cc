@@ -11,7 +11,6 @@
 #include "base/status_macros.h"
 
 namespace tombolo::datapath {
-namespace {
 
 // The fields of /proc/self/mountinfo are in proc(5); the type follows " - ".
 absl::StatusOr<std::string> CgroupMount() {
@@ -32,8 +31,6 @@ absl::StatusOr<std::string> OwnCgroup() {
   }
   return absl::FailedPreconditionError("/proc/thread-self/cgroup names no cgroup2");
 }
-
-}  // namespace
 
 absl::StatusOr<bool> IsOwnCgroupBelow(const std::string& cgroup_path) {
   namespace fs = std::filesystem;

@@ -4,9 +4,6 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 #include <thread>
 
@@ -14,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "net/socket.h"
+#include "testing/skip.h"
 
 namespace tombolo::net {
 namespace {
@@ -30,15 +28,9 @@ bool InNewNamespace(const Body& body) {
   return made;
 }
 
-#define SKIP_WITHOUT_CAPABILITY(made)                                                           \
-  if (!(made)) {                                                                                \
-    ASSERT_EQ(std::getenv("TOMBOLO_NO_SKIP"), nullptr) << "needs the capability CAP_SYS_ADMIN"; \
-    GTEST_SKIP() << "needs the capability CAP_SYS_ADMIN: " << std::strerror(errno);             \
-  }
-
 TEST(NetworkNamespaceTest, EachHasItsOwnCookie) {
   const auto home = NetworkNamespace::OfThisThread();
-  SKIP_WITHOUT_CAPABILITY(home.ok());
+  TOMBOLO_SKIP_UNLESS_OK(home.status());
   EXPECT_NE(home->cookie(), 0u);
   EXPECT_EQ(NetworkNamespace::OfThisThread()->cookie(), home->cookie());
   const bool made = InNewNamespace([&] {
@@ -46,7 +38,7 @@ TEST(NetworkNamespaceTest, EachHasItsOwnCookie) {
     ASSERT_TRUE(other.ok()) << other.status();
     EXPECT_NE(other->cookie(), home->cookie());
   });
-  SKIP_WITHOUT_CAPABILITY(made);
+  if (!made) TOMBOLO_SKIP_WITHOUT("CAP_SYS_ADMIN");
 }
 
 TEST(NetworkNamespaceTest, RunsInsideAndComesBack) {
@@ -64,7 +56,7 @@ TEST(NetworkNamespaceTest, RunsInsideAndComesBack) {
     EXPECT_EQ(inside, init->cookie());
     EXPECT_EQ(NetworkNamespace::OfThisThread()->cookie(), here->cookie());
   });
-  SKIP_WITHOUT_CAPABILITY(made);
+  if (!made) TOMBOLO_SKIP_WITHOUT("CAP_SYS_ADMIN");
 }
 
 TEST(NetworkNamespaceTest, SaysWhatIsWrongWithAPath) {
