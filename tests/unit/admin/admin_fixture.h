@@ -70,7 +70,7 @@ class RawClient {
            static_cast<ssize_t>(bytes.size());
   }
   // One response, by its Content-Length; what has come until then when the
-  // connection ends or nothing comes for five seconds.
+  // connection ends or nothing comes for half a minute.
   std::string ReadResponse() {
     for (;;) {
       if (const std::size_t size = ResponseSize(); size > 0 && buffer_.size() >= size) {
@@ -91,7 +91,7 @@ class RawClient {
  private:
   RawClient(int family, const sockaddr* address, socklen_t size)
       : fd_(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const timeval timeout{.tv_sec = 5, .tv_usec = 0};
+    const timeval timeout{.tv_sec = 30, .tv_usec = 0};
     setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     connected_ = connect(fd_.get(), address, size) == 0;
   }

@@ -25,7 +25,7 @@ class ServerTest : public testing::Test {
     Server::Options options{.socket_path = path_,
                             .listen = *net::SocketAddress::Parse("127.0.0.1:0"),
                             .limits = {},
-                            .provider_deadline = milliseconds(200)};
+                            .provider_deadline = milliseconds(500)};
     const absl::Status started = server_.Start(options, std::move(providers));
     ASSERT_TRUE(started.ok()) << started;
   }
@@ -95,7 +95,7 @@ TEST_F(ServerTest, StopDoesNotWaitForAProvider) {
   waiting.Send("GET /v1/tunnels HTTP/1.1\r\n\r\n");
   const auto begin = std::chrono::steady_clock::now();
   server_.Stop();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15));
 }
 
 TEST_F(ServerTest, MetricsHealthAndReadinessAreOnTcpOnly) {

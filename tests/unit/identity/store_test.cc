@@ -117,7 +117,7 @@ TEST_F(StoreTest, ExpiredOnesAreNotServed) {
 TEST_F(StoreTest, ExpiryIsLookedAtWhenAsked) {
   const std::string key = *tls::GenerateKey();
   const auto chain =
-      pki_.issuer().IssueSvid(pki_.Id(kCurl), key, tls::Validity::FromNow(std::chrono::seconds(2)));
+      pki_.issuer().IssueSvid(pki_.Id(kCurl), key, tls::Validity::FromNow(std::chrono::seconds(4)));
   ASSERT_TRUE(chain.ok()) << chain.status();
   dir_.Write("shop/curl/svid.pem", *chain);
   dir_.Write("shop/curl/key.pem", key);

@@ -48,10 +48,7 @@ TEST_F(RelayTest, AResetWhileDataFlowsToIt) {
   ASSERT_EQ(shutdown(app_.get(), SHUT_WR), 0);
   EXPECT_EQ(HowItEnds(server_.get()), 0);
   Transfer down{.from = server_.get(), .to = -1, .data = std::string(64 << 20, 'x')};
-  loop_.RunUntil([&, until = After(std::chrono::milliseconds(300))] {
-    down.Pump();
-    return std::chrono::steady_clock::now() > until;
-  });
+  PumpUntilStuck(down);
   Reset(app_);
   int error = 0;
   EXPECT_TRUE(loop_.RunUntil([&] {
@@ -165,14 +162,11 @@ TEST_F(RelayTest, StopWhileTheTunnelIsStuck) {
   dialer_.tunnel = std::make_unique<tunnel::Tunnel>(std::move(theirs), tunnel::Role::kDialer);
   app_ = StartSide(dialer_);
   Transfer up{.from = app_.get(), .to = -1, .data = std::string(64 << 20, 'x')};
-  loop_.RunUntil([&, until = After(std::chrono::milliseconds(300))] {
-    up.Pump();
-    return std::chrono::steady_clock::now() > until;
-  });
+  PumpUntilStuck(up);
   const auto begun = std::chrono::steady_clock::now();
   dialer_.relay->Stop(absl::UnavailableError("draining"), proto::CODE_DRAINING);
   ASSERT_TRUE(loop_.RunUntil([&] { return dialer_.ended->has_value(); }));
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(5));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(15));
   EXPECT_TRUE(absl::IsUnavailable(**dialer_.ended));
   dialer_.tunnel.reset();
   EXPECT_EQ(buffers_.in_use(), 0u);

@@ -92,6 +92,18 @@ class RelayTest : public tunnel::TunnelTest {
       return half_close ? ended : got.size() >= data.size();
     }
   };
+  // Sends until nothing has moved for a while: every buffer on the way is full.
+  void PumpUntilStuck(Transfer& transfer) {
+    for (std::size_t before = 1; before != transfer.sent;) {
+      before = transfer.sent;
+      ASSERT_TRUE(before < transfer.data.size()) << "nothing stops the sender";
+      loop_.RunUntil([&, until = After(std::chrono::milliseconds(200))] {
+        transfer.Pump();
+        return std::chrono::steady_clock::now() > until;
+      });
+      loop_.Settle();
+    }
+  }
   void Move(Transfer& transfer) {
     EXPECT_TRUE(loop_.RunUntil([&] { return transfer.Pump(); }))
         << transfer.sent << " sent, " << transfer.got.size() << " of " << transfer.data.size();

@@ -73,16 +73,7 @@ TEST_F(RelayTest, OneTunnelCarriesAHundredConnections) {
 TEST_F(RelayTest, ASlowReaderStopsTheSender) {
   Connect();
   Transfer stuck{.from = app_.get(), .to = -1, .data = std::string(256 << 20, 'x')};
-  loop_.Settle();
-  // Until nothing has moved for a while.
-  for (std::size_t before = 1; before != stuck.sent;) {
-    before = stuck.sent;
-    ASSERT_TRUE(stuck.sent < stuck.data.size()) << "nothing stops the sender";
-    loop_.RunUntil([&, until = After(std::chrono::milliseconds(200))] {
-      stuck.Pump();
-      return std::chrono::steady_clock::now() > until;
-    });
-  }
+  PumpUntilStuck(stuck);
   // At most one batch in each direction of each relay; the rest is in the kernel.
   EXPECT_LE(buffers_.in_use(), 4u);
   const std::uint64_t moved = dialer_.relay->counters().to_tunnel;
@@ -118,10 +109,7 @@ TEST_F(RelayTest, DoneComesAfterTheEndpointIsDrained) {
   EXPECT_EQ(HowItEnds(app_.get()), 0);
   // More than the endpoint's socket buffers take, so that it lies in the agent's.
   Transfer up{.from = app_.get(), .to = -1, .data = std::string(64 << 20, 'x')};
-  loop_.RunUntil([&, until = After(std::chrono::seconds(1))] {
-    up.Pump();
-    return std::chrono::steady_clock::now() > until;
-  });
+  PumpUntilStuck(up);
   up.data.resize(up.sent);
   up.Pump();
   loop_.Settle();

@@ -30,7 +30,7 @@ using testing::TextOf;
 
 constexpr char kSni[] = "a.test.example";
 
-MonotonicTime Soon() { return After(std::chrono::seconds(10)); }
+MonotonicTime Soon() { return After(std::chrono::seconds(30)); }
 
 class HandshakeTest : public ::testing::Test {
  protected:

@@ -16,19 +16,17 @@ namespace tombolo::tls {
 namespace {
 
 using testing::Bytes;
-using testing::BytesOf;
 using ::testing::HasSubstr;
 using testing::Loop;
 using testing::Pattern;
 using testing::RawPeer;
 using testing::TcpPair;
 using testing::TestPki;
-using testing::TextOf;
 
 constexpr char kSni[] = "a.test.example";
 constexpr std::size_t kBulk = 3'000'017;
 
-MonotonicTime Soon() { return After(std::chrono::seconds(10)); }
+MonotonicTime Soon() { return After(std::chrono::seconds(30)); }
 
 bool WriteAll(SSL* ssl, const Bytes& data) {
   std::size_t written = 0;

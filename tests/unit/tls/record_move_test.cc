@@ -24,7 +24,7 @@ using testing::StreamPair;
 using testing::TcpPair;
 using testing::TextOf;
 
-MonotonicTime Soon() { return After(std::chrono::seconds(10)); }
+MonotonicTime Soon() { return After(std::chrono::seconds(30)); }
 
 // An application's end of a socket, and the agent's.
 struct Application {

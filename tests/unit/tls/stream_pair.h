@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <poll.h>
+
 #include <memory>
 #include <numeric>
 #include <string>
@@ -42,6 +44,12 @@ inline tls::RecordKeys KeysOf(bool client, std::uint64_t sent = 0, std::uint64_t
   return *tls::RecordKeys::Derive(tls::Suite::kAes128GcmSha256, std::move(secrets), sent, received);
 }
 
+// Waits until something, or the end, has arrived at a socket.
+inline void AwaitReadable(int fd) {
+  pollfd wait{.fd = fd, .events = POLLIN, .revents = 0};
+  if (poll(&wait, 1, 30'000) != 1) std::abort();  // a hang
+}
+
 // A record stream whose other end of TCP is in the test's own hands.
 class StreamAndPeer {
  public:
@@ -75,13 +83,25 @@ class StreamAndPeer {
     PeerWrites(Sealed(type, plaintext));
   }
 
-  // Everything that has arrived at the peer, as (type, payload) of whole records.
-  std::vector<std::pair<int, std::string>> PeerReads() {
+  using Records = std::vector<std::pair<int, std::string>>;  // type, payload
+
+  // The whole records that have arrived at the peer; waits until there are `least`
+  // of them, because what is sent over loopback need not be there at once.
+  Records PeerReads(std::size_t least = 0) {
+    Records records;
+    do {
+      if (least > 0) AwaitReadable(peer_.get());
+      ReadRecords(records);
+    } while (records.size() < least);
+    return records;
+  }
+
+ private:
+  void ReadRecords(Records& records) {
     Bytes part(64 * 1024);
     for (ssize_t got; (got = recv(peer_.get(), part.data(), part.size(), 0)) > 0;) {
       received_.insert(received_.end(), part.begin(), part.begin() + got);
     }
-    std::vector<std::pair<int, std::string>> records;
     while (received_.size() >= tls::kHeaderSize) {
       const std::size_t size = *tls::RecordSize(received_);
       if (received_.size() < size) break;
@@ -90,10 +110,8 @@ class StreamAndPeer {
       records.emplace_back(opened->type, TextOf(opened->payload));
       received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(size));
     }
-    return records;
   }
 
- private:
   net::BufferPool pool_;
   Fd peer_;
   tls::RecordKeys keys_;

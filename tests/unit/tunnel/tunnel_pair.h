@@ -22,8 +22,8 @@ namespace tombolo::tunnel {
 using testing::Loop;
 using testing::TcpPair;
 
-inline MonotonicTime Soon() { return After(std::chrono::seconds(10)); }
-inline MonotonicTime Shortly() { return After(std::chrono::milliseconds(50)); }
+inline MonotonicTime Soon() { return After(std::chrono::seconds(30)); }
+inline MonotonicTime Shortly() { return After(std::chrono::milliseconds(100)); }
 
 inline std::size_t OpenDescriptors() {
   const std::filesystem::directory_iterator all("/proc/self/fd");
