@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "agent/desired_state.h"
+#include "agent/reserve_descriptor.h"
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -42,6 +43,13 @@ absl::StatusOr<Fd> Duplicate(int fd) {
 Awaitable<void> Sleep(asio::io_context& io, Duration duration) {
   asio::steady_timer timer(io, duration);
   (void)co_await timer.async_wait(kUseTuple);
+}
+
+// What was said already about the files of `id`.
+absl::Status LoadError(const identity::StorePtr& store, const SpiffeId& id) {
+  if (store == nullptr) return absl::OkStatus();
+  const auto entry = store->entries().find(id);
+  return entry == store->entries().end() ? absl::OkStatus() : entry->second.error;
 }
 
 }  // namespace
@@ -84,6 +92,8 @@ absl::Status Agent::SetUp() {
 // that they do not know: closed until it is gone.
 void Agent::Probe() {
   absl::Status status = datapath_->Probe();
+  // Nothing is known of the hooks then; and the next probe is soon.
+  if (OutOfDescriptors(status)) return;
   if (status == probe_status_) return;
   if (!status.ok()) log::Error("capture does not work", {{"reason", status}});
   if (status.ok()) log::Info("capture works again");
@@ -134,7 +144,7 @@ absl::Status Agent::StartThreads() {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   const unsigned count = config_.threads == 0 ? cores : config_.threads;
   for (unsigned i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(auto thread, DataThread::Start(settings_, *datapath_, counters_));
+    ASSIGN_OR_RETURN(auto thread, DataThread::Start(settings_, *datapath_, counters_, quotas_));
     threads_.push_back(std::move(thread));
   }
   return absl::OkStatus();
@@ -170,6 +180,7 @@ void Agent::ReadConfig() {
   config_.directory = wanted->directory;
   config_.identity = wanted->identity;
   config_.deadlines = wanted->deadlines;
+  config_.limits = wanted->limits;
   config_.capture.protected_ranges = wanted->capture.protected_ranges;
   if (!(config_.log == wanted->log)) log::SetLevel(wanted->log.level);
   config_.log = wanted->log;
@@ -192,10 +203,11 @@ absl::Status Agent::ReadDirectory() {
 }
 
 void Agent::ReadIdentities() {
+  const identity::StorePtr before = identities_;
   identities_ = identity::Store::Load({config_.identity.svids, config_.identity.bundle}, *snapshot_,
                                       config_.cluster, config_.node, identities_.get());
   for (const auto& [id, entry] : identities_->entries()) {
-    if (!entry.error.ok()) {
+    if (!entry.error.ok() && entry.error != LoadError(before, id)) {
       log::Error("SVID not usable", {{"id", id.text()},
                                      {"reason", entry.error},
                                      {"kept_previous", entry.credentials != nullptr}});
@@ -227,8 +239,10 @@ void Agent::Reload() {
 WorldPtr Agent::MakeWorld() const {
   auto world = std::make_shared<World>();
   world->deadlines = config_.deadlines;
+  world->limits = config_.limits;
   world->snapshot = snapshot_;
   world->identities = identities_;
+  world->namespaces = enrolment_->Namespaces();
   world->served = ServedBy(*snapshot_, config_.cluster, config_.node);
   for (const auto& [name, entry] : enrolment_->entries()) {
     const mesh::Workload* workload = snapshot_->FindWorkload(name);

@@ -80,6 +80,7 @@ class Agent {
   source::AgentConfig config_;
   Settings settings_;
   Counters counters_;
+  Quotas quotas_;
   Fd instance_lock_;
   std::unique_ptr<Cgroups> cgroups_;
   std::uint64_t own_cgroup_ = 0;  // 0: nothing to exempt

@@ -2,6 +2,9 @@
 // What the agent tells of itself: the admin API's providers.
 #include <unistd.h>
 
+#include <functional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "admin/process_metrics.h"
 #include "agent/agent.h"
@@ -114,8 +117,11 @@ Awaitable<json::value> Agent::Services() {
   std::vector<balance::EndpointView> sum;
   for (auto& thread : threads_) {
     using Views = std::vector<balance::EndpointView>;
-    const Views views = co_await thread->Ask<Views>(
-        [snapshot](DataThread& self) { return EndpointsOf(self.context(), *snapshot); });
+    // Not inside the co_await: g++ 12 destroys a lambda's captures there twice.
+    std::function<Views(DataThread&)> question = [snapshot](DataThread& self) {
+      return EndpointsOf(self.context(), *snapshot);
+    };
+    const Views views = co_await thread->Ask<Views>(std::move(question));
     sum.resize(views.size());
     for (std::size_t i = 0; i < views.size(); ++i) {
       sum[i].in_flight += views[i].in_flight;

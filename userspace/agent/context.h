@@ -9,6 +9,7 @@
 
 #include "agent/connection_table.h"
 #include "agent/counters.h"
+#include "agent/quota.h"
 #include "agent/world.h"
 #include "balance/balancer.h"
 #include "base/task_group.h"
@@ -28,12 +29,13 @@ struct Settings {
 };
 
 // What the connections of one data-plane thread share. All of it belongs to that
-// thread, except `counters` (atomic) and `datapath` (its two calls here are
-// thread-safe).
+// thread, except `counters` (atomic), `quotas` (locked) and `datapath` (its two calls
+// here are thread-safe).
 struct Context {
   const Settings& settings;
   datapath::Datapath& datapath;
   Counters& counters;
+  Quotas& quotas;
   asio::io_context& io;
   net::Poller& poller;
   net::BufferPool& buffers;
@@ -43,7 +45,6 @@ struct Context {
   WorldPtr world;  // replaced by the control thread's posts
   ConnectionTable connections;
   std::set<tunnel::Tunnel*> accepted_tunnels;
-  int handshakes = 0;  // accepted sockets that have not proved who they are
   bool draining = false;
 };
 

@@ -29,6 +29,12 @@ absl::string_view Name(Refusal refusal) {
       return "draining";
     case Refusal::kResources:
       return "resources";
+    case Refusal::kConnectionLimit:
+      return "connection_limit";
+    case Refusal::kTunnelLimit:
+      return "tunnel_limit";
+    case Refusal::kHandshakeLimit:
+      return "handshake_limit";
     case Refusal::kCount:
       break;
   }

@@ -24,7 +24,10 @@ enum class Refusal {
   kUncertain,    // the tunnel failed after bytes had been sent
   kApplicationGone,
   kDraining,
-  kResources,  // out of descriptors or memory
+  kResources,        // out of descriptors or memory
+  kConnectionLimit,  // limits.connections_per_workload
+  kTunnelLimit,      // limits.tunnels_per_peer
+  kHandshakeLimit,   // limits.handshakes, limits.handshakes_per_address
   kCount,
 };
 absl::string_view Name(Refusal refusal);

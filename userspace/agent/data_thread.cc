@@ -1,31 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/data_thread.h"
 
-#include <cerrno>
 #include <random>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <pthread.h>
 
-#include "agent/inbound.h"
+#include "agent/accept_loop.h"
+#include "agent/accepted_tunnel.h"
 #include "agent/outbound.h"
-#include "base/errno_status.h"
+#include "agent/tunnel_end.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "net/socket.h"
 #include "policy/authorize.h"
 
 namespace tombolo::agent {
 namespace {
 
 namespace proto = tunnel::proto;
-
-// When descriptors have run out, the next try waits for some to come back.
-constexpr unsigned kAcceptsPerTurn = 64;
-constexpr Duration kAcceptPause = std::chrono::milliseconds(50);
 
 // What a tunnel may carry: always the same pair of identities, service and port.
 Connection AsConnection(const tunnel::Tunnel& tunnel) {
@@ -42,25 +36,29 @@ Connection AsConnection(const tunnel::Tunnel& tunnel) {
 
 absl::StatusOr<std::unique_ptr<DataThread>> DataThread::Start(const Settings& settings,
                                                               datapath::Datapath& datapath,
-                                                              Counters& counters) {
-  auto thread = std::unique_ptr<DataThread>(new DataThread(settings, datapath, counters));
+                                                              Counters& counters, Quotas& quotas) {
+  auto thread = std::unique_ptr<DataThread>(new DataThread(settings, datapath, counters, quotas));
   RETURN_IF_ERROR(thread->SetUp());
   thread->thread_ = std::thread([raw = thread.get()] { raw->Run(); });
   return thread;
 }
 
-DataThread::DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters)
-    : settings_(settings), datapath_(datapath), counters_(counters) {}
+DataThread::DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters,
+                       Quotas& quotas)
+    : settings_(settings), datapath_(datapath), counters_(counters), quotas_(quotas) {}
 
 absl::Status DataThread::SetUp() {
   ASSIGN_OR_RETURN(poller_, net::Poller::Create(io_));
   balancer_ = std::make_unique<balance::Balancer>(std::mt19937_64(std::random_device()()));
   tunnel::Pool::Options options;
   options.idle_limit = settings_.idle_tunnel;
+  options.on_protocol_error = [this](const tunnel::Tunnel& tunnel, const absl::Status& why) {
+    ReportEnd(counters_, tunnel, why);
+  };
   pool_ = std::make_unique<tunnel::Pool>(io_.get_executor(), options);
-  context_ = std::unique_ptr<Context>(
-      new Context{settings_, datapath_, counters_, io_, *poller_, buffers_, *pool_, *balancer_,
-                  /*world=*/nullptr, /*connections=*/{}, /*accepted_tunnels=*/{}});
+  context_ = std::unique_ptr<Context>(new Context{
+      settings_, datapath_, counters_, quotas_, io_, *poller_, buffers_, *pool_, *balancer_,
+      /*world=*/nullptr, /*connections=*/{}, /*accepted_tunnels=*/{}});
   tasks_ = std::make_unique<TaskGroup>(io_.get_executor());
   return absl::OkStatus();
 }
@@ -77,9 +75,9 @@ DataThread::~DataThread() {
 }
 
 Awaitable<void> DataThread::ShutDown() {
-  for (auto& [key, listener] : listeners_) listener->fd.Close();
+  for (auto& [key, listener] : listeners_) listener->Close();
   listeners_.clear();
-  if (tunnel_listener_ != nullptr) tunnel_listener_->fd.Close();
+  if (tunnel_listener_ != nullptr) tunnel_listener_->Close();
   co_await tasks_->CancelAndJoin();
   co_await pool_->ShutDown();
 }
@@ -99,15 +97,22 @@ void DataThread::AddListener(std::uint64_t key, Fd listener, std::uint64_t netns
     log::Error("cannot watch a listener", {{"reason", fd.status()}});
     return;
   }
-  auto shared = std::make_shared<Listener>(Listener{*std::move(fd)});
+  auto shared = std::make_shared<net::AsyncFd>(*std::move(fd));
   listeners_[key] = shared;
-  tasks_->Spawn(AcceptApplications(std::move(shared), netns_cookie));
+  AcceptedBy by;
+  by.serve = [this, netns_cookie](Fd client) {
+    tasks_->Spawn(ServeApplication(*context_, std::move(client), netns_cookie));
+  };
+  by.refuse = [this, netns_cookie](Fd client, absl::Status why) {
+    RefuseApplication(*context_, std::move(client), netns_cookie, std::move(why));
+  };
+  tasks_->Spawn(AcceptAll(std::move(shared), quotas_.reserve, std::move(by)));
 }
 
 void DataThread::RemoveListener(std::uint64_t key) {
   const auto found = listeners_.find(key);
   if (found == listeners_.end()) return;
-  found->second->fd.Close();
+  found->second->Close();
   listeners_.erase(found);
 }
 
@@ -117,51 +122,13 @@ void DataThread::AddTunnelListener(Fd listener) {
     log::Error("cannot watch the tunnel listener", {{"reason", fd.status()}});
     return;
   }
-  tunnel_listener_ = std::make_shared<Listener>(Listener{*std::move(fd)});
-  tasks_->Spawn(AcceptTunnels(tunnel_listener_));
-}
-
-// While connections keep coming accept() does not wait; the others get their turn.
-Awaitable<void> GiveWay(asio::io_context& io, unsigned& accepted) {
-  if (++accepted % kAcceptsPerTurn == 0) co_await asio::post(io, asio::use_awaitable);
-}
-
-Awaitable<void> Pause(asio::io_context& io) {
-  asio::steady_timer timer(io, kAcceptPause);
-  (void)co_await timer.async_wait(kUseTuple);
-}
-
-Awaitable<void> DataThread::AcceptApplications(std::shared_ptr<Listener> listener,
-                                               std::uint64_t netns_cookie) {
-  unsigned accepted = 0;
-  for (;;) {
-    absl::StatusOr<Fd> client = co_await net::Accept(listener->fd);
-    if (client.ok()) {
-      tasks_->Spawn(ServeApplication(*context_, *std::move(client), netns_cookie));
-      co_await GiveWay(io_, accepted);
-    } else if (absl::IsCancelled(client.status()) || ErrnoOf(client.status()) == EBADF) {
-      co_return;
-    } else {
-      context_->counters.dialed_refused.Add(Refusal::kResources);
-      co_await Pause(io_);
-    }
-  }
-}
-
-Awaitable<void> DataThread::AcceptTunnels(std::shared_ptr<Listener> listener) {
-  unsigned accepted = 0;
-  for (;;) {
-    absl::StatusOr<Fd> socket = co_await net::Accept(listener->fd);
-    if (socket.ok()) {
-      tasks_->Spawn(ServeTunnel(*context_, *std::move(socket)));
-      co_await GiveWay(io_, accepted);
-    } else if (absl::IsCancelled(socket.status()) || ErrnoOf(socket.status()) == EBADF) {
-      co_return;
-    } else {
-      context_->counters.accepted_refused.Add(Refusal::kResources);
-      co_await Pause(io_);
-    }
-  }
+  tunnel_listener_ = std::make_shared<net::AsyncFd>(*std::move(fd));
+  AcceptedBy by;
+  by.serve = [this](Fd socket) { tasks_->Spawn(ServeTunnel(*context_, std::move(socket))); };
+  by.refuse = [this](Fd socket, absl::Status why) {
+    RefuseTunnel(*context_, std::move(socket), std::move(why));
+  };
+  tasks_->Spawn(AcceptAll(tunnel_listener_, quotas_.reserve, std::move(by)));
 }
 
 void DataThread::SetWorld(WorldPtr world) {
@@ -189,9 +156,9 @@ void DataThread::Recheck() {
 
 void DataThread::Drain() {
   context_->draining = true;
-  for (auto& [key, listener] : listeners_) listener->fd.Close();
+  for (auto& [key, listener] : listeners_) listener->Close();
   listeners_.clear();
-  if (tunnel_listener_ != nullptr) tunnel_listener_->fd.Close();
+  if (tunnel_listener_ != nullptr) tunnel_listener_->Close();
   pool_->DiscardIf([](const tunnel::Tunnel&) { return true; });
   RetireAccepted([](const tunnel::Tunnel&) { return true; });
 }

@@ -28,7 +28,7 @@ class DataThread {
   // The thread stays in the network namespace of the caller.
   static absl::StatusOr<std::unique_ptr<DataThread>> Start(const Settings& settings,
                                                            datapath::Datapath& datapath,
-                                                           Counters& counters);
+                                                           Counters& counters, Quotas& quotas);
   // Ends what still runs, without a farewell, and joins the thread.
   ~DataThread();
 
@@ -54,23 +54,18 @@ class DataThread {
   Context& context() { return *context_; }
 
  private:
-  struct Listener {
-    net::AsyncFd fd;
-  };
-
-  DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters);
+  DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters,
+             Quotas& quotas);
   absl::Status SetUp();
   void Run();
   void Recheck();
   void RetireAccepted(const std::function<bool(const tunnel::Tunnel&)>& which);
-  Awaitable<void> AcceptApplications(std::shared_ptr<Listener> listener,
-                                     std::uint64_t netns_cookie);
-  Awaitable<void> AcceptTunnels(std::shared_ptr<Listener> listener);
   Awaitable<void> ShutDown();
 
   const Settings& settings_;
   datapath::Datapath& datapath_;
   Counters& counters_;
+  Quotas& quotas_;
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   // In the order of their dependence: destroyed from the last to the first.
@@ -79,17 +74,19 @@ class DataThread {
   std::unique_ptr<balance::Balancer> balancer_;
   std::unique_ptr<tunnel::Pool> pool_;
   std::unique_ptr<Context> context_;
-  std::map<std::uint64_t, std::shared_ptr<Listener>> listeners_;
-  std::shared_ptr<Listener> tunnel_listener_;
+  std::map<std::uint64_t, std::shared_ptr<net::AsyncFd>> listeners_;
+  std::shared_ptr<net::AsyncFd> tunnel_listener_;
   std::unique_ptr<TaskGroup> tasks_;
   std::thread thread_;
 };
 
 template <typename T>
 Awaitable<T> DataThread::Ask(std::function<T(DataThread&)> question) {
-  co_return co_await asio::co_spawn(
-      io_, [this, question = std::move(question)]() -> Awaitable<T> { co_return question(*this); },
-      asio::use_awaitable);
+  // Not inside the co_await: g++ 12 destroys a lambda's captures there twice.
+  auto task = [this, question = std::move(question)]() -> Awaitable<T> {
+    co_return question(*this);
+  };
+  co_return co_await asio::co_spawn(io_, std::move(task), asio::use_awaitable);
 }
 
 }  // namespace tombolo::agent

@@ -63,8 +63,9 @@ absl::StatusOr<Fd> Enrolment::ListenIn(const Entry& entry, bool ipv6) {
   Fd fd;
   const auto listen = [&] {
     auto made = net::Listen({net::IpAddress::Loopback(ipv6), port_}, kBacklog);
-    if (made.ok()) fd = *std::move(made);
-    return made.status();
+    if (!made.ok()) return made.status();
+    fd = *std::move(made);
+    return absl::OkStatus();
   };
   RETURN_IF_ERROR(entry.ns == nullptr ? listen() : entry.ns->Run(listen));
   RETURN_IF_ERROR(datapath_.MarkListener(fd.get()));
@@ -95,6 +96,7 @@ absl::Status Enrolment::EnsureListeners(Entry& entry) {
 
 Enrolment::Entry Enrolment::Inspect(const mesh::Workload& workload) {
   Entry entry;
+  entry.netns = workload.netns;
   entry.status = OpenNamespaceOf(workload, entry);
   if (workload.cgroup.empty()) return entry;  // a server only
   if (auto id = cgroups_.IdOf(workload.cgroup); id.ok()) {
@@ -147,6 +149,14 @@ bool Enrolment::Update(const mesh::Snapshot& snapshot) {
 
 std::vector<Enrolment::ListenerChange> Enrolment::TakeListenerChanges() {
   return std::exchange(changes_, {});
+}
+
+absl::flat_hash_map<std::uint64_t, World::Namespace> Enrolment::Namespaces() const {
+  absl::flat_hash_map<std::uint64_t, World::Namespace> found;
+  for (const auto& [name, entry] : entries_) {
+    if (entry.listening) found.try_emplace(entry.netns_cookie, World::Namespace{entry.netns, name});
+  }
+  return found;
 }
 
 std::vector<std::uint64_t> Enrolment::RetiredCgroups() const {

@@ -23,6 +23,7 @@ class Enrolment {
   struct Entry {
     std::uint64_t cgroup_id = 0;  // 0: there is none, or not yet
     NamespacePtr ns;              // null: the agent's own
+    std::string netns;            // its path
     std::uint64_t netns_cookie = 0;
     absl::Status status;  // why it is not wholly enrolled
     bool listening = false;
@@ -43,6 +44,8 @@ class Enrolment {
   std::vector<ListenerChange> TakeListenerChanges();
 
   const std::map<std::string, Entry>& entries() const { return entries_; }
+  // Where the listeners are, by namespace cookie.
+  absl::flat_hash_map<std::uint64_t, World::Namespace> Namespaces() const;
   // Cgroups that were enrolled once, still exist, and are in the directory no more.
   // They stay captured, and nothing is allowed to them.
   std::vector<std::uint64_t> RetiredCgroups() const;

@@ -4,14 +4,12 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
-#include "base/errno_status.h"
-#include "base/log.h"
+#include "agent/reserve_descriptor.h"
+#include "base/rate_limited_log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
 #include "policy/authorize.h"
 #include "relay/relay.h"
-#include "tunnel/acceptor.h"
 #include "tunnel/routing_id.h"
 
 namespace tombolo::agent {
@@ -20,22 +18,10 @@ namespace {
 namespace proto = tunnel::proto;
 using tunnel::Tunnel;
 
-// Of one thread at a time. Strangers can hold no more than these, each until the
-// handshake's deadline.
-constexpr int kMaxHandshakes = 1024;
-
 net::SocketAddress FromProto(const proto::Address& address) {
   std::uint8_t bytes[16];
   std::copy(address.ip().begin(), address.ip().end(), bytes);
   return {net::IpAddress::FromBytes(bytes), static_cast<std::uint16_t>(address.port())};
-}
-
-tls::CredentialsPtr CredentialsFor(const Context& context, absl::string_view server_name) {
-  if (context.world == nullptr) return nullptr;
-  const auto served =
-      context.world->served.find(tunnel::RoutingIdOf(server_name, context.settings.cluster));
-  if (served == context.world->served.end()) return nullptr;
-  return context.world->identities->Find(served->second.identity);
 }
 
 // The connections of one tunnel, one after the other.
@@ -62,12 +48,13 @@ class Inbound : public tunnel::ConnectionHandler {
 tunnel::ConnectionHandler::Answer Inbound::Refuse(Refusal reason, proto::Code code,
                                                   std::string message) {
   context_.counters.accepted_refused.Add(reason);
-  log::Info("connection from a tunnel refused", {{"id", connection_.id},
-                                                 {"reason", Name(reason)},
-                                                 {"source", connection_.source.text()},
-                                                 {"service", connection_.service},
-                                                 {"port", connection_.port},
-                                                 {"detail", message}});
+  log::WriteLimited(log::Level::kInfo, "connection from a tunnel refused", Name(reason),
+                    {{"id", connection_.id},
+                     {"reason", Name(reason)},
+                     {"source", connection_.source.text()},
+                     {"service", connection_.service},
+                     {"port", connection_.port},
+                     {"detail", message}});
   Answer answer;
   answer.code = code;
   answer.message = std::move(message);
@@ -132,6 +119,7 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
     made_there = home->second.ns->Run(make);
   }
   CO_RETURN_IF_ERROR(made_there);
+  if (!context_.quotas.reserve.Keep()) co_return ReserveNeeded();
   CO_ASSIGN_OR_RETURN(net::AsyncFd connected,
                       co_await net::Connect(context_.poller, std::move(socket), endpoint.address,
                                             After(context_.world->deadlines.endpoint_connect)));
@@ -163,8 +151,9 @@ Awaitable<tunnel::ConnectionHandler::Answer> Inbound::Open(Tunnel& tunnel, proto
   connection_.endpoint = choice.endpoint->address.ToString();
   absl::StatusOr<net::AsyncFd> connected = co_await Connect(world, *choice.endpoint);
   if (!connected.ok()) {
-    co_return Refuse(Refusal::kUnavailable, proto::CODE_UNAVAILABLE,
-                     std::string(connected.status().message()));
+    Refusal reason = Refusal::kUnavailable;
+    if (OutOfDescriptors(connected.status())) reason = Refusal::kResources;
+    co_return Refuse(reason, proto::CODE_UNAVAILABLE, std::string(connected.status().message()));
   }
   // What was allowed when it began may have been forbidden meanwhile.
   if (context_.world != world) {
@@ -190,85 +179,20 @@ Awaitable<absl::Status> Inbound::Carry(Tunnel& tunnel, net::AsyncFd endpoint) {
   Add(context_.counters.bytes_from_tunnel, relay.counters().from_tunnel);
   if (!status.ok()) {
     Add(context_.counters.accepted_failed);
-    log::Info("connection to an endpoint reset", {{"id", connection_.id},
-                                                  {"service", connection_.service},
-                                                  {"endpoint", connection_.endpoint},
-                                                  {"reason", status}});
+    log::WriteLimited(log::Level::kInfo, "connection to an endpoint reset",
+                      absl::StatusCodeToString(status.code()),
+                      {{"id", connection_.id},
+                       {"service", connection_.service},
+                       {"endpoint", connection_.endpoint},
+                       {"reason", status}});
   }
   co_return status;
 }
 
-// A tunnel is in the set that Drain() and the views walk while this lives.
-class Registration {
- public:
-  Registration(Context& context, Tunnel& tunnel) : context_(context), tunnel_(&tunnel) {
-    context_.accepted_tunnels.insert(tunnel_);
-  }
-  ~Registration() { context_.accepted_tunnels.erase(tunnel_); }
-  Registration(const Registration&) = delete;
-  Registration& operator=(const Registration&) = delete;
-
- private:
-  Context& context_;
-  Tunnel* tunnel_;
-};
-
-Awaitable<absl::StatusOr<tls::Session>> Handshake(Context& context, Fd socket,
-                                                  std::string& peer_address) {
-  if (auto peer = net::PeerAddress(socket.get()); peer.ok()) peer_address = peer->ToString();
-  net::SetKeepAlive(socket.get());
-  CO_ASSIGN_OR_RETURN(net::AsyncFd fd, net::AsyncFd::Adopt(context.poller, std::move(socket)));
-  co_return co_await tls::HandshakeAsServer(
-      std::move(fd),
-      [&context](absl::string_view server_name) { return CredentialsFor(context, server_name); },
-      context.buffers, After(context.world->deadlines.handshake));
-}
-
 }  // namespace
 
-Awaitable<void> ServeTunnel(Context& context, Fd socket) {
-  if (context.handshakes >= kMaxHandshakes) {
-    context.counters.accepted_refused.Add(Refusal::kResources);
-    co_return;
-  }
-  std::string peer_address = "unknown";
-  ++context.handshakes;
-  absl::StatusOr<tls::Session> session =
-      co_await Handshake(context, std::move(socket), peer_address);
-  --context.handshakes;
-  if (!session.ok()) {
-    const tls::HandshakeFailure failure = tls::ReasonOf(session.status());
-    context.counters.accepted_handshake_failures.Add(failure);
-    log::Warning(
-        "tunnel refused",
-        {{"peer", peer_address}, {"reason", tls::Name(failure)}, {"detail", session.status()}});
-    co_return;
-  }
-  Add(context.counters.tunnels_accepted);
-  Tunnel tunnel(*std::move(session), tunnel::Role::kAcceptor);
-  tunnel.peer_address = peer_address;
-  // Should they have changed during the handshake, the tunnel serves nothing.
-  tunnel.credentials = CredentialsFor(context, tunnel.info().sni);
-  if (tunnel.credentials == nullptr) {
-    tunnel.Retire();
-  } else {
-    const World::Served& served =
-        context.world->served.at(tunnel::RoutingIdOf(tunnel.info().sni, context.settings.cluster));
-    tunnel.service = served.service->FullName();
-    tunnel.port = served.port->port;
-  }
-  Registration registration(context, tunnel);
-  if (context.draining) tunnel.Retire();
-  Inbound inbound(context);
-  tunnel::AcceptorOptions options;
-  options.hello = context.world->deadlines.handshake;
-  options.idle = context.settings.idle_tunnel * 3 / 2;
-  const absl::Status ended = co_await tunnel::Serve(tunnel, inbound, options);
-  if (absl::IsInvalidArgument(ended)) Add(context.counters.tunnel_protocol_errors);
-  if (!ended.ok()) {
-    log::Info("tunnel ended",
-              {{"peer", peer_address}, {"peer_id", tunnel.info().peer.text()}, {"reason", ended}});
-  }
+std::unique_ptr<tunnel::ConnectionHandler> MakeInboundHandler(Context& context) {
+  return std::make_unique<Inbound>(context);
 }
 
 }  // namespace tombolo::agent

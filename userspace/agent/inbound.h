@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
+
 #include "agent/context.h"
-#include "base/asio.h"
-#include "base/fd.h"
+#include "tunnel/acceptor.h"
 
 namespace tombolo::agent {
 
-// Serves one accepted TCP connection from another agent: handshake, then
-// connections to this node's endpoints, until the tunnel ends. Logs how it ended.
-Awaitable<void> ServeTunnel(Context& context, Fd socket);
+// Decides on the connections that arrive through one tunnel and carries them to
+// this node's endpoints. `context` outlives it.
+std::unique_ptr<tunnel::ConnectionHandler> MakeInboundHandler(Context& context);
 
 }  // namespace tombolo::agent

@@ -9,11 +9,14 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "agent/request.h"
+#include "agent/reserve_descriptor.h"
+#include "agent/tunnel_end.h"
 #include "base/errno_status.h"
 #include "base/log.h"
+#include "base/rate_limited_log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
-#include "policy/authorize.h"
 #include "relay/relay.h"
 #include "tls/digest.h"
 #include "tunnel/open.h"
@@ -29,21 +32,6 @@ using tunnel::Tunnel;
 constexpr std::size_t kMaxAttempts = 8;
 constexpr Duration kTrustedIdle = std::chrono::seconds(5);
 
-struct Refused {
-  Refusal reason;
-  absl::Status status;
-};
-
-// Who asked for what, resolved against one World.
-struct Request {
-  WorldPtr world;  // keeps the pointers below alive
-  const mesh::Workload* source = nullptr;
-  mesh::ServiceRef target;
-  net::SocketAddress client;
-  net::SocketAddress vip;
-  tls::CredentialsPtr credentials;
-};
-
 // Where an attempt leads.
 struct Route {
   const mesh::Endpoint* endpoint = nullptr;
@@ -54,14 +42,13 @@ struct Route {
 
 class Outbound {
  public:
-  Outbound(Context& context, Fd client, std::uint64_t netns_cookie)
-      : context_(context), client_(std::move(client)), netns_cookie_(netns_cookie) {}
+  Outbound(Context& context, Fd client, std::uint64_t netns_cookie);
 
   Awaitable<void> Run();
+  // Instead of Run(): `why` keeps it from being carried.
+  void Refuse(absl::Status why);
 
  private:
-  std::optional<Refused> Resolve();
-  std::optional<Refused> Authorize();
   Awaitable<std::optional<Refused>> OpenSomewhere(net::AsyncFd& plain);
   Awaitable<OpenOutcome> Attempt(const Route& route, net::AsyncFd& plain, MonotonicTime deadline);
   Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Dial(const Route& route,
@@ -69,13 +56,10 @@ class Outbound {
   Awaitable<void> Relay(net::AsyncFd plain);
   absl::StatusOr<Route> RouteTo(const mesh::Endpoint& endpoint) const;
   proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
-  void Report(const Refused& refused);
 
   Context& context_;
   Fd client_;
-  const std::uint64_t netns_cookie_;
   Request request_;
-  std::string connection_id_;  // 16 bytes
   std::optional<ConnectionTable::Entry> entry_;
   balance::Balancer::Attempt attempt_;  // in flight until the connection has ended
   std::unique_ptr<Tunnel> tunnel_;
@@ -88,44 +72,20 @@ void ToProto(const net::SocketAddress& address, proto::Address& out) {
   out.set_port(address.port);
 }
 
-// Finds the original destination, the workload and the service.
-std::optional<Refused> Outbound::Resolve() {
-  const auto client = net::PeerAddress(client_.get());
-  const auto listener = net::LocalAddress(client_.get());
-  if (!client.ok()) return Refused{Refusal::kApplicationGone, client.status()};
-  if (!listener.ok()) return Refused{Refusal::kApplicationGone, listener.status()};
-  request_.client = *client;
-  auto original = context_.datapath.TakeOriginalDestination(netns_cookie_, *client, *listener);
-  if (!original.ok()) return Refused{Refusal::kNotCaptured, original.status()};
-  request_.vip = original->destination;
-  request_.world = context_.world;
-  const World& world = *request_.world;
-  const auto source = world.workload_by_cgroup.find(original->cgroup_id);
-  if (source == world.workload_by_cgroup.end()) {
-    return Refused{Refusal::kUnknownSource,
-                   absl::NotFoundError(absl::StrCat("cgroup ", original->cgroup_id))};
-  }
-  request_.source = source->second;
-  request_.target = world.snapshot->FindVip(request_.vip);
-  if (request_.target.service == nullptr) {
-    return Refused{Refusal::kUnknownService, absl::NotFoundError("no service has this address")};
-  }
-  return std::nullopt;
+Outbound::Outbound(Context& context, Fd client, std::uint64_t netns_cookie)
+    : context_(context), client_(std::move(client)) {
+  const auto id = tls::Random128();
+  request_.id.assign(id.begin(), id.end());
+  request_.netns_cookie = netns_cookie;
+  // Until the connection is relayed, closing it must be a reset: the application
+  // already believes that it is connected.
+  net::ResetOnClose(client_.get());
 }
 
-std::optional<Refused> Outbound::Authorize() {
-  const policy::Decision decision =
-      policy::Authorize(*context_.world->snapshot, request_.source->id,
-                        request_.target.service->FullName(), request_.target.port->port);
-  if (!decision.allowed) {
-    return Refused{Refusal::kDenied, absl::PermissionDeniedError(decision.reason)};
-  }
-  request_.credentials = request_.world->identities->Find(request_.source->id);
-  if (request_.credentials == nullptr) {
-    return Refused{Refusal::kNoCredentials,
-                   absl::FailedPreconditionError("the workload has no valid SVID")};
-  }
-  return std::nullopt;
+void Outbound::Refuse(absl::Status why) {
+  // Also takes what the hook has stored for it.
+  (void)Resolve(context_, client_.get(), request_);
+  Report(context_, request_, {Refusal::kResources, std::move(why)});
 }
 
 absl::StatusOr<Route> Outbound::RouteTo(const mesh::Endpoint& endpoint) const {
@@ -145,7 +105,7 @@ absl::StatusOr<Route> Outbound::RouteTo(const mesh::Endpoint& endpoint) const {
 
 proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
   proto::Open open;
-  open.set_connection_id(connection_id_);
+  open.set_connection_id(request_.id);
   open.set_service(request_.target.service->FullName());
   open.set_port(request_.target.port->port);
   ToProto(request_.client, *open.mutable_source());
@@ -157,6 +117,7 @@ proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
 Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Outbound::Dial(const Route& route,
                                                                   MonotonicTime deadline) {
   CO_ASSIGN_OR_RETURN(Fd socket, net::TcpSocket(route.address));
+  if (!context_.quotas.reserve.Keep()) co_return ReserveNeeded();
   net::SetKeepAlive(socket.get());
   CO_ASSIGN_OR_RETURN(
       net::AsyncFd connected,
@@ -179,8 +140,9 @@ Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Outbound::Dial(const Route& r
 }
 
 // Whether a failed dial may be tried elsewhere: the network's failures may, what
-// certificates say may not.
+// certificates say may not, and this process's own have nothing to do with where.
 OpenOutcome DialFailed(const absl::Status& status) {
+  if (OutOfDescriptors(status)) return {OpenOutcome::Kind::kPlainFailed, status};
   switch (tls::ReasonOf(status)) {
     case tls::HandshakeFailure::kNone:
     case tls::HandshakeFailure::kTimeout:
@@ -212,6 +174,9 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
   const bool send_early = tunnel_is_new_ || FreshEnough(*tunnel_);
   OpenOutcome outcome = co_await tunnel::OpenConnection(*tunnel_, MakeOpen(*route.endpoint), plain,
                                                         context_.buffers, deadline, send_early);
+  if (absl::IsInvalidArgument(outcome.status)) {
+    ReportEnd(context_.counters, *tunnel_, outcome.status);
+  }
   if (outcome.kind != OpenOutcome::Kind::kOpened) {
     // Put() closes it when the attempt has spoilt it.
     context_.pool.Put(std::move(tunnel_));
@@ -220,6 +185,7 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
 }
 
 Refused ToRefused(const OpenOutcome& outcome) {
+  if (OutOfDescriptors(outcome.status)) return {Refusal::kResources, outcome.status};
   switch (outcome.kind) {
     case OpenOutcome::Kind::kDenied:
       return {tls::ReasonOf(outcome.status) == tls::HandshakeFailure::kNone ? Refusal::kDenied
@@ -286,18 +252,6 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
   co_return last;
 }
 
-void Outbound::Report(const Refused& refused) {
-  context_.counters.dialed_refused.Add(refused.reason);
-  log::Info(
-      "connection refused",
-      {{"reason", Name(refused.reason)},
-       {"source", request_.source == nullptr ? "" : request_.source->id.text()},
-       {"service", request_.target.service == nullptr ? "" : request_.target.service->FullName()},
-       {"destination", request_.vip.ToString()},
-       {"id", absl::BytesToHexString(connection_id_)},
-       {"detail", refused.status}});
-}
-
 Awaitable<void> Outbound::Relay(net::AsyncFd plain) {
   relay::Relay relay(std::move(plain), *tunnel_);
   (*entry_)->tunnel = tunnel_.get();
@@ -309,11 +263,13 @@ Awaitable<void> Outbound::Relay(net::AsyncFd plain) {
   Add(context_.counters.bytes_from_tunnel, relay.counters().from_tunnel);
   if (!status.ok()) {
     Add(context_.counters.dialed_failed);
-    log::Info("connection reset", {{"id", (*entry_)->id},
-                                   {"source", (*entry_)->source.text()},
-                                   {"service", (*entry_)->service},
-                                   {"endpoint", (*entry_)->endpoint},
-                                   {"reason", status}});
+    log::WriteLimited(log::Level::kInfo, "connection reset",
+                      absl::StatusCodeToString(status.code()),
+                      {{"id", (*entry_)->id},
+                       {"source", (*entry_)->source.text()},
+                       {"service", (*entry_)->service},
+                       {"endpoint", (*entry_)->endpoint},
+                       {"reason", status}});
     if (absl::IsInvalidArgument(status)) Add(context_.counters.tunnel_protocol_errors);
   }
   (*entry_)->tunnel = nullptr;
@@ -325,19 +281,14 @@ Awaitable<void> Outbound::Relay(net::AsyncFd plain) {
 }
 
 Awaitable<void> Outbound::Run() {
-  const auto id = tls::Random128();
-  connection_id_.assign(id.begin(), id.end());
-  // Until the connection is relayed, closing it must be a reset: the application
-  // already believes that it is connected.
-  net::ResetOnClose(client_.get());
-  std::optional<Refused> refused = Resolve();
-  if (!refused) refused = Authorize();
+  std::optional<Refused> refused = Resolve(context_, client_.get(), request_);
+  if (!refused) refused = Authorize(context_, request_);
   if (refused) {
-    Report(*refused);
+    Report(context_, request_, *refused);
     co_return;
   }
   Connection connection;
-  connection.id = absl::BytesToHexString(connection_id_);
+  connection.id = absl::BytesToHexString(request_.id);
   connection.source = request_.source->id;
   connection.source_address = request_.client;
   connection.service = request_.target.service->FullName();
@@ -345,7 +296,7 @@ Awaitable<void> Outbound::Run() {
   entry_.emplace(context_.connections, std::move(connection));
   auto plain = net::AsyncFd::Adopt(context_.poller, std::move(client_));
   if (!plain.ok()) {
-    Report({Refusal::kResources, plain.status()});
+    Report(context_, request_, {Refusal::kResources, plain.status()});
     co_return;
   }
   refused = co_await OpenSomewhere(*plain);
@@ -355,7 +306,7 @@ Awaitable<void> Outbound::Run() {
     if (!allowed.ok()) refused = Refused{Refusal::kDenied, std::move(allowed)};
   }
   if (refused) {
-    Report(*refused);
+    Report(context_, request_, *refused);
     if (tunnel_ != nullptr) context_.pool.Discard(std::move(tunnel_));
     co_return;
   }
@@ -367,6 +318,10 @@ Awaitable<void> Outbound::Run() {
 Awaitable<void> ServeApplication(Context& context, Fd client, std::uint64_t netns_cookie) {
   Outbound outbound(context, std::move(client), netns_cookie);
   co_await outbound.Run();
+}
+
+void RefuseApplication(Context& context, Fd client, std::uint64_t netns_cookie, absl::Status why) {
+  Outbound(context, std::move(client), netns_cookie).Refuse(std::move(why));
 }
 
 }  // namespace tombolo::agent

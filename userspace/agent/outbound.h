@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "agent/context.h"
 #include "base/asio.h"
 #include "base/fd.h"
@@ -15,5 +16,8 @@ namespace tombolo::agent {
 // endpoint, opens a tunnel and relays. Whatever goes wrong before bytes flow ends
 // as a reset of `client` and a line in the log (fail closed).
 Awaitable<void> ServeApplication(Context& context, Fd client, std::uint64_t netns_cookie);
+
+// Resets it at once, because `why` (no descriptor) keeps it from being carried.
+void RefuseApplication(Context& context, Fd client, std::uint64_t netns_cookie, absl::Status why);
 
 }  // namespace tombolo::agent

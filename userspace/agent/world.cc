@@ -1,9 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/world.h"
 
+#include "absl/strings/str_cat.h"
+#include "agent/views.h"
 #include "tunnel/routing_id.h"
 
 namespace tombolo::agent {
+
+absl::StatusOr<tls::CredentialsPtr> World::CredentialsOf(const SpiffeId& id) const {
+  if (tls::CredentialsPtr found = identities->Find(id)) return found;
+  const auto at = identities->entries().find(id);
+  if (at == identities->entries().end()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no workload of this node is '", id.text(), "'"));
+  }
+  const auto& credentials = at->second.credentials;
+  const absl::Status& error = at->second.error;
+  if (credentials == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the SVID of '", id.text(), "' was never loaded: ", error.message()));
+  }
+  std::string why =
+      absl::StrCat("the SVID of '", id.text(), "' expired at ", Rfc3339(credentials->not_after()));
+  if (!error.ok()) absl::StrAppend(&why, ", and the files there now: ", error.message());
+  return absl::FailedPreconditionError(why);
+}
 
 absl::flat_hash_map<std::string, World::Served> ServedBy(const mesh::Snapshot& snapshot,
                                                          const std::string& cluster,

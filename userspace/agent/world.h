@@ -6,11 +6,13 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "base/spiffe_id.h"
 #include "identity/store.h"
 #include "mesh/snapshot.h"
 #include "net/namespace.h"
 #include "source/agent_config.h"
+#include "tls/credentials.h"
 
 namespace tombolo::agent {
 
@@ -32,12 +34,24 @@ struct World {
     absl::Status status;
   };
 
+  // A network namespace whose connections this agent takes, in words.
+  struct Namespace {
+    std::string path;      // empty: the agent's own
+    std::string workload;  // the first of those that live there
+  };
+
+  // The credentials of a workload of this node. FailedPrecondition says why there
+  // are none: nobody has this identity, its SVID was never loaded, or has expired.
+  absl::StatusOr<tls::CredentialsPtr> CredentialsOf(const SpiffeId& id) const;
+
   source::AgentConfig::Deadlines deadlines;
+  source::AgentConfig::Limits limits;
   mesh::SnapshotPtr snapshot;
   identity::StorePtr identities;
   absl::flat_hash_map<std::string, Served> served;  // by routing id
   absl::flat_hash_map<std::uint64_t, const mesh::Workload*> workload_by_cgroup;
-  absl::flat_hash_map<std::string, Home> homes;  // by workload name
+  absl::flat_hash_map<std::string, Home> homes;              // by workload name
+  absl::flat_hash_map<std::uint64_t, Namespace> namespaces;  // by cookie
 };
 
 using WorldPtr = std::shared_ptr<const World>;

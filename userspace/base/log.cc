@@ -2,12 +2,15 @@
 #include "base/log.h"
 
 #include <memory>
+#include <vector>
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 #include <boost/json/value.hpp>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include "absl/types/span.h"
 
 namespace tombolo::log {
 namespace {
@@ -56,7 +59,7 @@ bool NeedsQuotes(absl::string_view value) {
   return false;
 }
 
-std::string Line(absl::string_view event, Fields fields) {
+std::string Line(absl::string_view event, absl::Span<const Field> fields) {
   if (g_format == Format::kJson) {
     std::string line = absl::StrCat("\"event\":", Quoted(event));
     for (const Field& field : fields) {
@@ -86,9 +89,11 @@ void SetLevel(Level level) { Logger()->set_level(ToSpdlog(level)); }
 
 bool Enabled(Level level) { return Logger()->should_log(ToSpdlog(level)); }
 
-void Write(Level level, absl::string_view event, Fields fields) {
+void Write(Level level, absl::string_view event, Fields fields, std::uint64_t suppressed) {
   if (!Enabled(level)) return;
-  Logger()->log(ToSpdlog(level), "{}", Line(event, fields));
+  std::vector<Field> all(fields);
+  if (suppressed > 0) all.emplace_back("suppressed", suppressed);
+  Logger()->log(ToSpdlog(level), "{}", Line(event, all));
 }
 
 }  // namespace tombolo::log

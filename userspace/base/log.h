@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 
@@ -41,7 +42,8 @@ void SetUp(Level level, Format format);
 void SetLevel(Level level);
 bool Enabled(Level level);
 
-void Write(Level level, absl::string_view event, Fields fields = {});
+// `suppressed` lines of this kind were left out before it (base/rate_limited_log.h).
+void Write(Level level, absl::string_view event, Fields fields = {}, std::uint64_t suppressed = 0);
 inline void Debug(absl::string_view event, Fields fields = {}) {
   if (Enabled(Level::kDebug)) Write(Level::kDebug, event, fields);
 }

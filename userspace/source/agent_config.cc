@@ -18,6 +18,7 @@ constexpr std::uint16_t kTunnelPort = 15008;
 constexpr std::uint16_t kAdminPort = 15020;
 constexpr std::uint32_t kMaxMapEntries = 1 << 24;  // 16 million: gigabytes of kernel memory
 constexpr std::uint32_t kMaxThreads = 1024;
+constexpr std::uint32_t kMaxLimit = 1 << 24;  // more descriptors than a process can have
 
 absl::StatusOr<net::SocketAddress> ParseListen(absl::string_view text) {
   ASSIGN_OR_RETURN(const net::SocketAddress address, net::SocketAddress::Parse(text));
@@ -92,6 +93,15 @@ void ReadDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
   map.Finish();
 }
 
+void ReadLimits(YamlMap map, AgentConfig::Limits& limits) {
+  const auto count = [](absl::string_view text) { return ParseNumber(text, 1, kMaxLimit); };
+  map.Optional("connections_per_workload", limits.connections_per_workload, count);
+  map.Optional("tunnels_per_peer", limits.tunnels_per_peer, count);
+  map.Optional("handshakes", limits.handshakes, count);
+  map.Optional("handshakes_per_address", limits.handshakes_per_address, count);
+  map.Finish();
+}
+
 void ReadIdentity(YamlMap map, const PathParser& path, AgentConfig::Identity& identity) {
   map.Required("svids", identity.svids, path);
   map.Required("bundle", identity.bundle, path);
@@ -121,6 +131,7 @@ void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
   map.Optional("threads", config.threads,
                [](absl::string_view text) { return ParseNumber(text, 0, kMaxThreads); });
   ReadDeadlines(map.Map("deadlines"), config.deadlines);
+  ReadLimits(map.Map("limits"), config.limits);
   ReadLog(map.Map("log"), config.log);
   map.Finish();
 }

@@ -50,6 +50,14 @@ struct AgentConfig {
     Duration drain = std::chrono::seconds(30);
     friend bool operator==(const Deadlines&, const Deadlines&) = default;
   };
+  // Of the whole node, all data threads together.
+  struct Limits {
+    std::uint32_t connections_per_workload = 20000;
+    std::uint32_t tunnels_per_peer = 20000;
+    std::uint32_t handshakes = 4096;
+    std::uint32_t handshakes_per_address = 1024;
+    friend bool operator==(const Limits&, const Limits&) = default;
+  };
   struct Log {
     log::Level level = log::Level::kInfo;
     log::Format format = log::Format::kText;
@@ -66,6 +74,7 @@ struct AgentConfig {
   Admin admin;
   std::uint32_t threads = 0;  // 0: one per core
   Deadlines deadlines;
+  Limits limits;
   Log log;
 
   AgentConfig();  // the documented defaults

@@ -57,7 +57,7 @@ class RecordStream {
 
   // Sends one control record of at most 4 KiB, after the application data that
   // went before it and never inside a batch. Queues it when a batch is being
-  // written, which then carries it. At most 64 KiB may be queued.
+  // written, which then carries it. At most 64 KiB may be queued: then Unavailable.
   virtual Awaitable<absl::Status> SendControl(absl::Span<const std::uint8_t> message,
                                               MonotonicTime deadline) = 0;
 

@@ -188,7 +188,8 @@ Awaitable<absl::Status> UserRecordStream::SendControl(absl::Span<const std::uint
   }
   CO_RETURN_IF_ERROR(send_status_);
   if (unsent_.size() + message.size() + kRecordOverhead > kMaxUnsent) {
-    co_return absl::ResourceExhaustedError("64 KiB of control messages wait to be sent");
+    co_return absl::UnavailableError(
+        "the peer does not read: 64 KiB of control messages wait to be sent");
   }
   CO_RETURN_IF_ERROR(SealUnsent(kControl, message));
   if (writing_) co_return absl::OkStatus();  // the writer carries it

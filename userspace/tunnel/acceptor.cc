@@ -91,12 +91,10 @@ Awaitable<absl::Status> Serve(Tunnel& tunnel, ConnectionHandler& handler, Accept
     co_return status;
   }
   if (status.ok() || absl::IsCancelled(status) || absl::IsDeadlineExceeded(status)) {
-    proto::GoAway goodbye;
-    goodbye.set_message("this tunnel ends");
-    (void)co_await tunnel.Send(MessageType::kGoAway, goodbye.SerializeAsString(),
-                               After(std::chrono::seconds(1)));
+    co_await tunnel.GoAway("this tunnel ends");
+  } else {
+    co_await tunnel.Close();
   }
-  co_await tunnel.Close();
   if (Orderly(tunnel, status)) co_return absl::OkStatus();
   co_return status;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 
 namespace tombolo::tunnel {
@@ -73,7 +74,14 @@ void Pool::Inspect(const std::string& key_in, Tunnel* raw) {
   if (record.ok()) {
     tasks_.Spawn(Attend(std::move(tunnel), *record));
   } else {
+    Report(*tunnel, record.status());
     Discard(std::move(tunnel));
+  }
+}
+
+void Pool::Report(const Tunnel& tunnel, const absl::Status& status) const {
+  if (absl::IsInvalidArgument(status) && options_.on_protocol_error) {
+    options_.on_protocol_error(tunnel, status);
   }
 }
 
@@ -81,15 +89,21 @@ Awaitable<void> Pool::Attend(std::unique_ptr<Tunnel> tunnel, tls::Record record)
   for (;;) {
     const absl::StatusOr<Message> message = co_await tunnel->Understand(record);
     if (!absl::IsNotFound(message.status())) {
-      std::string why = "unexpected message on an idle tunnel";
-      if (!message.ok()) why = std::string(message.status().message());
-      co_await tunnel->Reset(proto::CODE_PROTOCOL_ERROR, std::move(why));
+      absl::Status why = message.status();
+      if (message.ok()) {
+        why = absl::InvalidArgumentError(absl::StrCat(Name(message->type), " on an idle tunnel"));
+      }
+      Report(*tunnel, why);
+      co_await tunnel->Reset(proto::CODE_PROTOCOL_ERROR, std::string(why.message()));
       co_return;
     }
     // More may have come in the same read.
     const absl::StatusOr<tls::Record> next = tunnel->stream().TryReceive();
     if (ErrnoOf(next.status()) == EAGAIN) co_return Put(std::move(tunnel));
-    if (!next.ok()) co_return Discard(std::move(tunnel));
+    if (!next.ok()) {
+      Report(*tunnel, next.status());
+      co_return Discard(std::move(tunnel));
+    }
     record = *next;
   }
 }

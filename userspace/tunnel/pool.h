@@ -10,6 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "base/asio.h"
 #include "base/task_group.h"
 #include "base/time.h"
@@ -28,6 +29,8 @@ class Pool {
     Duration idle_limit = std::chrono::seconds(60);
     std::size_t max_per_key = 256;
     std::size_t max_idle = 4096;
+    // Told why, before a tunnel ends whose peer broke the protocol while it was idle.
+    std::function<void(const Tunnel&, const absl::Status&)> on_protocol_error = nullptr;
   };
 
   Pool(asio::any_io_executor executor, Options options);
@@ -59,6 +62,7 @@ class Pool {
 
   Awaitable<void> Sweep();
   Awaitable<void> Attend(std::unique_ptr<Tunnel> tunnel, tls::Record record);
+  void Report(const Tunnel& tunnel, const absl::Status& status) const;
   static Awaitable<void> SayGoodbye(std::unique_ptr<Tunnel> tunnel);
   std::unique_ptr<Tunnel> Remove(const std::string& key, const Tunnel* tunnel);
   void Inspect(const std::string& key, Tunnel* tunnel);

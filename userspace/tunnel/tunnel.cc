@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
 #include "base/status_macros.h"
 
 namespace tombolo::tunnel {
@@ -96,6 +97,9 @@ Awaitable<absl::StatusOr<Message>> Tunnel::Understand(const tls::Record& record)
       co_return absl::NotFoundError("PONG");
     case MessageType::kGoAway:
       going_away_ = true;
+      if (const auto parsed = ParsePayload<proto::GoAway>(*message); parsed.ok()) {
+        goodbye_ = parsed->message();
+      }
       co_return absl::NotFoundError("GOAWAY");
     case MessageType::kHello:
       if (greeted_) co_return Unexpected(*message, "twice");
@@ -116,10 +120,17 @@ Awaitable<absl::StatusOr<Message>> Tunnel::Understand(const tls::Record& record)
 
 Awaitable<absl::StatusOr<Message>> Tunnel::Receive(MonotonicTime deadline) {
   for (;;) {
-    CO_ASSIGN_OR_RETURN(const tls::Record record, co_await stream().Receive(deadline));
-    absl::StatusOr<Message> message = co_await Understand(record);
+    const absl::StatusOr<tls::Record> record = co_await stream().Receive(deadline);
+    if (!record.ok()) co_return WithGoodbye(record.status());
+    absl::StatusOr<Message> message = co_await Understand(*record);
     if (!absl::IsNotFound(message.status())) co_return message;
   }
+}
+
+// A peer that ends the tunnel in order may have said why.
+absl::Status Tunnel::WithGoodbye(const absl::Status& status) const {
+  if (!absl::IsOutOfRange(status) || goodbye_.empty()) return status;
+  return Annotate(status, absl::StrCat("the peer said goodbye (", goodbye_, ")"));
 }
 
 bool Tunnel::reusable() const {
@@ -135,6 +146,13 @@ Awaitable<void> Tunnel::Reset(proto::Code code, std::string text) {
   reset.set_code(code);
   reset.set_message(std::move(text));
   (void)co_await Send(MessageType::kReset, reset.SerializeAsString(), After(kFarewell));
+  co_await Close();
+}
+
+Awaitable<void> Tunnel::GoAway(std::string text) {
+  proto::GoAway goodbye;
+  goodbye.set_message(std::move(text));
+  (void)co_await Send(MessageType::kGoAway, goodbye.SerializeAsString(), After(kFarewell));
   co_await Close();
 }
 

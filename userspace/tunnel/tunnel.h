@@ -56,8 +56,9 @@ class Tunnel {
   bool reusable() const;
   void Retire() { going_away_ = true; }
 
-  // Says why (RESET) if it can, then close_notify, then closes. Never waits for
-  // longer than two seconds.
+  // Says why (GOAWAY, RESET) if it can, then close_notify, then closes. Never waits
+  // for longer than two seconds, or twice that with a message.
+  Awaitable<void> GoAway(std::string message);
   Awaitable<void> Reset(proto::Code code, std::string message);
   Awaitable<void> Close();
 
@@ -71,6 +72,7 @@ class Tunnel {
 
  private:
   bool TooManyAside();
+  absl::Status WithGoodbye(const absl::Status& status) const;
 
   tls::Session session_;
   const Role role_;
@@ -81,6 +83,7 @@ class Tunnel {
   int side_messages_ = 0;
   bool greeted_ = false;
   bool going_away_ = false;
+  std::string goodbye_;  // what the peer's GOAWAY said
 };
 
 }  // namespace tombolo::tunnel

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/world.h"
 
+#include <thread>
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "testing/test_pki.h"
+#include "tls/certificate_builder.h"
 #include "tunnel/routing_id.h"
 #include "unit/mesh/small_mesh.h"
+#include "unit/source/temp_dir.h"
 
 namespace tombolo::agent {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 TEST(ServedByTest, FindsWhatThisNodeServesUnderEachIdentity) {
   const auto snapshot = mesh::SmallMesh();
@@ -46,6 +55,67 @@ TEST(ServedByTest, OtherNodesServeNothing) {
   // An endpoint that is not ready is served all the same: the dialer's view may be newer.
   snapshot->services[0].ports[0].endpoints[0].ready = false;
   EXPECT_EQ(ServedBy(*snapshot, "west", "west-1").size(), 1u);
+}
+
+class CredentialsOfTest : public ::testing::Test {
+ protected:
+  CredentialsOfTest() {
+    EXPECT_TRUE(snapshot_->Index().ok());
+    dir_.Write("bundle.pem", pki_.bundle());
+  }
+  void Write(const std::string& chain, const std::string& key) {
+    dir_.Write("shop/curl/svid.pem", chain);
+    dir_.Write("shop/curl/key.pem", key);
+  }
+  World Load(const World& before = {}) {
+    World world;
+    world.identities =
+        identity::Store::Load({.svids = dir_.Path(""), .bundle = dir_.Path("bundle.pem")},
+                              *snapshot_, "east", "east-1", before.identities.get());
+    return world;
+  }
+  static std::string WhyNone(const World& world, const SpiffeId& id) {
+    const auto found = world.CredentialsOf(id);
+    EXPECT_TRUE(absl::IsFailedPrecondition(found.status())) << found.status();
+    return std::string(found.status().message());
+  }
+
+  source::TempDir dir_;
+  testing::TestPki pki_{"td"};
+  std::shared_ptr<mesh::Snapshot> snapshot_ = mesh::SmallMesh();
+  const SpiffeId curl_ = snapshot_->workloads[0].id;
+};
+
+TEST_F(CredentialsOfTest, SaysWhichWorkloadHasNone) {
+  const tls::Credentials::Pem good = pki_.Issue("/cluster/east/ns/shop/sa/curl");
+  Write(good.chain, good.key);
+  const World world = Load();
+  ASSERT_TRUE(world.CredentialsOf(curl_).ok());
+  EXPECT_EQ((*world.CredentialsOf(curl_))->id(), curl_);
+  const SpiffeId west = snapshot_->workloads[1].id;
+  EXPECT_EQ(WhyNone(world, west), "no workload of this node is '" + west.text() + "'");
+}
+
+TEST_F(CredentialsOfTest, SaysWhyAnSvidWasNeverLoaded) {
+  EXPECT_THAT(WhyNone(Load(), curl_), AllOf(HasSubstr("'" + curl_.text() + "' was never loaded"),
+                                            HasSubstr("svid.pem': No such file")));
+}
+
+TEST_F(CredentialsOfTest, SaysWhenAnSvidExpired) {
+  const std::string key = *tls::GenerateKey();
+  const auto chain =
+      pki_.issuer().IssueSvid(curl_, key, tls::Validity::FromNow(std::chrono::seconds(2)));
+  ASSERT_TRUE(chain.ok()) << chain.status();
+  Write(*chain, key);
+  const World loaded = Load();
+  ASSERT_TRUE(loaded.CredentialsOf(curl_).ok());
+  std::this_thread::sleep_until((*loaded.CredentialsOf(curl_))->not_after() +
+                                std::chrono::milliseconds(1));
+  const std::string expired = WhyNone(loaded, curl_);
+  EXPECT_THAT(expired, ::testing::ContainsRegex("expired at 20[0-9-]*T[0-9:]*Z$"));
+  dir_.Write("shop/curl/svid.pem", "broken");
+  EXPECT_THAT(WhyNone(Load(loaded), curl_),
+              AllOf(HasSubstr(expired), HasSubstr("the files there now: "), HasSubstr("svid.pem")));
 }
 
 }  // namespace

@@ -90,6 +90,11 @@ deadlines:
   endpoint_connect: 3s
   idle_tunnel: 60s
   drain: 30s
+limits:
+  connections_per_workload: 20000
+  tunnels_per_peer: 20000
+  handshakes: 4096
+  handshakes_per_address: 1024
 log:
   level: info
   format: text
@@ -108,6 +113,8 @@ admin: {socket: s.sock, listen: ""}
 threads: 6
 deadlines: {handshake: 7ms, dial: 8s, connect: 9m, endpoint_connect: 10h, idle_tunnel: 0s,
             drain: 0s}
+limits: {connections_per_workload: 11, tunnels_per_peer: 12, handshakes: 13,
+         handshakes_per_address: 14}
 log: {level: debug, format: json}
 )"));
   ASSERT_TRUE(config.ok()) << config.status();
@@ -120,6 +127,10 @@ log: {level: debug, format: json}
   EXPECT_EQ(config->threads, 6u);
   EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::hours(10));
   EXPECT_EQ(config->deadlines.drain, Duration::zero());
+  EXPECT_EQ(config->limits.connections_per_workload, 11u);
+  EXPECT_EQ(config->limits.tunnels_per_peer, 12u);
+  EXPECT_EQ(config->limits.handshakes, 13u);
+  EXPECT_EQ(config->limits.handshakes_per_address, 14u);
   EXPECT_EQ(config->log.level, log::Level::kDebug);
   EXPECT_EQ(config->log.format, log::Format::kJson);
 }
@@ -137,6 +148,7 @@ TEST_F(AgentConfigTest, ErrorsSayWhere) {
   EXPECT_THAT(ErrorOf("instance: ../x\n"), HasSubstr("instance: '../x'"));
   EXPECT_THAT(ErrorOf("tunnel: {listen: 0.0.0.0:0}\n"), HasSubstr("has port 0"));
   EXPECT_THAT(ErrorOf("deadlines: {dial: 0s}\n"), HasSubstr("leaves no time"));
+  EXPECT_THAT(ErrorOf("limits: {handshakes: 0}\n"), HasSubstr("limits.handshakes: '0'"));
   EXPECT_THAT(ErrorOf("log: {level: loud}\n"), HasSubstr("'loud' is not a level"));
   EXPECT_THAT(ErrorOf("node: again\n"), HasSubstr("agent.yaml:5: node: is there twice"));
   EXPECT_THAT(ErrorOf(absl::StrCat("admin: {socket: ", std::string(108, 'x'), "}\n")),
@@ -156,6 +168,7 @@ TEST_F(AgentConfigTest, KnowsWhatNeedsARestart) {
   wanted.identity.svids = "/other";
   wanted.capture.protected_ranges = {*net::Prefix::Parse("10.0.0.0/8")};
   wanted.deadlines.drain = {};
+  wanted.limits.handshakes = 1;
   wanted.log.level = log::Level::kDebug;
   EXPECT_THAT(RestartOnlyDifferences(running, wanted), IsEmpty());
   wanted.node = "x";

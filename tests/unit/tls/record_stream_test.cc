@@ -19,11 +19,10 @@ using testing::Loop;
 using ::testing::Pair;
 using testing::Pattern;
 using testing::StreamAndPeer;
-using testing::StreamPair;
 using testing::TextOf;
 
-MonotonicTime Soon() { return After(std::chrono::seconds(10)); }
-MonotonicTime Shortly() { return After(std::chrono::milliseconds(30)); }
+MonotonicTime Soon() { return After(std::chrono::seconds(30)); }
+MonotonicTime Shortly() { return After(std::chrono::milliseconds(100)); }
 
 class RecordStreamTest : public ::testing::Test {
  protected:
@@ -85,6 +84,7 @@ TEST_F(RecordStreamTest, TryReceiveNeverWaits) {
   pair_.PeerWrites(absl::MakeSpan(record).first(7));
   EXPECT_EQ(ErrnoOf(stream_.TryReceive().status()), EAGAIN);
   pair_.PeerWrites(absl::MakeSpan(record).subspan(7));
+  testing::AwaitReadable(stream_.socket().get());
   const auto received = stream_.TryReceive();
   ASSERT_TRUE(received.ok()) << received.status();
   EXPECT_EQ(TextOf(received->payload), "ping");
@@ -150,7 +150,7 @@ TEST_F(RecordStreamTest, UserCanceledOnlyAnnounces) {
 TEST_F(RecordStreamTest, AMalformedAlertIsAnError) {
   pair_.PeerSends(kAlert, Bytes{2});
   EXPECT_TRUE(absl::IsInvalidArgument(Receive().status()));
-  EXPECT_THAT(pair_.PeerReads(), ElementsAre(Pair(kAlert, "\x02\x32")));
+  EXPECT_THAT(pair_.PeerReads(1), ElementsAre(Pair(kAlert, "\x02\x32")));
 }
 
 TEST_F(RecordStreamTest, HandshakeAndUnknownRecordsAreErrors) {
@@ -158,7 +158,7 @@ TEST_F(RecordStreamTest, HandshakeAndUnknownRecordsAreErrors) {
     StreamAndPeer pair(loop_);
     pair.PeerSends(type, Bytes{24, 0, 0, 1, 0});
     EXPECT_TRUE(absl::IsInvalidArgument(loop_.Run(pair.stream().Receive(Soon())).status()));
-    EXPECT_THAT(pair.PeerReads(), ElementsAre(Pair(kAlert, "\x02\x0a")));
+    EXPECT_THAT(pair.PeerReads(1), ElementsAre(Pair(kAlert, "\x02\x0a")));
     EXPECT_FALSE(loop_.Run(pair.stream().Send(BytesOf("x"), Soon())).ok());
   }
 }
@@ -168,7 +168,7 @@ TEST_F(RecordStreamTest, ABadMacIsAnswered) {
   record[8] ^= 1;
   pair_.PeerWrites(record);
   EXPECT_TRUE(absl::IsInvalidArgument(Receive().status()));
-  EXPECT_THAT(pair_.PeerReads(), ElementsAre(Pair(kAlert, "\x02\x14")));
+  EXPECT_THAT(pair_.PeerReads(1), ElementsAre(Pair(kAlert, "\x02\x14")));
   EXPECT_TRUE(absl::IsInvalidArgument(Receive().status()));
 }
 
@@ -190,7 +190,7 @@ TEST_F(RecordStreamTest, SendsAtEverySize) {
     const Bytes data = Pattern(size);
     ASSERT_TRUE(loop_.Run(stream_.Send(data, Soon())).ok());
     std::string got;
-    for (const auto& [type, payload] : pair_.PeerReads()) {
+    for (const auto& [type, payload] : pair_.PeerReads((size - 1) / kMaxPlaintext + 1)) {
       EXPECT_EQ(type, kApplicationData);
       EXPECT_LE(payload.size(), kMaxPlaintext);
       got += payload;
@@ -210,8 +210,9 @@ TEST_F(RecordStreamTest, SendsControlAndCloseNotify) {
   ASSERT_TRUE(loop_.Run(stream_.Send(BytesOf("data"), Soon())).ok());
   ASSERT_TRUE(loop_.Run(stream_.SendControl(BytesOf("end"), Soon())).ok());
   loop_.Run(stream_.CloseNotify(Soon()));
-  EXPECT_THAT(pair_.PeerReads(), ElementsAre(Pair(kApplicationData, "data"), Pair(kControl, "end"),
-                                             Pair(kAlert, std::string("\x01\x00", 2))));
+  EXPECT_THAT(pair_.PeerReads(3), ElementsAre(Pair(kApplicationData, "data"), Pair(kControl, "end"),
+                                              Pair(kAlert, std::string("\x01\x00", 2))));
+  testing::AwaitReadable(pair_.peer_fd());
   char byte;
   EXPECT_EQ(recv(pair_.peer_fd(), &byte, 1, 0), 0);
   EXPECT_FALSE(loop_.Run(stream_.Send(BytesOf("x"), Soon())).ok());
@@ -232,7 +233,7 @@ TEST_F(RecordStreamTest, ControlQueuesBehindABatch) {
   int queued = 0;
   absl::Status status;
   while ((status = loop_.Run(stream_.SendControl(Bytes(4096, 'c'), Soon()))).ok()) ++queued;
-  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_EQ(queued, 15);
   EXPECT_FALSE(stream_.quiet());
   std::string application;
@@ -242,9 +243,8 @@ TEST_F(RecordStreamTest, ControlQueuesBehindABatch) {
       if (type == kControl) ++control;
       if (type == kApplicationData) application += payload;
     }
-    return sent->has_value();
+    return sent->has_value() && application.size() >= data.size();
   }));
-  for (const auto& [type, payload] : pair_.PeerReads()) application += payload;
   EXPECT_TRUE((**sent).ok()) << **sent;
   EXPECT_EQ(control, 15);
   EXPECT_EQ(application, TextOf(data));
@@ -259,15 +259,13 @@ TEST_F(RecordStreamTest, WritersWaitForEachOther) {
   loop_.Settle();
   auto second = loop_.Start(stream_.Send(BytesOf("second"), Soon()));
   auto impatient = loop_.Start(stream_.Send(BytesOf("third"), Shortly()));
-  loop_.Settle();
-  ASSERT_TRUE(impatient->has_value());
+  ASSERT_TRUE(loop_.RunUntil([&] { return impatient->has_value(); }));
   EXPECT_TRUE(absl::IsDeadlineExceeded(**impatient));
   std::string all;
   ASSERT_TRUE(loop_.RunUntil([&] {
     for (const auto& [type, payload] : pair_.PeerReads()) all += payload;
-    return second->has_value();
+    return second->has_value() && all.size() >= data.size() + 6;
   }));
-  for (const auto& [type, payload] : pair_.PeerReads()) all += payload;
   EXPECT_TRUE((**second).ok());
   EXPECT_EQ(all.size(), (8u << 20) + 6);
   EXPECT_EQ(all.substr(all.size() - 6), "second");

@@ -33,8 +33,8 @@ class OpenTest : public TunnelTest {
     raw_ = std::move(b);
     return std::make_unique<Tunnel>(std::move(a), Role::kDialer);
   }
-  auto Open(Tunnel& tunnel, MonotonicTime deadline = Soon()) {
-    return loop_.Start(OpenConnection(tunnel, MakeOpen(), plain_, buffers_, deadline));
+  auto Open(Tunnel& tunnel, MonotonicTime deadline = Soon(), bool send_early = true) {
+    return loop_.Start(OpenConnection(tunnel, MakeOpen(), plain_, buffers_, deadline, send_early));
   }
   OpenOutcome Finish(const std::shared_ptr<std::optional<OpenOutcome>>& outcome) {
     EXPECT_TRUE(loop_.RunUntil([&] { return outcome->has_value(); }));
@@ -134,7 +134,7 @@ TEST_F(OpenTest, AHalfCloseBehindEarlyDataIsLeftForTheRelay) {
     SayHello();
     Answer(1, proto::CODE_OK);
     ASSERT_EQ(Finish(outcome).kind, Kind::kOpened);
-    EXPECT_TRUE(loop_.Run(plain_.WaitReadable(After(std::chrono::seconds(1)))).ok()) << late;
+    EXPECT_TRUE(loop_.Run(plain_.WaitReadable(Soon())).ok()) << late;
     char byte;
     EXPECT_EQ(recv(plain_.get(), &byte, 1, MSG_DONTWAIT), 0);
   }
@@ -192,9 +192,70 @@ TEST_F(OpenTest, ARefusalLeavesTheTunnelAndTheBytes) {
   EXPECT_EQ(LeftInPlain(), "");
 }
 
+// The first attempt has peeked at the bytes, which used up their edge; the second
+// one is answered before it could look at them. The relay must find them.
+TEST_F(OpenTest, AnAnswerBeforeTheSecondAttemptPeeksLeavesTheBytesReadable) {
+  auto tunnel = Dial();
+  AppWrites("request");
+  auto outcome = Open(*tunnel);
+  EXPECT_TRUE(loop_.RunUntil([&] { return !plain_.readable(); }));
+  SayHello();
+  Answer(1, proto::CODE_UNAVAILABLE);
+  SendMessage(*raw_.stream, MessageType::kDone, 1);
+  ASSERT_EQ(Finish(outcome).kind, Kind::kRefused);
+
+  auto other = Dial();
+  SayHello();
+  Answer(1, proto::CODE_OK);
+  loop_.Settle(std::chrono::milliseconds(20));
+  ASSERT_EQ(Finish(Open(*other)).kind, Kind::kOpened);
+  EXPECT_TRUE(loop_.Run(plain_.WaitReadable(Soon())).ok());
+  EXPECT_EQ(LeftInPlain(), "request");
+}
+
+TEST_F(OpenTest, WithoutEarlyDataNothingLeavesBeforeResult) {
+  auto tunnel = Dial();
+  AppWrites("request");
+  auto outcome = Open(*tunnel, Soon(), /*send_early=*/false);
+  ExpectMessage(MessageType::kHello, 0);
+  ExpectMessage(MessageType::kOpen, 1);
+  EXPECT_FALSE(MoreArrives());
+  SayHello();
+  Answer(1, proto::CODE_OK);
+  EXPECT_EQ(Finish(outcome).kind, Kind::kOpened);
+  EXPECT_FALSE(MoreArrives());
+  EXPECT_TRUE(plain_.readable());
+  EXPECT_EQ(LeftInPlain(), "request");
+}
+
+TEST_F(OpenTest, WithoutEarlyDataAResetMayBeRetried) {
+  auto tunnel = Dial();
+  AppWrites("request");
+  auto outcome = Open(*tunnel, Soon(), /*send_early=*/false);
+  loop_.Settle(std::chrono::milliseconds(20));
+  net::ResetOnClose(raw_.stream->socket().get());
+  raw_.stream->socket().Close();
+  const OpenOutcome failed = Finish(outcome);
+  EXPECT_EQ(failed.kind, Kind::kNotSent) << failed.status;
+  EXPECT_TRUE(failed.retriable());
+  EXPECT_EQ(LeftInPlain(), "request");
+}
+
+TEST_F(OpenTest, AGoodbyeSaysWhy) {
+  auto tunnel = Dial();
+  auto outcome = Open(*tunnel);
+  proto::GoAway goodbye;
+  goodbye.set_message("too many of you");
+  SendMessage(*raw_.stream, MessageType::kGoAway, 0, goodbye.SerializeAsString());
+  loop_.Run(raw_.stream->CloseNotify(Soon()));
+  const OpenOutcome refused = Finish(outcome);
+  EXPECT_TRUE(refused.retriable()) << refused.status;
+  EXPECT_THAT(std::string(refused.status.message()), HasSubstr("too many of you"));
+}
+
 TEST_F(OpenTest, ARefusalThatIsNotTidiedUpSpoilsTheTunnel) {
   auto tunnel = Dial();
-  auto outcome = Open(*tunnel, After(std::chrono::milliseconds(300)));
+  auto outcome = Open(*tunnel, After(std::chrono::seconds(1)));
   SayHello();
   Answer(1, proto::CODE_UNAVAILABLE);
   EXPECT_EQ(Finish(outcome).kind, Kind::kRefused);
@@ -275,7 +336,7 @@ TEST_F(OpenTest, ASilentAcceptorRunsIntoTheDeadline) {
   const OpenOutcome silent = Finish(Open(*tunnel, After(std::chrono::milliseconds(100))));
   EXPECT_EQ(silent.kind, Kind::kNotSent);
   EXPECT_TRUE(absl::IsDeadlineExceeded(silent.status));
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(2));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(15));
   EXPECT_FALSE(tunnel->reusable());
   EXPECT_EQ(buffers_.in_use(), 0u);
 }

@@ -2,7 +2,12 @@
 #include "tunnel/pool.h"
 
 #include <list>
+#include <string>
+#include <vector>
 
+#include <gmock/gmock.h>
+
+#include "absl/strings/str_cat.h"
 #include "unit/tunnel/tunnel_pair.h"
 
 namespace tombolo::tunnel {
@@ -122,6 +127,27 @@ TEST_F(PoolTest, AnUnexpectedMessageEndsOnlyThatTunnel) {
   EXPECT_EQ(reset->type, MessageType::kReset);
   EXPECT_TRUE(ClosedInOrder(raw_.front()));
   EXPECT_EQ(pool.size(), 1u);
+}
+
+TEST_F(PoolTest, TellsOfPeersThatBreakTheProtocol) {
+  std::vector<std::string> told;
+  Pool::Options options;
+  options.on_protocol_error = [&](const Tunnel& tunnel, const absl::Status& why) {
+    EXPECT_TRUE(absl::IsInvalidArgument(why));
+    told.push_back(absl::StrCat(tunnel.pool_key, ": ", why.message()));
+  };
+  Pool& pool = Make(options);
+  for (const char* key : {"a", "b", "c"}) pool.Put(Dial(key));
+  auto raw = raw_.begin();
+  SendMessage(*raw->stream, MessageType::kEnd, 0);
+  const std::uint8_t garbage[5 + 32] = {0x17, 3, 3, 0, 32};
+  raw = std::next(raw);
+  ASSERT_GT(send(raw->stream->socket().get(), garbage, sizeof(garbage), MSG_NOSIGNAL), 0);
+  loop_.Run(std::next(raw)->stream->CloseNotify(Soon()));  // in order: nothing to tell
+  ASSERT_TRUE(BecomesEmpty());
+  ASSERT_TRUE(loop_.RunUntil([&] { return told.size() == 2; }));
+  EXPECT_THAT(told, ::testing::UnorderedElementsAre("a: END on an idle tunnel",
+                                                    ::testing::StartsWith("b: ")));
 }
 
 TEST_F(PoolTest, UnusableTunnelsAreNotKept) {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "agent/reserve_descriptor.h"
+#include "base/asio.h"
+#include "base/fd.h"
+#include "net/async_fd.h"
+
+namespace tombolo::agent {
+
+// What becomes of an accepted connection. Neither may wait.
+struct AcceptedBy {
+  std::function<void(Fd)> serve;
+  // There is no descriptor for what serving needs: say why, and close it.
+  std::function<void(Fd, absl::Status)> refuse;
+};
+
+// Accepts until `listener` is closed. While descriptors are out, connections are
+// refused at once with the help of `reserve`, which outlives the call.
+Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescriptor& reserve,
+                          AcceptedBy by);
+
+}  // namespace tombolo::agent

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/accepted_tunnel.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/inbound.h"
+#include "agent/quota.h"
+#include "agent/tunnel_end.h"
+#include "base/errno_status.h"
+#include "base/rate_limited_log.h"
+#include "base/status_macros.h"
+#include "net/socket.h"
+#include "tunnel/acceptor.h"
+#include "tunnel/routing_id.h"
+
+namespace tombolo::agent {
+namespace {
+
+using tunnel::Tunnel;
+
+const World::Served* FindServed(const Context& context, absl::string_view server_name) {
+  const auto served =
+      context.world->served.find(tunnel::RoutingIdOf(server_name, context.settings.cluster));
+  return served == context.world->served.end() ? nullptr : &served->second;
+}
+
+absl::StatusOr<tls::CredentialsPtr> CredentialsFor(const Context& context,
+                                                   absl::string_view server_name) {
+  const World::Served* served = FindServed(context, server_name);
+  if (served == nullptr) {
+    return absl::NotFoundError("no endpoint on this node has this routing id");
+  }
+  return context.world->CredentialsOf(served->identity);
+}
+
+// A stranger's share of the handshakes at a time. Of an IPv6 address only the first
+// half counts: whoever has one address has the whole /64.
+struct HandshakeShare {
+  Quota::Share of_all, of_address;
+};
+
+std::string QuotaHolder(const net::IpAddress& ip) {
+  if (ip.is_v4()) return ip.ToString();
+  std::uint8_t network[16] = {};
+  std::copy_n(ip.bytes().begin(), 8, network);
+  return net::Prefix{net::IpAddress::FromBytes(network), 64}.ToString();
+}
+
+absl::StatusOr<HandshakeShare> TakeHandshake(Context& context, const net::IpAddress& peer) {
+  const source::AgentConfig::Limits& limits = context.world->limits;
+  Quota& handshakes = context.quotas.handshakes;
+  auto of_address = handshakes.Take(QuotaHolder(peer), limits.handshakes_per_address);
+  if (!of_address.ok()) return Annotate(of_address.status(), "limits.handshakes_per_address");
+  auto of_all = handshakes.Take("this node", limits.handshakes);
+  if (!of_all.ok()) return Annotate(of_all.status(), "limits.handshakes");
+  return HandshakeShare{*std::move(of_all), *std::move(of_address)};
+}
+
+void Refuse(Context& context, Refusal reason, absl::string_view peer, const absl::Status& why) {
+  context.counters.accepted_refused.Add(reason);
+  log::WriteLimited(log::Level::kWarning, "tunnel refused", Name(reason),
+                    {{"peer", peer}, {"reason", Name(reason)}, {"detail", why}});
+}
+
+void ReportHandshake(Context& context, absl::string_view peer, const absl::Status& status) {
+  const tls::HandshakeFailure failure = tls::ReasonOf(status);
+  context.counters.accepted_handshake_failures.Add(failure);
+  log::WriteLimited(log::Level::kWarning, "tunnel refused", tls::Name(failure),
+                    {{"peer", peer}, {"reason", tls::Name(failure)}, {"detail", status}});
+}
+
+// `share` lasts as long as the handshake.
+Awaitable<absl::StatusOr<tls::Session>> Handshake(Context& context, Fd socket,
+                                                  [[maybe_unused]] HandshakeShare share) {
+  net::SetKeepAlive(socket.get());
+  CO_ASSIGN_OR_RETURN(net::AsyncFd fd, net::AsyncFd::Adopt(context.poller, std::move(socket)));
+  absl::Status why_none;
+  // Not inside the co_await: g++ 12 destroys a lambda's captures there twice.
+  tls::CredentialsBySni find = [&](absl::string_view server_name) -> tls::CredentialsPtr {
+    auto credentials = CredentialsFor(context, server_name);
+    why_none = credentials.status();
+    return credentials.ok() ? *std::move(credentials) : nullptr;
+  };
+  absl::StatusOr<tls::Session> session = co_await tls::HandshakeAsServer(
+      std::move(fd), std::move(find), context.buffers, After(context.world->deadlines.handshake));
+  if (session.ok() || why_none.ok()) co_return session;
+  co_return tls::HandshakeError(tls::ReasonOf(session.status()),
+                                absl::StrCat(session.status().message(), ": ", why_none.message()));
+}
+
+// A tunnel is in the set that Drain() and the views walk while this lives.
+class Registration {
+ public:
+  Registration(Context& context, Tunnel& tunnel) : context_(context), tunnel_(&tunnel) {
+    context_.accepted_tunnels.insert(tunnel_);
+  }
+  ~Registration() { context_.accepted_tunnels.erase(tunnel_); }
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+
+ private:
+  Context& context_;
+  Tunnel* tunnel_;
+};
+
+// Says what the tunnel is for, as of now.
+void Label(const Context& context, Tunnel& tunnel) {
+  const auto credentials = CredentialsFor(context, tunnel.info().sni);
+  // Should they have changed during the handshake, the tunnel serves nothing.
+  if (!credentials.ok()) return tunnel.Retire();
+  tunnel.credentials = *credentials;
+  const World::Served* served = FindServed(context, tunnel.info().sni);
+  tunnel.service = served->service->FullName();
+  tunnel.port = served->port->port;
+}
+
+Awaitable<void> ServeAuthenticated(Context& context, Tunnel& tunnel) {
+  const std::string& peer_id = tunnel.info().peer.text();
+  const absl::StatusOr<Quota::Share> share =
+      context.quotas.tunnels.Take(peer_id, context.world->limits.tunnels_per_peer);
+  if (!share.ok()) {
+    const absl::Status why = Annotate(share.status(), "limits.tunnels_per_peer");
+    Refuse(context, Refusal::kTunnelLimit, tunnel.peer_address, why);
+    co_return co_await tunnel.GoAway(std::string(why.message()));
+  }
+  Label(context, tunnel);
+  const Registration registration(context, tunnel);
+  if (context.draining) tunnel.Retire();
+  const auto handler = MakeInboundHandler(context);
+  tunnel::AcceptorOptions options;
+  options.hello = context.world->deadlines.handshake;
+  options.idle = context.settings.idle_tunnel * 3 / 2;
+  const absl::Status ended = co_await tunnel::Serve(tunnel, *handler, options);
+  if (!ended.ok()) ReportEnd(context.counters, tunnel, ended);
+}
+
+}  // namespace
+
+Awaitable<void> ServeTunnel(Context& context, Fd socket) {
+  const auto peer = net::PeerAddress(socket.get());
+  if (!peer.ok()) co_return;  // it has gone already
+  const std::string peer_address = peer->ToString();
+  absl::StatusOr<HandshakeShare> share = TakeHandshake(context, peer->ip);
+  if (!share.ok()) {
+    net::ResetOnClose(socket.get());
+    Refuse(context, Refusal::kHandshakeLimit, peer_address, share.status());
+    co_return;
+  }
+  absl::StatusOr<tls::Session> session =
+      co_await Handshake(context, std::move(socket), *std::move(share));
+  if (!session.ok()) {
+    ReportHandshake(context, peer_address, session.status());
+    co_return;
+  }
+  Add(context.counters.tunnels_accepted);
+  Tunnel tunnel(*std::move(session), tunnel::Role::kAcceptor);
+  tunnel.peer_address = peer_address;
+  co_await ServeAuthenticated(context, tunnel);
+}
+
+void RefuseTunnel(Context& context, Fd socket, absl::Status why) {
+  net::ResetOnClose(socket.get());
+  const auto peer = net::PeerAddress(socket.get());
+  Refuse(context, Refusal::kResources, peer.ok() ? peer->ToString() : "unknown", why);
+}
+
+}  // namespace tombolo::agent
