@@ -104,7 +104,7 @@ class Direction:
 class Tunnel:
     """A dialled tunnel after its handshake, one record at a time."""
 
-    def __init__(self, netns, address, sni, certificate, key, timeout=10):
+    def __init__(self, netns, address, sni, certificate, key, timeout=60):
         self.sock = host.in_netns(network.path(netns),
                                   lambda: socket.create_connection(address, timeout=timeout))
         try:
@@ -145,10 +145,9 @@ class Tunnel:
         """One record of any content type."""
         self.sock.sendall(self._out.seal(kind, payload))
 
-    def message(self, kind, payload=b"", connection=1, flags=0, length=None):
-        """One control record; `length` may lie."""
-        size = len(payload) if length is None else length
-        self.send(CONTROL, struct.pack("!BBHI", kind, flags, size & 0xFFFF, connection) + payload)
+    def message(self, kind, payload=b"", **header):
+        """One control record; see control()."""
+        self.send(CONTROL, control(kind, payload, **header))
 
     def receive(self):
         """(content type, payload), or None when TCP ended or was reset."""
@@ -203,6 +202,12 @@ def _common(context, certificate, key):
     if certificate:
         context.load_cert_chain(certificate, key)
     return context
+
+
+def control(kind, payload=b"", connection=1, flags=0, length=None):
+    """One message as a control record carries it; `length` may lie."""
+    size = len(payload) if length is None else length
+    return struct.pack("!BBHI", kind, flags, size & 0xFFFF, connection) + payload
 
 
 def field(number, value):
