@@ -38,7 +38,8 @@ class HarnessTest(case.TopologyCase):
             server = threading.Thread(target=serve)
             server.start()
             client = host.in_netns(network.path(self.east.netns),
-                                   lambda: socket.create_connection(address, timeout=10))
+                                   lambda: socket.create_connection(address,
+                                                                     timeout=host.PATIENCE))
             talk_client(client)
             client.close()
             server.join()
@@ -129,7 +130,7 @@ class TeardownTest(case.TopologyCase):
         sleeper = self.pod.start(["sleep", "600"], cgroup="deep")
         host.wait_until("sleep to start", lambda: sleeper.pid in host.cgroup_pids(self.pod.cgroup))
         topology.down("teardown")
-        self.assertIsNotNone(sleeper.wait(timeout=5))
+        self.assertIsNotNone(sleeper.wait(timeout=host.PATIENCE))
         traces = glob.glob("/run/netns/tb-teardown-*") + glob.glob(f"{host.BPFFS}/*/teardown-*") \
             + glob.glob(f"{host.cgroup2_mount()}/tombolo-teardown") \
             + glob.glob(f"{topology.STATE}/teardown")

@@ -6,9 +6,8 @@ import ssl
 import threading
 
 from testing import case, driver, host, network, pki, wire
-from testing.topology import TRUST_DOMAIN, TUNNEL_PORT, Endpoint
+from testing.topology import TRUST_DOMAIN, TUNNEL_PORT
 
-PORT = 8080
 OTHER_DOMAIN = "spiffe://elsewhere.example/cluster/east/ns/shop/sa/client"
 
 
@@ -26,27 +25,26 @@ def bad_certificates(root, stranger, good_id):
     }
 
 
-class BadClientTest(case.TopologyCase):
-    """Dialers that the acceptor must turn away."""
-
-    topology_name = "badclient"
-
-    @classmethod
-    def build(cls):
-        cls.east, cls.west = cls.topo.cluster("east"), cls.topo.cluster("west")
-        cls.client, cls.server = cls.east.pod("client"), cls.west.pod("server")
-        cls.service = cls.topo.service("shop/server", 80, [Endpoint(cls.server, PORT)])
-        cls.topo.allow(cls.client, "shop/server")
+class CertificateCase(case.PairCase):
+    """Two more authorities: a root that both clusters trust, and a stranger."""
 
     start_agents = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.root = pki.Root(f"{cls.topo.dir}/good")
+        cls.root = pki.second_root(cls.topo)
         cls.stranger = pki.Root(f"{cls.topo.dir}/stranger")
-        for cluster in cls.topo.clusters:
-            cls.root.trust(f"{cluster.dir}/bundle.pem")
+
+
+class BadClientTest(CertificateCase):
+    """Dialers that the acceptor must turn away."""
+
+    topology_name = "badclient"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
         cls.topo.start_agents()
         cls.sni = wire.server_name("shop/server", 80, cls.server.id, "west")
 
@@ -71,7 +69,7 @@ class BadClientTest(case.TopologyCase):
         self.assert_logged(agent, start, "tunnel refused", reason, words)
 
     def test_each_bad_certificate(self):
-        server = driver.serve(self.server, PORT, "read-text")
+        server = self.serve("read-text")
         for name, (files, reason, words) in bad_certificates(self.root, self.stranger,
                                                              self.client.id).items():
             with self.subTest(name):
@@ -90,7 +88,7 @@ class BadClientTest(case.TopologyCase):
         self.assert_counted(self.west.agent, before, "unknown_name")
 
     def test_a_good_one_of_the_second_root_is_served(self):
-        server = driver.serve(self.server, PORT, "read-text")
+        server = self.serve("read-text")
         tunnel = self.dial(*self.root.issue("fine", self.client.id))
         tunnel.message(wire.HELLO, wire.hello(), connection=0)
         tunnel.message(wire.OPEN, wire.open_request("shop/server", 80))
@@ -131,7 +129,7 @@ class RogueServer(threading.Thread):
             except TimeoutError:
                 continue
             self.attempts += 1
-            sock.settimeout(5)
+            sock.settimeout(host.PATIENCE)
             try:
                 with self.context.wrap_socket(sock, server_side=True) as tls:
                     while data := tls.recv(65536):
@@ -146,27 +144,14 @@ class RogueServer(threading.Thread):
         self.join()
 
 
-class BadServerTest(case.TopologyCase):
+class BadServerTest(CertificateCase):
     """Tunnel endpoints that the dialer must not talk to."""
 
     topology_name = "badserver"
 
     @classmethod
-    def build(cls):
-        cls.east, cls.west = cls.topo.cluster("east"), cls.topo.cluster("west")
-        cls.client, cls.server = cls.east.pod("client"), cls.west.pod("server")
-        cls.service = cls.topo.service("shop/server", 80, [Endpoint(cls.server, PORT)])
-        cls.topo.allow(cls.client, "shop/server")
-
-    start_agents = False
-
-    @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.root = pki.Root(f"{cls.topo.dir}/good")
-        cls.stranger = pki.Root(f"{cls.topo.dir}/stranger")
-        for cluster in cls.topo.clusters:
-            cls.root.trust(f"{cluster.dir}/bundle.pem")
         cls.east.agent.start()  # and none in west: the rogue takes its place
         cls.east.agent.wait_ready()
 
@@ -198,33 +183,26 @@ class BadServerTest(case.TopologyCase):
         self.assert_not_talked_to(self.root.issue("other", other), "unexpected_identity", other)
 
 
-class BadOwnSvidTest(case.TopologyCase):
+class BadOwnSvidTest(CertificateCase):
     """The agent's own SVID of a workload is no good: that workload is refused, others are not."""
 
     topology_name = "badown"
-    start_agents = False
 
     @classmethod
     def build(cls):
-        cls.east, cls.west = cls.topo.cluster("east"), cls.topo.cluster("west")
-        cls.client, cls.fine = cls.east.pod("client"), cls.east.pod("fine")
-        cls.server = cls.west.pod("server")
-        cls.service = cls.topo.service("shop/server", 80, [Endpoint(cls.server, PORT)])
-        cls.topo.allow(cls.client, "shop/server")
+        super().build()
+        cls.fine = cls.east.pod("fine")
         cls.topo.allow(cls.fine, "shop/server")
 
     def test_expired(self):
-        root = pki.Root(f"{self.topo.dir}/good")
-        for cluster in self.topo.clusters:
-            root.trust(f"{cluster.dir}/bundle.pem")
-        files = root.issue("expired", self.client.id, days=(-3, -1))
+        files = self.root.issue("expired", self.client.id, days=(-3, -1))
         for source, name in zip(files, ("svid.pem", "key.pem")):
             shutil.copy(source, f"{self.east.agent.svid_dir(self.client)}/{name}")
         self.west.agent.start()
         self.east.agent.start()
         self.west.agent.wait_ready()
         host.wait_until("east to answer", self.east.agent.status_or_none)
-        server = driver.serve(self.server, PORT, "read-text,send:1")
+        server = self.serve("read-text,send:1")
 
         def fine_is_served():
             result = driver.connect(self.fine, self.service.vip, 80, "text:x,recv-eof")

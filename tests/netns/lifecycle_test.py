@@ -5,50 +5,32 @@ import time
 
 from testing import case, driver, host
 from testing.case import scaled
-from testing.topology import Endpoint
-
-PORT = 8080
 
 
-class LifecycleCase(case.TopologyCase):
-    """A client in east, a server in west."""
-
-    @classmethod
-    def build(cls):
-        cls.east, cls.west = cls.topo.cluster("east"), cls.topo.cluster("west")
-        cls.client, cls.server = cls.east.pod("client"), cls.west.pod("server")
-        cls.service = cls.topo.service("shop/server", 80, [Endpoint(cls.server, PORT)])
-        cls.topo.allow(cls.client, "shop/server")
-
-    def peer(self, *arguments):
-        """A client of the service."""
-        mode, *rest = arguments
-        return driver.Peer(self.client, mode, self.service.vip, 80, *rest)
-
-
-class RestartTest(LifecycleCase):
+class RestartTest(case.PairCase):
     """SIGTERM and what comes after it."""
 
     topology_name = "restart"
 
     def setUp(self):
         super().setUp()
-        for cluster in self.topo.clusters:
-            if cluster.agent.process.poll() is not None:
-                cluster.agent.start()
-                cluster.agent.wait_ready()
+        self.start_agents_again()
 
     def _drain(self, agent):
-        server = driver.serve(self.server, PORT, "drip:40:0.1,shutdown,recv-eof")
-        running = self.peer("connect", "recv-eof")
-        time.sleep(1)
+        server = self.serve("send:10000,recv:10,send:30000,shutdown,recv-eof")
+        running = self.peer("connect", "recv:10000,wait,send:10,shutdown,recv-eof")
+        self.east.agent.wait_open(from_peer=10000)
+        start = len(agent.log())
         agent.expect_death = True
         agent.process.terminate()
-        time.sleep(0.5)
-        late = driver.connect(self.client, self.service.vip, 80, "recv-eof")
+        self.assert_logged(agent, start, "draining")
+        agent.cli("status")  # asks every thread, after each was told to drain
+        late = driver.connect(self.client, self.service.vip, 80,
+                              "recv:10000,send:10,shutdown,recv-eof")
         self.assertNotEqual(late.get("at"), "done", "a new connection was served while draining")
+        running.tell()
         self.assert_done(running.next(), received=40000)
-        self.assertEqual(agent.process.wait(timeout=20), 0)
+        self.assertEqual(agent.process.wait(timeout=host.PATIENCE), 0)
         server.kill()
 
     def test_dialer_drains(self):
@@ -64,12 +46,14 @@ class RestartTest(LifecycleCase):
         agent.write_config()
         agent.start()
         agent.wait_ready()
-        server = driver.serve(self.server, PORT, "recv-eof")
-        running = self.peer("connect", "sleep:0.1,recv-eof")
-        time.sleep(0.5)
+        server = self.serve("recv-eof")
+        running = self.peer("connect", "recv-eof")
+        agent.wait_open()
         begun = time.monotonic()
         self.assertEqual(agent.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 6)
+        took = time.monotonic() - begun
+        self.assertGreater(took, 1.9)
+        self.assertLess(took, 20)  # far less than the default of 30 s
         self.assertEqual(running.next()["end"], "reset")
         server.kill()
 
@@ -89,23 +73,23 @@ class RestartTest(LifecycleCase):
             self.east.agent.start()
             self.east.agent.wait_ready()
             self.assertEqual(links(), before)
-        server = driver.serve(self.server, PORT, "send:100")
+        server = self.serve("send:100")
         self.assert_done(driver.connect(self.client, self.service.vip, 80, "recv-eof"),
                          received=100)
         server.kill()
 
 
-class EnduranceTest(LifecycleCase):
+class EnduranceTest(case.PairCase):
     """Many connections, and nothing left of them."""
 
     topology_name = "endurance"
 
     def setUp(self):
         super().setUp()
-        self.echo = driver.echo(self.server, PORT)
+        self.server_process = self.echo()
 
     def tearDown(self):
-        self.echo.kill()
+        self.server_process.kill()
         super().tearDown()
 
     def pressure(self):
@@ -114,46 +98,52 @@ class EnduranceTest(LifecycleCase):
         for cluster in self.topo.clusters:
             agent = cluster.agent
             found[f"{cluster.name} descriptors"] = agent.descriptors()
-            found[f"{cluster.name} connections"] = len(agent.cli("connections")["connections"])
+            found[f"{cluster.name} connections"] = len(agent.connections())
             for table in agent.cli("datapath")["maps"]:
                 found[f"{cluster.name} {table['name']}"] = table["entries"]
         return found
 
+    def pressure_at_rest(self):
+        """The same, after what went before has ended."""
+        for cluster in self.topo.clusters:
+            cluster.agent.wait_no_connections()
+        return self.pressure()
+
+    def idle_tunnels(self):
+        """They stay for a while by design, with one descriptor at either end."""
+        return self.east.agent.cli("status")["tunnels"]["idle"]
+
     def settle_to(self, before, slack):
-        """Waits until nothing exceeds what was before by more than `slack` descriptors."""
+        """Waits until nothing exceeds what was before by more than `slack()` descriptors."""
         def grown():
             return {key: (before[key], value) for key, value in self.pressure().items()
-                    if value > before[key] + (slack if "descriptors" in key else 0)}
+                    if value > before[key] + (slack() if "descriptors" in key else 0)}
         try:
-            host.wait_until("everything to be given back", lambda: not grown(), 15, 0.5)
+            host.wait_until("everything to be given back", lambda: not grown(), 60, 0.5)
         except host.HostError as error:
             self.fail(f"{error}: (before, after) {grown()}")
 
     def test_sequential_connections_leave_nothing_behind(self):
         exchange = "send:10,recv:10,shutdown,recv-eof"
         self.peer("repeat", exchange, 100).next()
-        before = self.pressure()
+        before = self.pressure_at_rest()
         count = scaled(10000)
-        ends = self.peer("repeat", exchange, count).next(timeout=240)
+        ends = self.peer("repeat", exchange, count).next(timeout=400)
         self.assertEqual(ends, {"done": count})
-        self.settle_to(before, slack=8)
+        self.settle_to(before, slack=lambda: 8)
 
     def test_5000_idle_connections_at_once(self):
         self.peer("repeat", "send:1,shutdown", 10).next()
-        before = self.pressure()
+        before = self.pressure_at_rest()
         count = scaled(5000)
         peer = self.peer("hold", count)
-        self.assertEqual(peer.next(timeout=200), {"open": count, "failures": []})
-        listed = self.east.agent.cli("connections")["connections"]
-        self.assertEqual(len(listed), count)
+        self.assertEqual(peer.next(timeout=400), {"open": count, "failures": []})
+        self.assertEqual(len(self.east.agent.connections()), count)
         time.sleep(2)
         peer.tell()
-        self.assertEqual(peer.next(timeout=200), {"alive": count, "failures": []})
-        # Idle tunnels stay for a while by design: two descriptors would be one too many each.
-        host.wait_until("the connections to end",
-                        lambda: not self.east.agent.cli("connections")["connections"], 20)
-        idle = self.east.agent.cli("status")["tunnels"]["idle"]
-        self.settle_to(before, slack=idle + 8)
+        self.assertEqual(peer.next(timeout=400), {"alive": count, "failures": []})
+        self.east.agent.wait_no_connections()
+        self.settle_to(before, slack=lambda: self.idle_tunnels() + 8)
 
 
 if __name__ == "__main__":

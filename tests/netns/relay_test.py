@@ -2,35 +2,32 @@
 """Bytes, ends and resets of connections that cross two agents."""
 from testing import case, driver
 from testing.case import scaled
-from testing.topology import Endpoint
-
-PORT = 8080
+from testing.topology import TUNNEL_PORT, Endpoint
 
 
-class RelayTest(case.TopologyCase):
-    """One client in east, one server in west."""
+class RelayTest(case.PairCase):
+    """What an application does and what the other one sees of it."""
 
     topology_name = "relay"
 
     @classmethod
     def build(cls):
-        cls.client = cls.topo.cluster("east").pod("client")
-        cls.server = cls.topo.cluster("west").pod("server")
-        cls.service = cls.topo.service("shop/server", 80, [Endpoint(cls.server, PORT)])
-        cls.topo.allow(cls.client, "shop/server")
+        super().build()
+        for cluster in cls.topo.clusters:
+            cluster.agent.config = case.PATIENT
 
     def play(self, client_script, server_script):
         """Both sides' reports of one connection through the VIP."""
-        server = driver.serve(self.server, PORT, server_script)
+        server = self.serve(server_script)
         try:
             client = driver.connect(self.client, self.service.vip, 80, client_script)
-            return client, server.next(timeout=30)
+            return client, server.next()
         finally:
             server.kill()
 
     def test_curl_of_a_gigabyte(self):
         size = scaled(1 << 30)
-        server = driver.serve(self.server, PORT, "http")
+        server = self.serve("http")
         done = self.client.run(
             ["sh", "-c", f"curl -sS http://{self.service.vip}/bytes/{size} | sha256sum"],
             timeout=200)
@@ -45,8 +42,8 @@ class RelayTest(case.TopologyCase):
         self.assert_done(server, received=size)
 
     def test_200_mixed_at_once(self):
-        server = driver.serve(self.server, PORT, "exchange-server")
-        client = driver.Peer(self.client, "mixed", self.service.vip, 80, 200, 1)
+        server = self.serve("exchange-server")
+        client = self.peer("mixed", 200, 1)
         for _ in range(200):
             result = client.next()
             self.assert_done(result, sent=result["up"], received=result["down"])
@@ -70,7 +67,7 @@ class RelayTest(case.TopologyCase):
         self.assertGreater(server["seconds"], 2.5)
 
     def test_client_resets(self):
-        client, server = self.play("send:1000,sleep:0.3,reset", "recv:1000,recv-eof")
+        client, server = self.play("send:1000,read-text,reset", "recv:1000,text:x,recv-eof")
         self.assert_done(client)
         self.assert_intact(server, received=1000)
         self.assertEqual(server["end"], "reset")
@@ -85,11 +82,9 @@ class RelayTest(case.TopologyCase):
         self.assertEqual(client["end"], "reset", client)
 
     def test_server_dies_in_the_middle(self):
-        server = driver.serve(self.server, PORT, "send:1000,sleep:60")
-        client = driver.Peer(self.client, "connect", self.service.vip, 80,
-                             "recv:1000,text:x,sleep:0.5,recv-eof")
-        with self.assertRaises(Exception):
-            server.next(timeout=1)
+        server = self.serve("send:1000,wait")
+        client = self.peer("connect", "recv:1000,text:x,recv-eof")
+        self.west.agent.wait_open(to_peer=1000, from_peer=1)
         server.kill()  # with a byte unread its kernel sends a reset
         self.assertEqual(client.next()["end"], "reset")
 
@@ -112,11 +107,11 @@ class RelayTest(case.TopologyCase):
     def test_clients_that_send_and_close_at_once(self):
         """As loggers do. The agent may not have accepted yet when the socket is gone."""
         count = scaled(1000)
-        server = driver.serve(self.server, PORT, "recv-eof")
-        client = driver.Peer(self.client, "repeat", self.service.vip, 80, "send:10", count)
+        server = self.serve("recv-eof")
+        client = self.peer("repeat", "send:10", count)
         self.assertEqual(client.next(), {"done": count})
         for _ in range(count):
-            self.assert_done(server.next(timeout=10), received=10)
+            self.assert_done(server.next(), received=10)
         server.kill()
 
     def test_slow_reader_gets_everything(self):
@@ -156,7 +151,7 @@ class RelayTest(case.TopologyCase):
         self.assertEqual(client["peername"], [self.service.vip, 80])
 
     def test_curl_names_the_vip(self):
-        server = driver.serve(self.server, PORT, "http")
+        server = self.serve("http")
         done = self.client.run(["curl", "-sS", "-o", "/dev/null", "-w",
                                 "%{remote_ip}:%{remote_port}",
                                 f"http://{self.service.vip}/bytes/5"])
@@ -164,23 +159,21 @@ class RelayTest(case.TopologyCase):
         self.assertEqual(done.stdout, f"{self.service.vip}:80", done.stderr)
 
 
-class Ipv6RelayTest(case.TopologyCase):
+class Ipv6RelayTest(case.PairCase):
     """IPv6 everywhere: the VIP, the endpoint, and the tunnel."""
 
     topology_name = "relay6"
 
     @classmethod
     def build(cls):
-        east, west = cls.topo.cluster("east"), cls.topo.cluster("west")
-        cls.client, cls.server = east.pod("client"), west.pod("server")
-        for cluster in (east, west):
-            cluster.tunnel = f"[{cluster.ip6}]:15008"
-        cls.service = cls.topo.service("shop/server", 80,
-                                       [Endpoint(cls.server, PORT, address=cls.server.ip6)])
-        cls.topo.allow(cls.client, "shop/server")
+        super().build()
+        for cluster in cls.topo.clusters:
+            cluster.tunnel = f"[{cluster.ip6}]:{TUNNEL_PORT}"
+        cls.service.ports[80] = [Endpoint(cls.server, cls.PORT, address=cls.server.ip6)]
 
     def _exchange(self, vip):
-        server = driver.serve(self.server, PORT, "exchange-server", address=self.server.ip6)
+        server = driver.serve(self.server, self.PORT, "exchange-server",
+                              address=self.server.ip6)
         client = driver.connect(self.client, vip, 80, "names,exchange:1000000:3000000")
         self.assert_done(client, sent=1000000, received=3000000)
         self.assert_done(server.next(), received=1000000)

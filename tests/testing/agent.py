@@ -14,12 +14,12 @@ from .yaml_text import to_yaml
 _SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer")
 
 
-def _merge(base, changes):
+def merge(base, changes):
     """Changes win, key by key."""
     merged = dict(base)
     for key, value in changes.items():
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
+        merged[key] = merge(merged[key], value) if nested else value
     return merged
 
 
@@ -41,8 +41,9 @@ class Agent:
         """Where the agent looks for a workload's SVID."""
         return f"{self.cluster.dir}/svids/{pod.namespace}/{pod.service_account}"
 
-    def write_config(self):
-        """agent.yaml: what a person would write, with the test's changes on top."""
+    def write_config(self, extra=""):
+        """agent.yaml: what a person would write, with the test's changes on top and `extra` text
+        behind. Replaced in one step, so that a running agent never reads half of it."""
         cluster = self.cluster
         base = {
             "cluster": cluster.name, "node": cluster.node, "instance": self.instance,
@@ -52,8 +53,10 @@ class Agent:
             "tunnel": {"listen": cluster.tunnel},
             "admin": {"socket": self.socket, "listen": "127.0.0.1:15020"},
         }
-        with open(self.config_path, "w", encoding="utf-8") as out:
-            out.write(to_yaml(_merge(base, self.config)))
+        text = to_yaml(merge(base, self.config)) + extra
+        with open(self.config_path + ".new", "w", encoding="utf-8") as out:
+            out.write(text)
+        os.rename(self.config_path + ".new", self.config_path)
 
     def start(self):
         """Starts the process in the node's namespace and the agent's own cgroup."""
@@ -67,7 +70,7 @@ class Agent:
                 start_new_session=True, env=os.environ | self.env)
         self.cluster.topology.processes.append(self.process)
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=60):
         """Waits for `ready`, and shows the log when that does not come."""
         def ready():
             if self.process.poll() is not None:
@@ -85,7 +88,7 @@ class Agent:
         self.start()
         self.wait_ready()
 
-    def stop(self, seconds=45):
+    def stop(self, seconds=90):
         """SIGTERM and wait: the exit code is the caller's to judge."""
         self.expect_death = True
         self.process.send_signal(signal.SIGTERM)
@@ -95,7 +98,7 @@ class Agent:
         """SIGKILL: nothing of the agent gets to clean up."""
         self.expect_death = True
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=host.PATIENCE)
 
     @property
     def pid(self):
@@ -115,10 +118,33 @@ class Agent:
         except (host.HostError, json.JSONDecodeError):
             return {}
 
+    def connections(self, pod=None):
+        """The connections that it dials or has accepted, or those of one client."""
+        return [entry for entry in self.cli("connections")["connections"]
+                if pod is None or entry["source_id"] == pod.id]
+
+    def wait_open(self, count=1, to_peer=0, from_peer=0):
+        """Waits until exactly so many connections are relayed, and so many bytes of each are
+        delivered: sent into the tunnel, or written to the socket here."""
+        def good(entry):
+            return entry["state"] == "open" and entry["bytes_to_peer"] >= to_peer \
+                and entry["bytes_from_peer"] >= from_peer
+
+        def relayed():
+            found = self.connections()
+            return len(found) == count and all(good(entry) for entry in found)
+        host.wait_until(f"{self.instance} to relay {count} connections", relayed)
+
+    def wait_no_connections(self):
+        """Waits until the last connection has ended, and its tunnel is back in the pool."""
+        host.wait_until(f"{self.instance} to have no connections",
+                        lambda: not self.connections())
+
     def http(self, path):
         """(status, text) of the agent's TCP admin listener, inside the node's namespace."""
         sock = host.in_netns(network.path(self.cluster.netns),
-                             lambda: socket.create_connection(("127.0.0.1", 15020), timeout=5))
+                             lambda: socket.create_connection(("127.0.0.1", 15020),
+                                                              timeout=host.PATIENCE))
         connection = http.client.HTTPConnection("127.0.0.1", 15020)
         connection.sock = sock
         try:

@@ -4,17 +4,28 @@ import os
 import sys
 import unittest
 
-from . import host
-from .topology import Topology
+from . import driver, host
+from .topology import Endpoint, Topology
 
 # Sanitizer builds are slow: they run the same tests with less data.
 SCALE = float(os.environ.get("TOMBOLO_SCALE", "1"))
+# agent.yaml for tests of many connections at once whose truth is not about deadlines: hundreds of
+# handshakes in one moment take a slow machine longer than the five seconds of the defaults.
+PATIENT = {"deadlines": dict.fromkeys(("handshake", "dial", "connect", "endpoint_connect"), "60s")}
 _SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 
 
 def scaled(count, least=1):
     """`count` of bytes or connections, fewer under a sanitizer."""
     return max(least, int(count * SCALE))
+
+
+def skip_without(capability):
+    """Skips what cannot run on this machine; a failure where TOMBOLO_NO_SKIP is 1."""
+    message = f"missing capability: {capability}"
+    if os.environ.get("TOMBOLO_NO_SKIP") == "1":
+        raise host.HostError(message)
+    raise unittest.SkipTest(message)
 
 
 class TopologyCase(unittest.TestCase):
@@ -33,9 +44,7 @@ class TopologyCase(unittest.TestCase):
         try:
             host.prepare()
         except host.HostError as error:
-            if os.environ.get("TOMBOLO_NO_SKIP"):
-                raise
-            raise unittest.SkipTest(str(error)) from error
+            skip_without(error)
         cls.topo = Topology(cls.topology_name)
         cls.addClassCleanup(cls.topo.down)
         cls.build()
@@ -59,15 +68,19 @@ class TopologyCase(unittest.TestCase):
             for process in self.topo.processes[started:]:
                 if process not in agents and process.poll() is None:
                     process.kill()
-                    process.wait(timeout=10)
+                    process.wait(timeout=host.PATIENCE)
             if bad() > before:
                 for cluster in self.topo.clusters:
                     print(cluster.agent.log_tail(), file=sys.stderr)
 
     def _revive(self):
+        self.start_agents_again(lambda agent: agent.process and not agent.expect_death)
+
+    def start_agents_again(self, which=lambda agent: True):
+        """Starts those agents that do not run, whether they ever did or a test ended them."""
         for cluster in self.topo.clusters:
             agent = cluster.agent
-            if agent.process and agent.process.poll() is not None and not agent.expect_death:
+            if which(agent) and (agent.process is None or agent.process.poll() is not None):
                 agent.start()
                 agent.wait_ready()
 
@@ -100,13 +113,38 @@ class TopologyCase(unittest.TestCase):
             return sum(value for sample, value in samples.items()
                        if all(word in sample for word in words))
         host.wait_until(f"a metric of {' '.join(words)} to grow",
-                        lambda: total(agent.metrics()) > total(before), 5)
+                        lambda: total(agent.metrics()) > total(before))
 
     def assert_logged(self, agent, start, *words):
         """A log line after offset `start` contains all words."""
         host.wait_until(f"{agent.instance} to log {' '.join(words)}",
                         lambda: any(all(word in line for word in words)
-                                    for line in agent.log()[start:].splitlines()), 5)
+                                    for line in agent.log()[start:].splitlines()))
+
+
+class PairCase(TopologyCase):
+    """A client in east, a server in west, and a service that the client may use."""
+
+    PORT = 8080
+
+    @classmethod
+    def build(cls):
+        cls.east, cls.west = cls.topo.cluster("east"), cls.topo.cluster("west")
+        cls.client, cls.server = cls.east.pod("client"), cls.west.pod("server")
+        cls.service = cls.topo.service("shop/server", 80, [Endpoint(cls.server, cls.PORT)])
+        cls.topo.allow(cls.client, "shop/server")
+
+    def peer(self, mode, *arguments):
+        """A client of the service that goes on while the test does."""
+        return driver.Peer(self.client, mode, self.service.vip, 80, *arguments)
+
+    def serve(self, script):
+        """The service's server; it ends with the test."""
+        return driver.serve(self.server, self.PORT, script)
+
+    def echo(self):
+        """An echo server as the service's."""
+        return driver.echo(self.server, self.PORT)
 
 
 def main():

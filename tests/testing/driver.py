@@ -29,7 +29,7 @@ class Peer:
             self._reports.put(json.loads(line))
         self._reports.put(None)
 
-    def next(self, timeout=90):
+    def next(self, timeout=120):
         """The next report; HostError when there is none in time or the peer has ended."""
         try:
             report = self._reports.get(timeout=timeout)
@@ -57,7 +57,7 @@ class Peer:
     def kill(self):
         """Ends the peer the hard way: the kernel closes its connections."""
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=host.PATIENCE)
 
 
 def serve(pod, port, script, address=None):
@@ -76,7 +76,7 @@ def steal(pod, port):
 
 
 def _listening(server):
-    event = server.next(timeout=20)
+    event = server.next()
     if event != {"event": "listening"}:
         raise host.HostError(f"{server.name}: {event}")
     return server

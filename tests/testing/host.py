@@ -9,6 +9,7 @@ import errno
 import fcntl
 import glob
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ BPFFS = "/sys/fs/bpf"
 # Used only where no cgroup v2 hierarchy is mounted at all (a pure v1 host).
 PRIVATE_CGROUP2 = "/run/tombolo/cgroup2"
 CLONE_NEWNET = 0x40000000
+# Seconds that a slow and busy machine may need for what is due at once. Waiting ends when the
+# condition holds, so only a failure takes this long.
+PATIENCE = 30.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,9 +30,14 @@ class HostError(Exception):
     """The machine cannot do what is asked; the message is for the person at the terminal."""
 
 
+def run(*argv, **kwargs):
+    """Runs a short command to its end, whatever its exit code."""
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, **kwargs)
+
+
 def sh(*argv, check=True, **kwargs):
     """Runs a short command and returns its output; its error text is the exception's."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, **kwargs)
+    done = run(*argv, **kwargs)
     if check and done.returncode != 0:
         raise HostError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -67,6 +76,9 @@ def prepare():
     """Raises HostError with the missing capability's name when this machine will not do."""
     if os.geteuid() != 0:
         raise HostError("must run as root")
+    for command in ("curl", "ip", "nsenter", "openssl"):
+        if shutil.which(command) is None:
+            raise HostError(f"the {command} command")
     ensure_bpffs()
     cgroup2_mount()
     raise_descriptor_limit()
@@ -117,7 +129,7 @@ def spawn(argv, cgroup, netns, **kwargs):
     return subprocess.Popen(["/bin/sh", "-c", enter, "sh", cgroup, netns, "--", *argv], **kwargs)
 
 
-def wait_until(what, condition, seconds=10.0, every=0.05):
+def wait_until(what, condition, seconds=PATIENCE, every=0.05):
     """Polls until condition() is true and returns its value; HostError names `what`."""
     deadline = time.monotonic() + seconds
     while True:

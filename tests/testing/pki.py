@@ -72,6 +72,15 @@ class Root:
             out.write(root)
 
 
+def second_root(topo):
+    """An authority of the test's own that every cluster trusts beside the topology's. Agents that
+    run already take a moment to notice."""
+    root = Root(f"{topo.dir}/good")
+    for cluster in topo.clusters:
+        root.trust(f"{cluster.dir}/bundle.pem")
+    return root
+
+
 def _asn1_time(days):
     when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
     return when.strftime("%Y%m%d%H%M%SZ")

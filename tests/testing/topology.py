@@ -246,7 +246,7 @@ class Topology:
         """Removes every trace."""
         down(self.name)
         for process in self.processes:
-            process.wait(timeout=10)
+            process.wait(timeout=host.PATIENCE)
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream:
                     stream.close()
