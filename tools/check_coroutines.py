@@ -7,6 +7,7 @@ import sys
 
 LOOP = re.compile(r"\b(?:while|for)\s*\([^{};]*\bco_await\b")
 CHOICE = re.compile(r"\bco_(?:await|return)\b[^;{}]*\?[^;{}]*;|\?[^;{}?]*\bco_await\b[^;{}]*;")
+LAMBDA = re.compile(r"\bco_await\b[^;{}]*?\[[^\[\]]+\]\s*(?:\([^()]*\))?\s*(?:->\s*[\w:<>]+\s*)?\{")
 STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*')
 
 
@@ -24,7 +25,8 @@ def main():
                 continue
             text = STRINGS.sub(blank, path.read_text(encoding="utf-8"))
             for pattern, what in ((LOOP, "co_await in a loop's condition"),
-                                  (CHOICE, "?: in a co_await or co_return expression")):
+                                  (CHOICE, "?: in a co_await or co_return expression"),
+                                  (LAMBDA, "a lambda with captures in a co_await expression")):
                 for match in pattern.finditer(text):
                     line = text.count("\n", 0, match.start()) + 1
                     print(f"{path.relative_to(root)}:{line}: {what}")
