@@ -3,10 +3,12 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
@@ -94,6 +96,31 @@ Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener) {
       co_return ErrnoStatus(errno, "accept");
     }
   }
+}
+
+absl::StatusOr<std::pair<Fd, Fd>> LoopbackPair() {
+  ASSIGN_OR_RETURN(const SocketAddress any, SocketAddress::Parse("127.0.0.1:0"));
+  ASSIGN_OR_RETURN(const Fd listener, Listen(any, /*backlog=*/1));
+  ASSIGN_OR_RETURN(const SocketAddress address, LocalAddress(listener.get()));
+  ASSIGN_OR_RETURN(Fd client, TcpSocket(address));
+  sockaddr_storage storage;
+  const socklen_t size = address.ToSockaddr(storage);
+  if (connect(client.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 &&
+      errno != EINPROGRESS) {
+    return ErrnoStatus(errno, absl::StrCat("connect to ", address.ToString()));
+  }
+  // Over loopback this is a matter of microseconds.
+  constexpr int kPatienceMs = 1000;
+  pollfd connected{.fd = client.get(), .events = POLLOUT, .revents = 0};
+  pollfd acceptable{.fd = listener.get(), .events = POLLIN, .revents = 0};
+  if (poll(&connected, 1, kPatienceMs) < 0 || poll(&acceptable, 1, kPatienceMs) < 0) {
+    return ErrnoStatus(errno, "poll");
+  }
+  Fd server(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!server.valid()) return ErrnoStatus(errno, "accept");
+  SetNoDelay(client.get());
+  SetNoDelay(server.get());
+  return std::pair(std::move(client), std::move(server));
 }
 
 absl::StatusOr<SocketAddress> PeerAddress(int fd) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "base/asio.h"
@@ -31,6 +32,9 @@ Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddr
 // The next connection, non-blocking and TCP_NODELAY. Unavailable (with EMFILE or
 // ENFILE) when descriptors have run out: wait before the next try.
 Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener);
+
+// Both ends of a new TCP connection over 127.0.0.1, non-blocking and TCP_NODELAY.
+absl::StatusOr<std::pair<Fd, Fd>> LoopbackPair();
 
 absl::StatusOr<SocketAddress> PeerAddress(int fd);
 absl::StatusOr<SocketAddress> LocalAddress(int fd);

@@ -13,6 +13,7 @@ enum Alert : std::uint8_t {
   kUnexpectedMessage = 10,
   kBadRecordMac = 20,
   kRecordOverflow = 22,
+  kIllegalParameter = 47,
   kDecodeError = 50,
   kUserCanceled = 90,
   kUnrecognizedName = 112,

@@ -11,6 +11,8 @@
 #include "base/status_macros.h"
 #include "tls/alert.h"
 #include "tls/credentials_impl.h"
+#include "tls/kernel_record_stream.h"
+#include "tls/kernel_tls.h"
 #include "tls/openssl.h"
 #include "tls/ssl_context.h"
 #include "tls/user_record_stream.h"
@@ -120,24 +122,37 @@ SessionInfo InfoOf(SSL* ssl, const HandshakeState& state) {
           .sni = state.sni};
 }
 
+absl::StatusOr<std::unique_ptr<RecordStream>> NewStream(net::AsyncFd socket, TrafficSecrets secrets,
+                                                        const RecordSettings& records) {
+  if (records.kernel.Carries(secrets.suite)) {
+    return KernelRecordStream::Create(std::move(socket), std::move(secrets), records.buffers,
+                                      records.kernel.rekey);
+  }
+  ASSIGN_OR_RETURN(RecordKeys keys, RecordKeys::Derive(std::move(secrets)));
+  return std::make_unique<UserRecordStream>(std::move(socket), std::move(keys), records.buffers);
+}
+
 // Takes the keys out of `ssl`, which is not used afterwards. Freeing it neither
 // writes a close_notify nor closes the socket (quiet shutdown, BIO_NOCLOSE).
 absl::StatusOr<Session> HandOver(SSL* ssl, HandshakeState& state, net::AsyncFd socket,
-                                 net::BufferPool& pool) {
+                                 const RecordSettings& records) {
   RETURN_IF_ERROR(CheckHandedOver(ssl, state));
   SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   ASSIGN_OR_RETURN(const Suite suite,
                    SuiteFromNumber(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl))));
-  TrafficSecrets secrets{.send = std::move(state.client_secret),
+  TrafficSecrets secrets{.suite = suite,
+                         .send = std::move(state.client_secret),
                          .receive = std::move(state.server_secret)};
   if (SSL_is_server(ssl)) std::swap(secrets.send, secrets.receive);
-  ASSIGN_OR_RETURN(RecordKeys keys, RecordKeys::Derive(suite, std::move(secrets)));
-  return Session{
-      .info = InfoOf(ssl, state),
-      .stream = std::make_unique<UserRecordStream>(std::move(socket), std::move(keys), pool)};
+  ASSIGN_OR_RETURN(auto stream, NewStream(std::move(socket), std::move(secrets), records));
+  return Session{.info = InfoOf(ssl, state), .stream = std::move(stream)};
 }
 
-absl::StatusOr<SslPtr> NewSsl(SSL_CTX* context, const net::AsyncFd& socket, HandshakeState& state) {
+absl::StatusOr<SslPtr> NewSsl(SSL_CTX* context, const net::AsyncFd& socket, HandshakeState& state,
+                              const RecordSettings& records) {
+  // Before the handshake: a kernel or another program that stands in the way of TLS
+  // on this socket is found while nothing has been said yet.
+  if (records.kernel.any()) RETURN_IF_ERROR(kernel::AttachUlp(socket.get()));
   SslPtr ssl(SSL_new(context));
   if (ssl == nullptr || SSL_set_fd(ssl.get(), socket.get()) != 1) {
     return OpensslStatus(absl::StatusCode::kInternal, "SSL_new");
@@ -150,32 +165,33 @@ absl::StatusOr<SslPtr> NewSsl(SSL_CTX* context, const net::AsyncFd& socket, Hand
 
 Awaitable<absl::StatusOr<Session>> HandshakeAsClient(net::AsyncFd socket,
                                                      CredentialsPtr credentials, std::string sni,
-                                                     SpiffeId expected, net::BufferPool& pool,
+                                                     SpiffeId expected, RecordSettings records,
                                                      MonotonicTime deadline) {
   if (expected.empty()) co_return absl::InvalidArgumentError("no server identity to expect");
   HandshakeState state;
   state.credentials = credentials;
   state.expected = std::move(expected);
   state.sni = sni;
-  CO_ASSIGN_OR_RETURN(const SslPtr ssl, NewSsl(credentials->impl().client.get(), socket, state));
+  CO_ASSIGN_OR_RETURN(const SslPtr ssl,
+                      NewSsl(credentials->impl().client.get(), socket, state, records));
   SSL_set_connect_state(ssl.get());
   if (SSL_set_tlsext_host_name(ssl.get(), sni.c_str()) != 1) {
     co_return OpensslStatus(absl::StatusCode::kInvalidArgument, absl::StrCat("SNI '", sni, "'"));
   }
   CO_RETURN_IF_ERROR(co_await DoHandshake(ssl.get(), socket, state, deadline));
-  co_return HandOver(ssl.get(), state, std::move(socket), pool);
+  co_return HandOver(ssl.get(), state, std::move(socket), records);
 }
 
 Awaitable<absl::StatusOr<Session>> HandshakeAsServer(net::AsyncFd socket, CredentialsBySni find,
-                                                     net::BufferPool& pool,
+                                                     RecordSettings records,
                                                      MonotonicTime deadline) {
   HandshakeState state;
   state.find = &find;
   CO_ASSIGN_OR_RETURN(SSL_CTX* const context, SniContext());
-  CO_ASSIGN_OR_RETURN(const SslPtr ssl, NewSsl(context, socket, state));
+  CO_ASSIGN_OR_RETURN(const SslPtr ssl, NewSsl(context, socket, state, records));
   SSL_set_accept_state(ssl.get());
   CO_RETURN_IF_ERROR(co_await DoHandshake(ssl.get(), socket, state, deadline));
-  co_return HandOver(ssl.get(), state, std::move(socket), pool);
+  co_return HandOver(ssl.get(), state, std::move(socket), records);
 }
 
 }  // namespace tombolo::tls

@@ -11,9 +11,9 @@
 #include "base/spiffe_id.h"
 #include "base/time.h"
 #include "net/async_fd.h"
-#include "net/buffer_pool.h"
 #include "tls/credentials.h"
 #include "tls/handshake_failure.h"
+#include "tls/record_settings.h"
 #include "tls/record_stream.h"
 
 namespace tombolo::tls {
@@ -40,12 +40,13 @@ struct Session {
 
 // Performs the client's handshake on a connected socket: TLS 1.3 only, ALPN
 // tombolo/1, no tickets. The server must present a valid SVID that is exactly
-// `expected`. `pool` must outlive the session. In TLS 1.3 the client is done
+// `expected`. Where `records` names the kernel for the suite that is chosen, it gets
+// the keys, and a kernel that then refuses them fails the handshake. In TLS 1.3 the client is done
 // before the server has judged its certificate: a refusal is PermissionDenied
 // from the stream's first receiving call.
 Awaitable<absl::StatusOr<Session>> HandshakeAsClient(net::AsyncFd socket,
                                                      CredentialsPtr credentials, std::string sni,
-                                                     SpiffeId expected, net::BufferPool& pool,
+                                                     SpiffeId expected, RecordSettings records,
                                                      MonotonicTime deadline);
 
 // The credentials to present for an SNI, or null: no such name here.
@@ -55,6 +56,7 @@ using CredentialsBySni = std::function<CredentialsPtr(absl::string_view sni)>;
 // may do what is asked later. `find` is called on this thread during the
 // handshake.
 Awaitable<absl::StatusOr<Session>> HandshakeAsServer(net::AsyncFd socket, CredentialsBySni find,
-                                                     net::BufferPool& pool, MonotonicTime deadline);
+                                                     RecordSettings records,
+                                                     MonotonicTime deadline);
 
 }  // namespace tombolo::tls

@@ -7,6 +7,7 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "tls/openssl.h"
@@ -43,6 +44,15 @@ absl::Status ExpandLabel(const char* digest, const Secret& secret, absl::string_
   return absl::OkStatus();
 }
 
+// The hash of a suite, whose length is that of its secrets.
+absl::StatusOr<const char*> DigestOf(Suite suite, const Secret& secret) {
+  const bool sha384 = suite == Suite::kAes256GcmSha384;
+  if (secret.bytes().size() != (sha384 ? 48 : 32)) {
+    return absl::InternalError(absl::StrCat("traffic secret of ", secret.bytes().size(), " bytes"));
+  }
+  return sha384 ? "SHA2-384" : "SHA2-256";
+}
+
 }  // namespace
 
 absl::StatusOr<Suite> SuiteFromNumber(std::uint16_t number) {
@@ -61,17 +71,22 @@ TrafficKey::~TrafficKey() {
 }
 
 absl::StatusOr<TrafficKey> DeriveTrafficKey(Suite suite, const Secret& secret) {
-  const bool sha384 = suite == Suite::kAes256GcmSha384;
-  if (secret.bytes().size() != (sha384 ? 48 : 32)) {
-    return absl::InternalError(absl::StrCat("traffic secret of ", secret.bytes().size(), " bytes"));
-  }
-  const char* digest = sha384 ? "SHA2-384" : "SHA2-256";
+  ASSIGN_OR_RETURN(const char* digest, DigestOf(suite, secret));
   TrafficKey key;
   key.suite = suite;
   key.key_size = suite == Suite::kAes128GcmSha256 ? 16 : 32;
   RETURN_IF_ERROR(ExpandLabel(digest, secret, "key", absl::MakeSpan(key.key).first(key.key_size)));
   RETURN_IF_ERROR(ExpandLabel(digest, secret, "iv", absl::MakeSpan(key.iv)));
   return key;
+}
+
+absl::StatusOr<Secret> NextSecret(Suite suite, const Secret& secret) {
+  ASSIGN_OR_RETURN(const char* digest, DigestOf(suite, secret));
+  std::array<std::uint8_t, Secret::kMaxSize> bytes;
+  const auto next = absl::MakeSpan(bytes).first(secret.bytes().size());
+  const absl::Cleanup wipe = [&] { OPENSSL_cleanse(bytes.data(), bytes.size()); };
+  RETURN_IF_ERROR(ExpandLabel(digest, secret, "traffic upd", next));
+  return Secret(next);
 }
 
 }  // namespace tombolo::tls

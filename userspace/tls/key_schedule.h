@@ -25,6 +25,12 @@ inline constexpr char kSuiteNames[] =
 // InvalidArgument for any other suite.
 absl::StatusOr<Suite> SuiteFromNumber(std::uint16_t number);
 
+// The present application traffic secrets, kept for rekeying and hand-over.
+struct TrafficSecrets {
+  Suite suite = Suite::kAes128GcmSha256;
+  Secret send, receive;
+};
+
 // What protects the records of one direction. Wiped when destroyed.
 struct TrafficKey {
   static constexpr std::size_t kIvSize = 12;
@@ -42,5 +48,8 @@ struct TrafficKey {
 
 // RFC 8446, section 7.3: key and IV from a traffic secret.
 absl::StatusOr<TrafficKey> DeriveTrafficKey(Suite suite, const Secret& secret);
+
+// RFC 8446, section 7.2: the secret that follows `secret` after a KeyUpdate.
+absl::StatusOr<Secret> NextSecret(Suite suite, const Secret& secret);
 
 }  // namespace tombolo::tls

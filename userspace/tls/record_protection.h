@@ -30,6 +30,8 @@ inline constexpr std::size_t kMaxRecord = kHeaderSize + kMaxCiphertext;
 // under one key. Application data ends at 2^24; what says so may follow: a few
 // control records, and after those an alert.
 inline constexpr std::uint64_t kRecordBudget = 1 << 24;
+// Where the peer can receive a KeyUpdate the key is changed long before.
+inline constexpr std::uint64_t kRekeyAfter = 1 << 22;
 inline constexpr std::uint64_t kControlReserve = 64;
 inline constexpr std::uint64_t kAlertReserve = 16;
 

@@ -20,6 +20,8 @@ enum RecordType : std::uint8_t {
   kControl = 247,  // tombolo/1 control records; never visible on the wire
 };
 
+enum class RecordLayer { kUser, kKernel };
+
 struct Record {
   std::uint8_t type = 0;
   absl::Span<const std::uint8_t> payload;  // valid until the next receiving call
@@ -43,8 +45,8 @@ class RecordStream {
  public:
   virtual ~RecordStream() = default;
 
-  // The next record: kApplicationData or kControl. Alerts are handled inside,
-  // and a handshake record (ticket, KeyUpdate) is a protocol error for now.
+  // The next record: kApplicationData or kControl. Alerts and KeyUpdate are handled
+  // inside; every other handshake record (a ticket) is a protocol error.
   virtual Awaitable<absl::StatusOr<Record>> Receive(MonotonicTime deadline) = 0;
 
   // Like Receive, without waiting: Unavailable with EAGAIN when no whole record
@@ -84,6 +86,15 @@ class RecordStream {
     std::uint64_t received = 0;
   };
   virtual Usage usage() const = 0;
+
+  // Whether this side can receive a KeyUpdate, which HELLO tells the peer.
+  virtual bool can_rekey() const = 0;
+  // The peer can: from now on the sending key is changed after `records` records,
+  // and the budget ends nothing.
+  virtual void RekeyEvery(std::uint64_t records) = 0;
+
+  // Which layer carries the records, in both directions.
+  virtual RecordLayer layer() const = 0;
 
   // Nothing received is waiting in user space and nothing is unsent.
   virtual bool quiet() const = 0;

@@ -11,16 +11,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
-#include "tls/alert.h"
+#include "tls/fairness.h"
 #include "tls/status_code.h"
 #include "tls/user_record_stream.h"
 
 namespace tombolo::tls {
 namespace {
-
-// Records without content are allowed (traffic analysis), but not a stream of
-// them that keeps this thread from its other connections.
-constexpr int kMaxEmptyRecords = 64;
 
 // Below this a copy is cheaper than one more element for the kernel to walk.
 constexpr std::size_t kCopyBelow = 2048;
@@ -28,17 +24,12 @@ constexpr std::size_t kCopyBelow = 2048;
 // A record up to this size is copied out rather than keep a 128 KiB buffer.
 constexpr std::size_t kSmallRecord = 4096;
 
-absl::Status ProtocolError(std::uint8_t alert, absl::string_view what) {
-  return WithAlert(absl::InvalidArgumentError(what), alert);
-}
-
 }  // namespace
 
-absl::StatusOr<RecordKeys> RecordKeys::Derive(Suite suite, TrafficSecrets secrets,
-                                              std::uint64_t send_sequence,
+absl::StatusOr<RecordKeys> RecordKeys::Derive(TrafficSecrets secrets, std::uint64_t send_sequence,
                                               std::uint64_t receive_sequence) {
-  ASSIGN_OR_RETURN(const TrafficKey send_key, DeriveTrafficKey(suite, secrets.send));
-  ASSIGN_OR_RETURN(const TrafficKey receive_key, DeriveTrafficKey(suite, secrets.receive));
+  ASSIGN_OR_RETURN(const TrafficKey send_key, DeriveTrafficKey(secrets.suite, secrets.send));
+  ASSIGN_OR_RETURN(const TrafficKey receive_key, DeriveTrafficKey(secrets.suite, secrets.receive));
   ASSIGN_OR_RETURN(RecordSealer sealer, RecordSealer::Create(send_key, send_sequence));
   ASSIGN_OR_RETURN(RecordOpener opener, RecordOpener::Create(receive_key, receive_sequence));
   return RecordKeys{
@@ -50,10 +41,11 @@ UserRecordStream::UserRecordStream(net::AsyncFd socket, RecordKeys keys, net::Bu
       pool_(pool),
       secrets_(std::move(keys.secrets)),
       sealer_(std::move(keys.sealer)),
+      turn_(socket_.poller().io()),
       opener_(std::move(keys.opener)) {}
 
 bool UserRecordStream::quiet() const {
-  return !writing_ && unsent_.empty() && rx_begin_ == rx_end_ && chunk_count_ == 0 && !next_;
+  return !turn_.taken() && unsent_.empty() && rx_begin_ == rx_end_ && chunk_count_ == 0 && !next_;
 }
 
 Awaitable<absl::StatusOr<Record>> UserRecordStream::Receive(MonotonicTime deadline) {
@@ -79,7 +71,7 @@ Awaitable<absl::StatusOr<Record>> UserRecordStream::ReceiveTo(net::AsyncFd& plai
     // What came before an error still belongs to the application.
     if (chunk_count_ > 0) {
       CO_RETURN_IF_ERROR(co_await WriteChunks(plain, moved));
-      if (++batches % kBatchesPerTurn == 0) co_await GiveWay();
+      if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller().io());
       continue;
     }
     if (next_) {
@@ -136,6 +128,9 @@ void UserRecordStream::ReleaseIfEmpty() {
 // again.
 absl::Status UserRecordStream::FailReceive(absl::Status status) {
   receive_status_ = status;
+  if (absl::IsPermissionDenied(status)) {
+    turn_.Fail(absl::FailedPreconditionError("the peer sent a fatal alert"));
+  }
   if (const std::uint8_t alert = AlertOf(status); alert != 0) SendAlertNow(alert);
   return status;
 }
@@ -158,38 +153,22 @@ absl::StatusOr<std::optional<RecordOpener::Opened>> UserRecordStream::NextOpened
     absl::StatusOr<std::optional<RecordOpener::Opened>> opened = OpenOne();
     if (!opened.ok()) return FailReceive(opened.status());
     if (!opened->has_value()) return std::nullopt;
-    const std::uint8_t type = (*opened)->type;
-    const absl::Span<const std::uint8_t> payload = (*opened)->payload;
-    if (type == kControl || (type == kApplicationData && !payload.empty())) {
-      empty_records_ = 0;
-      return opened;
-    }
-    if (type == kAlert) {
-      if (absl::Status ended = OnAlert(payload); !ended.ok()) return FailReceive(ended);
-    } else if (type != kApplicationData) {
-      return FailReceive(
-          ProtocolError(kUnexpectedMessage, absl::StrCat("record of unexpected type ", int{type})));
-    }
-    if (++empty_records_ > kMaxEmptyRecords) {
-      return FailReceive(ProtocolError(kUnexpectedMessage, "too many records without content"));
+    const absl::StatusOr<Arrival> arrival = rules_.Judge((*opened)->type, (*opened)->payload);
+    if (!arrival.ok()) return FailReceive(arrival.status());
+    if (*arrival == Arrival::kDeliver) return opened;
+    if (*arrival != Arrival::kSkip) {
+      if (absl::Status taken = TakeKeyUpdate(*arrival); !taken.ok()) return FailReceive(taken);
     }
   }
 }
 
-// RFC 8446, section 6: the level says nothing; user_canceled only announces a
-// close_notify; every other alert ends the connection.
-absl::Status UserRecordStream::OnAlert(absl::Span<const std::uint8_t> payload) {
-  if (payload.size() != 2) return ProtocolError(kDecodeError, "alert of a wrong size");
-  switch (payload[1]) {
-    case kCloseNotify:
-      return absl::OutOfRangeError("the peer has closed the connection");
-    case kUserCanceled:
-      return absl::OkStatus();
-    default:
-      send_status_.Update(absl::FailedPreconditionError("the peer sent a fatal alert"));
-      return absl::PermissionDeniedError(
-          absl::StrCat("the peer sent alert ", AlertName(payload[1])));
-  }
+// What lies behind it in the buffer is under the next key already.
+absl::Status UserRecordStream::TakeKeyUpdate(Arrival arrival) {
+  ASSIGN_OR_RETURN(secrets_.receive, NextSecret(secrets_.suite, secrets_.receive));
+  ASSIGN_OR_RETURN(const TrafficKey key, DeriveTrafficKey(secrets_.suite, secrets_.receive));
+  ASSIGN_OR_RETURN(opener_, RecordOpener::Create(key));
+  if (arrival == Arrival::kKeyUpdateAndRequest) rekey_requested_ = true;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<Record>> UserRecordStream::TakeRecord() {

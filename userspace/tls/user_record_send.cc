@@ -8,13 +8,11 @@
 #include <cstring>
 #include <utility>
 
-#include <boost/asio/post.hpp>
-
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/alert.h"
+#include "tls/fairness.h"
 #include "tls/status_code.h"
 #include "tls/user_record_stream.h"
 
@@ -38,52 +36,14 @@ absl::Status BudgetError() {
 
 }  // namespace
 
-// Marks the stream as being written to while it lives. A coroutine destroyed
-// before Done() may have cut a record in two, so nothing may follow it.
-class UserRecordStream::Writer {
- public:
-  explicit Writer(UserRecordStream& stream) : stream_(stream) { stream_.writing_ = true; }
-  Writer(const Writer&) = delete;
-  Writer& operator=(const Writer&) = delete;
-  ~Writer() {
-    if (!done_) stream_.send_status_.Update(absl::CancelledError("a write was abandoned"));
-    stream_.writing_ = false;
-    for (asio::steady_timer* waiter : stream_.waiting_) waiter->cancel();
-  }
-  // The write has come to its end, good or bad; `status` if it was bad.
-  absl::Status Done(absl::Status status) {
-    done_ = true;
-    stream_.send_status_.Update(status);
-    return status;
-  }
-
- private:
-  UserRecordStream& stream_;
-  bool done_ = false;
-};
-
-// OK when nobody is writing; the caller makes a Writer before it waits again.
-Awaitable<absl::Status> UserRecordStream::BecomeWriter(MonotonicTime deadline) {
-  while (writing_) {
-    asio::steady_timer writer_gone(socket_.poller().io(), deadline);
-    waiting_.push_back(&writer_gone);
-    const absl::Cleanup forget = [&] { std::erase(waiting_, &writer_gone); };
-    const auto [error] = co_await writer_gone.async_wait(kUseTuple);
-    if (!error && writing_) co_return absl::DeadlineExceededError("timed out waiting to send");
-  }
-  co_return send_status_;
-}
-
-Awaitable<void> UserRecordStream::GiveWay() {
-  co_await asio::post(socket_.poller().io(), asio::use_awaitable);
-}
-
 Awaitable<absl::Status> UserRecordStream::Send(absl::Span<const std::uint8_t> data,
                                                MonotonicTime deadline) {
-  CO_RETURN_IF_ERROR(co_await BecomeWriter(deadline));
-  Writer writer(*this);
+  CO_RETURN_IF_ERROR(co_await turn_.Wait(deadline));
+  SendTurn::Holder writer(turn_);
   net::BufferPool::Lease lease = pool_.Take();
   while (!data.empty()) {
+    absl::Status rekeyed = co_await RekeyIfDue(deadline);
+    if (!rekeyed.ok()) co_return writer.Done(rekeyed);
     const absl::StatusOr<std::size_t> size = FillBatch(lease.span(), data);
     if (!size.ok()) {
       (void)writer.Done(absl::OkStatus());  // an alert may still be sent
@@ -132,10 +92,10 @@ Awaitable<absl::StatusOr<std::size_t>> UserRecordStream::SendFrom(net::AsyncFd& 
   for (;;) {
     // No buffer is held while the application is silent.
     CO_RETURN_IF_ERROR(co_await plain.WaitReadable());
-    CO_RETURN_IF_ERROR(co_await BecomeWriter(kNoDeadline));
+    CO_RETURN_IF_ERROR(co_await turn_.Wait(kNoDeadline));
     absl::StatusOr<std::size_t> moved = co_await MoveBatch(plain);
     if (ErrnoOf(moved.status()) != EAGAIN) {
-      if (++batches_sent_ % kBatchesPerTurn == 0) co_await GiveWay();
+      if (++batches_sent_ % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller().io());
       co_return moved;
     }
     plain.ClearReadable();
@@ -144,7 +104,9 @@ Awaitable<absl::StatusOr<std::size_t>> UserRecordStream::SendFrom(net::AsyncFd& 
 
 // Reads once and sends what came.
 Awaitable<absl::StatusOr<std::size_t>> UserRecordStream::MoveBatch(net::AsyncFd& plain) {
-  Writer writer(*this);
+  SendTurn::Holder writer(turn_);
+  absl::Status rekeyed = co_await RekeyIfDue(kNoDeadline);
+  if (!rekeyed.ok()) co_return writer.Done(rekeyed);
   net::BufferPool::Lease lease = pool_.Take();
   const absl::StatusOr<std::size_t> read = ReadBatch(plain, lease.span());
   if (!read.ok() || *read == 0) {
@@ -186,14 +148,14 @@ Awaitable<absl::Status> UserRecordStream::SendControl(absl::Span<const std::uint
     co_return absl::InvalidArgumentError(
         absl::StrCat("control message of ", message.size(), " bytes"));
   }
-  CO_RETURN_IF_ERROR(send_status_);
+  CO_RETURN_IF_ERROR(turn_.status());
   if (unsent_.size() + message.size() + kRecordOverhead > kMaxUnsent) {
     co_return absl::UnavailableError(
         "the peer does not read: 64 KiB of control messages wait to be sent");
   }
   CO_RETURN_IF_ERROR(SealUnsent(kControl, message));
-  if (writing_) co_return absl::OkStatus();  // the writer carries it
-  Writer writer(*this);
+  if (turn_.taken()) co_return absl::OkStatus();  // its holder carries this
+  SendTurn::Holder writer(turn_);
   co_return writer.Done(co_await WriteUnsent(deadline));
 }
 
@@ -206,6 +168,24 @@ absl::Status UserRecordStream::SealUnsent(std::uint8_t type,
   absl::Status status = sealer_.Seal(type, slot, message.size()).status();
   if (!status.ok()) unsent_.resize(offset);
   return status;
+}
+
+// Between two batches, by the holder of the turn: nothing is sealed and unsent.
+Awaitable<absl::Status> UserRecordStream::RekeyIfDue(MonotonicTime deadline) {
+  if (sealer_.sequence() < rekey_every_ && !rekey_requested_) co_return absl::OkStatus();
+  CO_RETURN_IF_ERROR(SealKeyUpdate());
+  co_return co_await WriteUnsent(deadline);
+}
+
+absl::Status UserRecordStream::SealKeyUpdate() {
+  ASSIGN_OR_RETURN(Secret next, NextSecret(secrets_.suite, secrets_.send));
+  ASSIGN_OR_RETURN(const TrafficKey key, DeriveTrafficKey(secrets_.suite, next));
+  ASSIGN_OR_RETURN(RecordSealer sealer, RecordSealer::Create(key));
+  RETURN_IF_ERROR(SealUnsent(kHandshake, kKeyUpdateMessage));
+  sealer_ = std::move(sealer);
+  secrets_.send = std::move(next);
+  rekey_requested_ = false;
+  return absl::OkStatus();
 }
 
 Awaitable<absl::Status> UserRecordStream::Write(absl::Span<const std::uint8_t> bytes,
@@ -234,9 +214,9 @@ Awaitable<absl::Status> UserRecordStream::WriteUnsent(MonotonicTime deadline) {
 }
 
 Awaitable<void> UserRecordStream::CloseNotify(MonotonicTime deadline) {
-  const absl::Status ready = co_await BecomeWriter(deadline);
+  const absl::Status ready = co_await turn_.Wait(deadline);
   if (ready.ok()) {
-    Writer writer(*this);
+    SendTurn::Holder writer(turn_);
     constexpr std::uint8_t kMessage[] = {kAlertWarning, kCloseNotify};
     absl::Status status = SealUnsent(kAlert, kMessage);
     if (status.ok()) status = co_await WriteUnsent(deadline);
@@ -249,13 +229,13 @@ Awaitable<void> UserRecordStream::CloseNotify(MonotonicTime deadline) {
 
 // Tells the peer what it did wrong, if that can be said without waiting.
 void UserRecordStream::SendAlertNow(std::uint8_t alert) {
-  if (writing_ || !send_status_.ok() || !unsent_.empty()) return;
+  if (turn_.taken() || !turn_.status().ok() || !unsent_.empty()) return;
   const std::uint8_t message[] = {kAlertFatal, alert};
   if (SealUnsent(kAlert, message).ok()) {
     (void)send(socket_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   unsent_.clear();
-  send_status_ = absl::FailedPreconditionError(absl::StrCat("sent alert ", AlertName(alert)));
+  turn_.Fail(absl::FailedPreconditionError(absl::StrCat("sent alert ", AlertName(alert))));
 }
 
 }  // namespace tombolo::tls

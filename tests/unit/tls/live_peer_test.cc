@@ -60,11 +60,16 @@ class LivePeerTest : public ::testing::Test {
     const auto find = [this](absl::string_view) { return own_; };
     net::AsyncFd fd = loop_.Adopt(std::move(ours));
     absl::StatusOr<Session> session =
-        we_serve ? loop_.Run(HandshakeAsServer(std::move(fd), find, pool_, Soon()))
-                 : loop_.Run(HandshakeAsClient(std::move(fd), own_, kSni, pki_.Id("/peer"), pool_,
-                                               Soon()));
+        we_serve ? loop_.Run(HandshakeAsServer(std::move(fd), find, Records(), Soon()))
+                 : loop_.Run(HandshakeAsClient(std::move(fd), own_, kSni, pki_.Id("/peer"),
+                                               Records(), Soon()));
     if (!session.ok()) ADD_FAILURE() << session.status();
     return *std::move(session);
+  }
+
+  RecordSettings Records() {
+    static const KernelTls kernel = testing::InKernel() ? ProbeKernelTls().works : KernelTls{};
+    return {pool_, kernel};
   }
 
   Bytes ReceiveBytes(RecordStream& stream, std::size_t size) {
@@ -142,6 +147,8 @@ TEST_F(LivePeerTest, TheirAlertIsARefusal) {
     char byte;
     SSL_read(ssl, &byte, 1);
   });
+  // Below the kernel's records nothing can be written.
+  if (session.stream->layer() == RecordLayer::kKernel) return;
   const char garbage[] = "\x17\x03\x03\x00\x20";
   ASSERT_EQ(send(session.stream->socket().get(), garbage, 5, MSG_NOSIGNAL), 5);
   const Bytes body(32, 7);
@@ -151,15 +158,41 @@ TEST_F(LivePeerTest, TheirAlertIsARefusal) {
   EXPECT_THAT(std::string(record.status().message()), HasSubstr("bad_record_mac (20)"));
 }
 
-TEST_F(LivePeerTest, TheirKeyUpdateIsAnErrorForNow) {
+// OpenSSL changes its key in the middle, and asks for ours to change too.
+TEST_F(LivePeerTest, TheirKeyUpdateIsFollowedAndAnswered) {
+  const Bytes data = Pattern(kBulk);
+  Bytes got;
   Session session = Meet(false, "", [&](SSL* ssl) {
-    SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
-    SSL_do_handshake(ssl);
-    WriteAll(ssl, Pattern(1));
-    char byte;
-    SSL_read(ssl, &byte, 1);
+    WriteAll(ssl, data);
+    SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED);
+    WriteAll(ssl, data);
+    got = ReadExactly(ssl, kBulk);
   });
-  EXPECT_TRUE(absl::IsInvalidArgument(loop_.Run(session.stream->Receive(Soon())).status()));
+  EXPECT_EQ(ReceiveBytes(*session.stream, kBulk), data);
+  if (!session.stream->can_rekey()) {
+    EXPECT_TRUE(absl::IsInvalidArgument(loop_.Run(session.stream->Receive(Soon())).status()));
+    return;
+  }
+  EXPECT_EQ(ReceiveBytes(*session.stream, kBulk), data);
+  EXPECT_TRUE(loop_.Run(session.stream->Send(data, Soon())).ok());
+  peer_->Join();
+  EXPECT_EQ(got, data);
+  EXPECT_EQ(session.stream->usage().sent, (kBulk + kMaxPlaintext - 1) / kMaxPlaintext);
+}
+
+TEST_F(LivePeerTest, OurKeyUpdatesAreFollowed) {
+  const Bytes data = Pattern(kBulk);
+  for (const char* suite :
+       {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}) {
+    Bytes got;
+    Session session = Meet(true, suite, [&](SSL* ssl) { got = ReadExactly(ssl, 3 * kBulk); });
+    if (!session.stream->can_rekey()) GTEST_SKIP() << "this kernel cannot change keys (Linux 6.14)";
+    session.stream->RekeyEvery(2);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(loop_.Run(session.stream->Send(data, Soon())).ok());
+    peer_->Join();
+    ASSERT_EQ(got.size(), 3 * kBulk);
+    EXPECT_TRUE(std::equal(data.begin(), data.end(), got.begin() + kBulk));
+  }
 }
 
 TEST_F(LivePeerTest, EarlyApplicationDataIsNotLost) {

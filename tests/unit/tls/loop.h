@@ -80,20 +80,6 @@ class Loop {
 };
 
 // Both ends of a TCP connection over loopback, non-blocking.
-inline std::pair<Fd, Fd> TcpPair() {
-  const net::SocketAddress any = *net::SocketAddress::Parse("127.0.0.1:0");
-  const Fd listener = *net::Listen(any, 1);
-  sockaddr_storage address;
-  const socklen_t size = net::LocalAddress(listener.get())->ToSockaddr(address);
-  Fd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connect(client.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) std::abort();
-  Fd server(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (!server.valid()) std::abort();
-  const int flags = fcntl(client.get(), F_GETFL);
-  fcntl(client.get(), F_SETFL, flags | O_NONBLOCK);
-  net::SetNoDelay(client.get());
-  net::SetNoDelay(server.get());
-  return {std::move(client), std::move(server)};
-}
+inline std::pair<Fd, Fd> TcpPair() { return *net::LoopbackPair(); }
 
 }  // namespace tombolo::testing

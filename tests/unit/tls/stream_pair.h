@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -11,6 +12,9 @@
 
 #include "loop.h"
 #include "net/buffer_pool.h"
+#include "tls/kernel_record_stream.h"
+#include "tls/kernel_tls.h"
+#include "tls/kernel_tls_probe.h"
 #include "tls/key_schedule.h"
 #include "tls/record_protection.h"
 #include "tls/user_record_stream.h"
@@ -38,10 +42,28 @@ inline std::string TextOf(absl::Span<const std::uint8_t> bytes) {
   return std::string(bytes.begin(), bytes.end());
 }
 
-inline tls::RecordKeys KeysOf(bool client, std::uint64_t sent = 0, std::uint64_t received = 0) {
-  tls::TrafficSecrets secrets{.send = tls::Secret(Bytes(32, client ? 1 : 2)),
-                              .receive = tls::Secret(Bytes(32, client ? 2 : 1))};
-  return *tls::RecordKeys::Derive(tls::Suite::kAes128GcmSha256, std::move(secrets), sent, received);
+inline tls::TrafficSecrets SecretsOf(bool client) {
+  return {.suite = tls::Suite::kAes128GcmSha256,
+          .send = tls::Secret(Bytes(32, client ? 1 : 2)),
+          .receive = tls::Secret(Bytes(32, client ? 2 : 1))};
+}
+
+// The record layer under test: TOMBOLO_RECORD_LAYER=kernel where the kernel has TLS
+// (tests/vm), else user space. A peer in the test's own hands is always the latter.
+inline bool InKernel() {
+  const char* layer = std::getenv("TOMBOLO_RECORD_LAYER");
+  return layer != nullptr && absl::string_view(layer) == "kernel";
+}
+
+inline std::unique_ptr<tls::RecordStream> NewStream(net::AsyncFd socket, bool client,
+                                                    net::BufferPool& pool, std::uint64_t sent = 0) {
+  if (!InKernel()) {
+    return std::make_unique<tls::UserRecordStream>(
+        std::move(socket), *tls::RecordKeys::Derive(SecretsOf(client), sent), pool);
+  }
+  if (!tls::kernel::AttachUlp(socket.get()).ok()) std::abort();
+  static const bool rekey = tls::ProbeKernelTls().works.rekey;
+  return *tls::KernelRecordStream::Create(std::move(socket), SecretsOf(client), pool, rekey, sent);
 }
 
 // Waits until something, or the end, has arrived at a socket.
@@ -53,14 +75,14 @@ inline void AwaitReadable(int fd) {
 // A record stream whose other end of TCP is in the test's own hands.
 class StreamAndPeer {
  public:
-  explicit StreamAndPeer(Loop& loop, std::uint64_t sent = 0) : keys_(KeysOf(false)) {
+  explicit StreamAndPeer(Loop& loop, std::uint64_t sent = 0)
+      : keys_(*tls::RecordKeys::Derive(SecretsOf(false))) {
     auto [mine, theirs] = TcpPair();
     peer_ = std::move(theirs);
-    stream_ = std::make_unique<tls::UserRecordStream>(loop.Adopt(std::move(mine)),
-                                                      KeysOf(true, sent), pool_);
+    stream_ = NewStream(loop.Adopt(std::move(mine)), /*client=*/true, pool_, sent);
   }
 
-  tls::UserRecordStream& stream() { return *stream_; }
+  tls::RecordStream& stream() { return *stream_; }
   net::BufferPool& pool() { return pool_; }
   int peer_fd() const { return peer_.get(); }
   void ClosePeer() { peer_.Close(); }
@@ -116,18 +138,18 @@ class StreamAndPeer {
   Fd peer_;
   tls::RecordKeys keys_;
   Bytes received_;
-  std::unique_ptr<tls::UserRecordStream> stream_;
+  std::unique_ptr<tls::RecordStream> stream_;
 };
 
 // Two record streams that talk to each other.
 struct StreamPair {
   explicit StreamPair(Loop& loop) {
     auto [a, b] = TcpPair();
-    client = std::make_unique<tls::UserRecordStream>(loop.Adopt(std::move(a)), KeysOf(true), pool);
-    server = std::make_unique<tls::UserRecordStream>(loop.Adopt(std::move(b)), KeysOf(false), pool);
+    client = NewStream(loop.Adopt(std::move(a)), /*client=*/true, pool);
+    server = NewStream(loop.Adopt(std::move(b)), /*client=*/false, pool);
   }
   net::BufferPool pool;
-  std::unique_ptr<tls::UserRecordStream> client, server;
+  std::unique_ptr<tls::RecordStream> client, server;
 };
 
 }  // namespace tombolo::testing
