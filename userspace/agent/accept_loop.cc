@@ -4,9 +4,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include "base/errno_status.h"
 #include "base/rate_limited_log.h"
 #include "base/time.h"
@@ -20,13 +17,15 @@ constexpr unsigned kAcceptsPerTurn = 64;
 constexpr Duration kAcceptPause = std::chrono::milliseconds(50);
 
 // While connections keep coming accept() does not wait; the others get their turn.
-Awaitable<void> GiveWay(asio::io_context& io, unsigned& accepted) {
-  if (++accepted % kAcceptsPerTurn == 0) co_await asio::post(io, asio::use_awaitable);
+Awaitable<void> GiveWay(net::Poller& poller, unsigned& accepted) {
+  if (++accepted % kAcceptsPerTurn != 0) co_return;
+  net::Waiter waiter(poller);
+  (void)co_await waiter.Yield();
 }
 
-Awaitable<void> Pause(asio::io_context& io) {
-  asio::steady_timer timer(io, kAcceptPause);
-  (void)co_await timer.async_wait(kUseTuple);
+Awaitable<void> Pause(net::Poller& poller) {
+  net::Waiter waiter(poller);
+  (void)co_await waiter.Wait(After(kAcceptPause));
 }
 
 bool Closed(const absl::Status& status) {
@@ -37,7 +36,7 @@ bool Closed(const absl::Status& status) {
 
 Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescriptor& reserve,
                           AcceptedBy by) {
-  asio::io_context& io = listener->poller().io();
+  net::Poller& poller = listener->poller();
   unsigned accepted = 0;
   for (;;) {
     absl::StatusOr<Fd> connection = co_await net::Accept(*listener);
@@ -48,7 +47,7 @@ Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescrip
         by.refuse(*std::move(connection), ReserveNeeded());
         (void)reserve.Keep();
       }
-      co_await GiveWay(io, accepted);
+      co_await GiveWay(poller, accepted);
       continue;
     }
     if (Closed(connection.status())) co_return;
@@ -56,7 +55,7 @@ Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescrip
     const absl::Status refused = reserve.RefuseOne(
         listener->get(), [&](Fd refused_fd) { by.refuse(std::move(refused_fd), why); });
     if (refused.ok()) {
-      co_await GiveWay(io, accepted);
+      co_await GiveWay(poller, accepted);
     } else if (ErrnoOf(refused) == EAGAIN) {
       // For want of a descriptor accept() fails also when nobody waits.
       listener->ClearReadable();
@@ -64,7 +63,7 @@ Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescrip
     } else {
       log::WriteLimited(log::Level::kWarning, "connections wait to be accepted", "",
                         {{"reason", why}});
-      co_await Pause(io);
+      co_await Pause(poller);
     }
   }
 }

@@ -5,8 +5,6 @@
 #include <set>
 #include <string>
 
-#include <boost/asio/io_context.hpp>
-
 #include "agent/connection_table.h"
 #include "agent/counters.h"
 #include "agent/quota.h"
@@ -36,7 +34,6 @@ struct Context {
   datapath::Datapath& datapath;
   Counters& counters;
   Quotas& quotas;
-  asio::io_context& io;
   net::Poller& poller;
   net::BufferPool& buffers;
   tunnel::Pool& pool;

@@ -55,10 +55,10 @@ absl::Status DataThread::SetUp() {
   options.on_protocol_error = [this](const tunnel::Tunnel& tunnel, const absl::Status& why) {
     ReportEnd(counters_, tunnel, why);
   };
-  pool_ = std::make_unique<tunnel::Pool>(io_.get_executor(), options);
-  context_ = std::unique_ptr<Context>(new Context{
-      settings_, datapath_, counters_, quotas_, io_, *poller_, buffers_, *pool_, *balancer_,
-      /*world=*/nullptr, /*connections=*/{}, /*accepted_tunnels=*/{}});
+  pool_ = std::make_unique<tunnel::Pool>(*poller_, std::move(options));
+  context_ = std::unique_ptr<Context>(
+      new Context{settings_, datapath_, counters_, quotas_, *poller_, buffers_, *pool_, *balancer_,
+                  /*world=*/nullptr, /*connections=*/{}, /*accepted_tunnels=*/{}});
   tasks_ = std::make_unique<TaskGroup>(io_.get_executor());
   return absl::OkStatus();
 }
@@ -66,10 +66,8 @@ absl::Status DataThread::SetUp() {
 DataThread::~DataThread() {
   if (!thread_.joinable()) return;
   Post([](DataThread& self) {
-    asio::co_spawn(self.io_, self.ShutDown(), [&self](std::exception_ptr) {
-      self.work_.reset();
-      self.io_.stop();
-    });
+    asio::co_spawn(self.io_, self.ShutDown(),
+                   [&self](std::exception_ptr) { self.poller_->Stop(); });
   });
   thread_.join();
 }
@@ -84,11 +82,12 @@ Awaitable<void> DataThread::ShutDown() {
 
 void DataThread::Run() {
   pthread_setname_np(pthread_self(), "tombolo-data");
-  io_.run();
+  poller_->Run();
 }
 
 void DataThread::Post(std::function<void(DataThread&)> task) {
   asio::post(io_, [this, task = std::move(task)] { task(*this); });
+  poller_->Wake();
 }
 
 void DataThread::AddListener(std::uint64_t key, Fd listener, std::uint64_t netns_cookie) {

@@ -8,9 +8,10 @@
 #include <string>
 #include <thread>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 
 #include "absl/status/statusor.h"
 #include "agent/context.h"
@@ -67,7 +68,6 @@ class DataThread {
   Counters& counters_;
   Quotas& quotas_;
   asio::io_context io_{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   // In the order of their dependence: destroyed from the last to the first.
   net::BufferPool buffers_;
   std::unique_ptr<net::Poller> poller_;
@@ -82,11 +82,19 @@ class DataThread {
 
 template <typename T>
 Awaitable<T> DataThread::Ask(std::function<T(DataThread&)> question) {
-  // Not inside the co_await: g++ 12 destroys a lambda's captures there twice.
-  auto task = [this, question = std::move(question)]() -> Awaitable<T> {
-    co_return question(*this);
+  const auto here = co_await asio::this_coro::executor;
+  // Named, not written inside the co_await: g++ 12 destroys a lambda's captures there
+  // twice.
+  auto ask = [&](auto handler) {
+    auto answer = std::make_shared<decltype(handler)>(std::move(handler));
+    Post([&question, here, answer](DataThread& self) {
+      asio::post(here, [answer, value = question(self)]() mutable {
+        std::move (*answer)(std::move(value));
+      });
+    });
   };
-  co_return co_await asio::co_spawn(io_, std::move(task), asio::use_awaitable);
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
+      ask, asio::use_awaitable);
 }
 
 }  // namespace tombolo::agent

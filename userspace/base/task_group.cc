@@ -3,15 +3,16 @@
 
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <utility>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 
 namespace tombolo {
 
-TaskGroup::TaskGroup(asio::any_io_executor executor)
-    : executor_(executor), all_done_(executor, asio::steady_timer::time_point::max()) {}
+TaskGroup::TaskGroup(asio::any_io_executor executor) : executor_(std::move(executor)) {}
 
 TaskGroup::~TaskGroup() {
   if (!running_.empty()) std::abort();
@@ -22,27 +23,34 @@ void TaskGroup::Spawn(Awaitable<void> task) {
   auto on_end = [this, self](std::exception_ptr error) {
     if (error && !cancelled_) std::rethrow_exception(error);
     running_.erase(self);
-    if (running_.empty()) all_done_.cancel();
+    if (running_.empty()) {
+      for (auto& resume : std::exchange(joining_, {})) asio::post(executor_, std::move(resume));
+    }
   };
   asio::co_spawn(executor_, std::move(task),
                  asio::bind_cancellation_slot(self->slot(), std::move(on_end)));
 }
 
-Awaitable<bool> TaskGroup::Join(std::chrono::steady_clock::time_point deadline) {
+Awaitable<void> TaskGroup::Join() {
+  auto join = [this](auto handler) {
+    auto kept = std::make_shared<decltype(handler)>(std::move(handler));
+    joining_.push_back([kept] { std::move (*kept)(); });
+  };
   while (!running_.empty()) {
-    all_done_.expires_at(deadline);
-    auto [error] = co_await all_done_.async_wait(kUseTuple);
-    if (!error) co_return running_.empty();  // NOLINT(bugprone-standalone-empty): co_return
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(join, asio::use_awaitable);
   }
-  co_return true;
 }
 
-Awaitable<void> TaskGroup::CancelAndJoin() {
+void TaskGroup::Cancel() {
   cancelled_ = true;
   for (auto task = running_.begin(); task != running_.end();) {
     (task++)->emit(asio::cancellation_type::terminal);
   }
-  co_await Join(asio::steady_timer::time_point::max());
+}
+
+Awaitable<void> TaskGroup::CancelAndJoin() {
+  Cancel();
+  co_await Join();
 }
 
 }  // namespace tombolo

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <list>
+#include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "base/asio.h"
 
@@ -27,17 +28,19 @@ class TaskGroup {
   // its next co_await, even when the operations return their errors.
   void Spawn(Awaitable<void> task);
 
-  // Waits until every task has ended by itself, or `deadline`; true when none is left.
-  Awaitable<bool> Join(std::chrono::steady_clock::time_point deadline);
+  // Waits until every task has ended. It needs no timer, so that it works on an
+  // io_context whose reactor must not start (net::Poller).
+  Awaitable<void> Join();
 
-  // Asks every task to stop, then waits until all have.
+  // Asks every task to stop.
+  void Cancel();
   Awaitable<void> CancelAndJoin();
 
   std::size_t size() const { return running_.size(); }
 
  private:
   asio::any_io_executor executor_;
-  asio::steady_timer all_done_;  // cancelled when the last task ends
+  std::vector<std::function<void()>> joining_;  // resume who waits in Join()
   std::list<asio::cancellation_signal> running_;
   bool cancelled_ = false;
 };

@@ -2,46 +2,26 @@
 #include "net/async_fd.h"
 
 #include <sys/epoll.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <optional>
 #include <utility>
 
 #include "base/errno_status.h"
+#include "base/status_macros.h"
 
 namespace tombolo::net {
-namespace {
-
-constexpr int kEventsPerWake = 256;
-
-}  // namespace
 
 // One registered descriptor. Its address is the epoll cookie, so it never moves.
-struct Poller::Watch {
-  // One direction. The timer is both the deadline and the wake-up: cancelling
-  // it completes the wait.
+class AsyncFd::Watch : public EventSink {
+ public:
   struct Direction {
-    bool ready = true;
-    bool waiting = false;
+    explicit Direction(Poller& poller, bool ready_at_first)
+        : ready(ready_at_first), waiter(poller) {}
+    bool ready;
     bool cancelled = false;
-    std::optional<asio::steady_timer> timer;
-
-    void Wake() {
-      if (waiting) timer->cancel();
-    }
+    Waiter waiter;
   };
 
-  Poller& poller;
-  Fd fd;
-  bool shared = false;
-  bool hung_up = false;
-  Direction in, out, hang_up;
-  std::function<void()> on_readable;
-
-  Watch(Poller& poller_in, Fd fd_in) : poller(poller_in), fd(std::move(fd_in)) {
-    hang_up.ready = false;
-  }
+  Watch(Poller& poller_in, Fd fd_in) : poller(poller_in), fd(std::move(fd_in)) {}
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
   ~Watch() {
@@ -52,26 +32,26 @@ struct Poller::Watch {
   // A duplicate elsewhere would keep the registration alive after close() (see
   // epoll(7), Q6), so a shared descriptor is taken out by hand.
   void Close() {
-    if (shared && fd.valid()) Unregister();
+    if (shared && fd.valid()) poller.Unwatch(fd.get());
     fd.Close();
   }
-  void Unregister() { epoll_ctl(poller.epoll_.native_handle(), EPOLL_CTL_DEL, fd.get(), nullptr); }
 
-  void OnEvents(std::uint32_t events) {
+  void OnEvents(std::uint32_t events) override {
     if (!fd.valid()) return;  // closed since epoll reported it
+    if (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) ended = true;
     if (events & (EPOLLERR | EPOLLHUP)) {
       hung_up = true;
       hang_up.ready = true;
-      hang_up.Wake();
+      hang_up.waiter.Wake();
     }
     if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
       out.ready = true;
-      out.Wake();
+      out.waiter.Wake();
     }
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) {
       in.ready = true;
-      if (in.waiting) {
-        in.Wake();
+      if (in.waiter.waiting()) {
+        in.waiter.Wake();
       } else if (on_readable) {
         auto callback = on_readable;  // it may destroy this watch
         callback();
@@ -80,88 +60,50 @@ struct Poller::Watch {
   }
 
   Awaitable<absl::Status> Wait(Direction& direction, MonotonicTime deadline) {
-    while (!direction.ready && !direction.cancelled && fd.valid()) {
-      if (!direction.timer) direction.timer.emplace(poller.io_);
-      direction.timer->expires_at(deadline);
-      direction.waiting = true;
-      auto [error] = co_await direction.timer->async_wait(kUseTuple);
-      direction.waiting = false;
-      if (!error && !direction.ready && !direction.cancelled && fd.valid()) {
-        co_return absl::DeadlineExceededError("timed out");
-      }
-      // A cancelled timer: an edge (ready), CancelRead(), or the coroutine's own
-      // cancellation, which must not loop.
-      if (!direction.ready) break;
+    Waiter::End end = Waiter::End::kWoken;
+    if (!direction.ready && !direction.cancelled && fd.valid()) {
+      end = co_await direction.waiter.Wait(deadline);
     }
-    if (std::exchange(direction.cancelled, false) || !fd.valid() || !direction.ready) {
+    if (std::exchange(direction.cancelled, false) || !fd.valid()) {
       co_return absl::CancelledError("cancelled");
     }
-    co_return absl::OkStatus();
+    if (direction.ready) co_return absl::OkStatus();
+    if (end == Waiter::End::kDeadline) co_return absl::DeadlineExceededError("timed out");
+    co_return absl::CancelledError("cancelled");
   }
 
   void Cancel(Direction& direction) {
-    if (!direction.waiting) return;
+    if (!direction.waiter.waiting()) return;
     direction.cancelled = true;
-    direction.Wake();
+    direction.waiter.Wake();
   }
+
+  void WakeAll() {
+    for (Direction* direction : {&in, &out, &hang_up}) direction->waiter.Wake();
+  }
+
+  Poller& poller;
+  Fd fd;
+  bool shared = false;
+  bool hung_up = false;
+  bool ended = false;  // EPOLLRDHUP or worse has been reported
+  Direction in{poller, true};
+  Direction out{poller, true};
+  Direction hang_up{poller, false};
+  std::function<void()> on_readable;
 };
-
-absl::StatusOr<std::unique_ptr<Poller>> Poller::Create(asio::io_context& io) {
-  Fd epoll(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll.valid()) return ErrnoStatus(errno, "epoll_create1");
-  auto poller = std::unique_ptr<Poller>(new Poller(io, std::move(epoll)));
-  poller->Arm();
-  return poller;
-}
-
-Poller::Poller(asio::io_context& io, Fd epoll) : io_(io), epoll_(io, epoll.Release()) {}
-
-Poller::~Poller() = default;
-
-void Poller::Arm() {
-  epoll_.async_wait(asio::posix::stream_descriptor::wait_read,
-                    [this, alive = std::weak_ptr<void>(alive_)](boost::system::error_code error) {
-                      // A wait that was over already ends without an error even when
-                      // the Poller has gone meanwhile.
-                      if (error || alive.expired()) return;
-                      Dispatch();
-                      Arm();
-                    });
-}
-
-void Poller::Dispatch() {
-  epoll_event events[kEventsPerWake];
-  const int count = epoll_wait(epoll_.native_handle(), events, kEventsPerWake, /*timeout=*/0);
-  pending_ = absl::MakeSpan(events, count < 0 ? 0 : count);
-  while (!pending_.empty()) {
-    const epoll_event event = pending_.front();
-    pending_.remove_prefix(1);
-    if (event.data.ptr != nullptr) static_cast<Watch*>(event.data.ptr)->OnEvents(event.events);
-  }
-}
-
-void Poller::Forget(const Watch* watch) {
-  for (epoll_event& event : pending_) {
-    if (event.data.ptr == watch) event.data.ptr = nullptr;
-  }
-}
 
 AsyncFd::AsyncFd() = default;
 AsyncFd::AsyncFd(AsyncFd&&) noexcept = default;
 AsyncFd& AsyncFd::operator=(AsyncFd&&) noexcept = default;
-AsyncFd::AsyncFd(std::unique_ptr<Poller::Watch> watch) : watch_(std::move(watch)) {}
+AsyncFd::AsyncFd(std::unique_ptr<Watch> watch) : watch_(std::move(watch)) {}
 AsyncFd::~AsyncFd() = default;
 
 absl::StatusOr<AsyncFd> AsyncFd::Adopt(Poller& poller, Fd fd, bool exclusive) {
-  const int raw = fd.get();
-  auto watch = std::make_unique<Poller::Watch>(poller, std::move(fd));
-  epoll_event event{};
-  event.events =
-      exclusive ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.ptr = watch.get();
-  if (epoll_ctl(poller.epoll_.native_handle(), EPOLL_CTL_ADD, raw, &event) != 0) {
-    return ErrnoStatus(errno, "epoll_ctl");
-  }
+  auto watch = std::make_unique<Watch>(poller, std::move(fd));
+  RETURN_IF_ERROR(poller.Watch(
+      watch->fd.get(), exclusive ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+      watch.get()));
   watch->shared = exclusive;
   return AsyncFd(std::move(watch));
 }
@@ -173,8 +115,12 @@ bool AsyncFd::writable() const { return watch_->out.ready; }
 // After a hang-up no further edge need come: the socket stays "ready" and says
 // what happened when it is used.
 void AsyncFd::ClearReadable() { watch_->in.ready = false; }
+void AsyncFd::ClearReadableAfterShortRead() {
+  if (!watch_->ended) watch_->in.ready = false;
+}
 void AsyncFd::MarkReadable() { watch_->in.ready = true; }
 void AsyncFd::ClearWritable() { watch_->out.ready = false; }
+void AsyncFd::ClearHangUp() { watch_->hang_up.ready = false; }
 bool AsyncFd::hung_up() const { return watch_->hung_up; }
 
 Awaitable<absl::Status> AsyncFd::WaitReadable(MonotonicTime deadline) {
@@ -189,7 +135,6 @@ Awaitable<absl::Status> AsyncFd::WaitHangUp(MonotonicTime deadline) {
   return watch_->Wait(watch_->hang_up, deadline);
 }
 
-void AsyncFd::ClearHangUp() { watch_->hang_up.ready = false; }
 void AsyncFd::CancelRead() { watch_->Cancel(watch_->in); }
 void AsyncFd::CancelHangUp() { watch_->Cancel(watch_->hang_up); }
 
@@ -200,14 +145,12 @@ void AsyncFd::OnReadable(std::function<void()> callback) {
 void AsyncFd::Close() {
   if (watch_ == nullptr) return;
   watch_->Close();
-  watch_->in.Wake();
-  watch_->out.Wake();
-  watch_->hang_up.Wake();
+  watch_->WakeAll();
 }
 
 Fd AsyncFd::Release() {
   if (watch_ == nullptr) return Fd();
-  watch_->Unregister();
+  watch_->poller.Unwatch(watch_->fd.get());
   Fd fd = std::move(watch_->fd);
   Close();
   return fd;

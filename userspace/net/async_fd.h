@@ -1,52 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "base/asio.h"
 #include "base/fd.h"
 #include "base/time.h"
-
-struct epoll_event;
+#include "net/poller.h"
 
 namespace tombolo::net {
-
-// Edge-triggered readiness for the sockets of one data-plane thread.
-//
-// Asio re-arms its epoll on every async_wait, which costs a system call each
-// time and spins on a socket that stays readable without making progress (a
-// partial TLS record). Here each socket is registered once, with EPOLLET, in an
-// epoll of our own; Asio only watches that epoll's descriptor.
-//
-// Owned by the thread that runs `io`; every call is made on it. Every AsyncFd
-// must be gone before its Poller.
-class Poller {
- public:
-  static absl::StatusOr<std::unique_ptr<Poller>> Create(asio::io_context& io);
-  ~Poller();
-  asio::io_context& io() { return io_; }
-
- private:
-  friend class AsyncFd;
-  struct Watch;
-  Poller(asio::io_context& io, Fd epoll);
-  void Arm();
-  void Dispatch();
-  void Forget(const Watch* watch);
-
-  asio::io_context& io_;
-  asio::posix::stream_descriptor epoll_;
-  std::shared_ptr<void> alive_ = std::make_shared<char>();
-  absl::Span<epoll_event> pending_;  // events of this wake-up not yet delivered
-};
 
 // A non-blocking descriptor and what is known of its readiness.
 //
@@ -79,6 +43,10 @@ class AsyncFd {
   bool readable() const;
   bool writable() const;
   void ClearReadable();
+  // After a read from a TCP socket that returned fewer bytes than it was given room
+  // for: nothing is left, so that the call that would say EAGAIN can be saved. Unless
+  // the stream's end has been reported, which gives no edge of its own then.
+  void ClearReadableAfterShortRead();
   // For the next reader, after somebody has looked without taking (MSG_PEEK): what
   // was seen gives no second edge.
   void MarkReadable();
@@ -108,8 +76,9 @@ class AsyncFd {
   Fd Release();
 
  private:
-  explicit AsyncFd(std::unique_ptr<Poller::Watch> watch);
-  std::unique_ptr<Poller::Watch> watch_;
+  class Watch;
+  explicit AsyncFd(std::unique_ptr<Watch> watch);
+  std::unique_ptr<Watch> watch_;
 };
 
 }  // namespace tombolo::net

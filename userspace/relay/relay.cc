@@ -43,7 +43,9 @@ absl::Status Explain(const absl::Status& status) {
 }  // namespace
 
 Relay::Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel)
-    : plain_(std::move(plain)), tunnel_(tunnel), grace_(plain_.poller().io()) {
+    : plain_(std::move(plain)),
+      tunnel_(tunnel),
+      grace_(plain_.poller(), [this] { tunnel_.stream().socket().Close(); }) {
   // Until both streams have ended in order: should this process die, the
   // application must not take the end of its socket for the end of the stream.
   net::ResetOnClose(plain_.get());
@@ -60,7 +62,7 @@ Awaitable<absl::Status> Relay::Run() {
       if (!sent.ok()) Fail(std::move(sent), proto::CODE_UNSPECIFIED);
     }
   }
-  grace_.cancel();
+  grace_.Cancel();
   CloseInOrder();
   if (failure_.ok()) co_return absl::OkStatus();
   if (failure_code_ == proto::CODE_UNSPECIFIED) {
@@ -88,11 +90,7 @@ void Relay::Fail(absl::Status why, proto::Code code) {
   tunnel_.stream().CancelReceive();
   // A batch in flight holds the sending side; a peer that does not read must not
   // hold us for ever.
-  grace_.expires_after(kGrace);
-  grace_.async_wait([this, alive = std::weak_ptr<void>(alive_)](boost::system::error_code error) {
-    // A timer that had expired when it was cancelled still comes here.
-    if (!error && !alive.expired()) tunnel_.stream().socket().Close();
-  });
+  grace_.ExpireAt(After(kGrace));
 }
 
 Awaitable<void> Relay::PlainToTunnel() {

@@ -5,8 +5,6 @@
 #include <memory>
 #include <string>
 
-#include <boost/asio/steady_timer.hpp>
-
 #include "absl/status/status.h"
 #include "base/asio.h"
 #include "net/async_fd.h"
@@ -62,8 +60,7 @@ class Relay {
   absl::Status failure_;     // the first
   // What to tell the peer about it; CODE_UNSPECIFIED: the tunnel cannot carry it.
   tunnel::proto::Code failure_code_ = tunnel::proto::CODE_UNSPECIFIED;
-  asio::steady_timer grace_;
-  std::shared_ptr<void> alive_ = std::make_shared<char>();
+  net::Timer grace_;
 };
 
 }  // namespace tombolo::relay

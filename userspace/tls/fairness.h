@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-
 #include "base/asio.h"
+#include "net/poller.h"
 
 namespace tombolo::tls {
 
@@ -12,8 +10,9 @@ namespace tombolo::tls {
 // after so many batches (2 MiB) it lets the thread's others run.
 inline constexpr unsigned kBatchesPerTurn = 16;
 
-inline Awaitable<void> GiveWay(asio::io_context& io) {
-  co_await asio::post(io, asio::use_awaitable);
+inline Awaitable<void> GiveWay(net::Poller& poller) {
+  net::Waiter waiter(poller);
+  (void)co_await waiter.Yield();
 }
 
 }  // namespace tombolo::tls

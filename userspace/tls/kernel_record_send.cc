@@ -56,7 +56,7 @@ Awaitable<absl::StatusOr<std::size_t>> KernelRecordStream::SendFrom(net::AsyncFd
     CO_RETURN_IF_ERROR(co_await turn_.Wait(kNoDeadline));
     absl::StatusOr<std::size_t> moved = co_await MoveBatch(plain);
     if (ErrnoOf(moved.status()) != EAGAIN) {
-      if (++batches_sent_ % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller().io());
+      if (++batches_sent_ % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller());
       co_return moved;
     }
     plain.ClearReadable();

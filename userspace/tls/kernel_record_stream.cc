@@ -42,7 +42,7 @@ KernelRecordStream::KernelRecordStream(net::AsyncFd socket, TrafficSecrets secre
       pool_(pool),
       secrets_(std::move(secrets)),
       rekey_(rekey),
-      turn_(socket_.poller().io()),
+      turn_(socket_.poller()),
       sent_at_most_(sent),
       rules_(rekey) {
   // Records that came before the keys did not raise an edge of their own.
@@ -84,7 +84,7 @@ Awaitable<absl::StatusOr<Record>> KernelRecordStream::ReceiveTo(net::AsyncFd& pl
   for (unsigned batches = 0;;) {
     if (rx_begin_ != rx_end_) {
       CO_RETURN_IF_ERROR(co_await WriteReceived(plain, moved));
-      if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller().io());
+      if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller());
     }
     const absl::StatusOr<Record> record = Read(net::BufferPool::kBufferSize);
     if (ErrnoOf(record.status()) == EAGAIN) {

@@ -140,9 +140,9 @@ absl::Status Try(const SuiteUnderTest& suite, bool rekey) {
   asio::co_spawn(io, Converse(*pair.kernel, *pair.user),
                  [&](std::exception_ptr error, absl::Status status) {
                    if (!error) result = std::move(status);
-                   io.stop();
+                   poller->Stop();
                  });
-  io.run_for(5 * kPatience);
+  poller->Run();  // every wait in there has a deadline
   return result;
 }
 

@@ -8,7 +8,7 @@ namespace tombolo::tls {
 SendTurn::Holder::~Holder() {
   if (!done_) turn_.Fail(absl::CancelledError("a write was abandoned"));
   turn_.taken_ = false;
-  for (asio::steady_timer* waiter : turn_.waiting_) waiter->cancel();
+  for (net::Waiter* waiter : turn_.waiting_) waiter->Wake();
 }
 
 absl::Status SendTurn::Holder::Done(absl::Status status) {
@@ -19,11 +19,12 @@ absl::Status SendTurn::Holder::Done(absl::Status status) {
 
 Awaitable<absl::Status> SendTurn::Wait(MonotonicTime deadline) {
   while (taken_) {
-    asio::steady_timer holder_gone(io_, deadline);
+    net::Waiter holder_gone(poller_);
     waiting_.push_back(&holder_gone);
     const absl::Cleanup forget = [&] { std::erase(waiting_, &holder_gone); };
-    const auto [error] = co_await holder_gone.async_wait(kUseTuple);
-    if (!error && taken_) co_return absl::DeadlineExceededError("timed out waiting to send");
+    const auto end = co_await holder_gone.Wait(deadline);
+    if (end == net::Waiter::End::kDeadline && taken_)
+      co_return absl::DeadlineExceededError("timed out waiting to send");
   }
   co_return status_;
 }

@@ -3,12 +3,10 @@
 
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include "absl/status/status.h"
 #include "base/asio.h"
 #include "base/time.h"
+#include "net/poller.h"
 
 namespace tombolo::tls {
 
@@ -33,7 +31,7 @@ class SendTurn {
     bool done_ = false;
   };
 
-  explicit SendTurn(asio::io_context& io) : io_(io) {}
+  explicit SendTurn(net::Poller& poller) : poller_(poller) {}
 
   // OK when nobody is writing; the caller makes a Holder before it waits again.
   Awaitable<absl::Status> Wait(MonotonicTime deadline);
@@ -44,10 +42,10 @@ class SendTurn {
   void Fail(const absl::Status& status) { status_.Update(status); }
 
  private:
-  asio::io_context& io_;
+  net::Poller& poller_;
   bool taken_ = false;
   absl::Status status_;
-  std::vector<asio::steady_timer*> waiting_;  // cancelled when a holder has gone
+  std::vector<net::Waiter*> waiting_;  // woken when a holder has gone
 };
 
 }  // namespace tombolo::tls

@@ -41,7 +41,7 @@ UserRecordStream::UserRecordStream(net::AsyncFd socket, RecordKeys keys, net::Bu
       pool_(pool),
       secrets_(std::move(keys.secrets)),
       sealer_(std::move(keys.sealer)),
-      turn_(socket_.poller().io()),
+      turn_(socket_.poller()),
       opener_(std::move(keys.opener)) {}
 
 bool UserRecordStream::quiet() const {
@@ -71,7 +71,7 @@ Awaitable<absl::StatusOr<Record>> UserRecordStream::ReceiveTo(net::AsyncFd& plai
     // What came before an error still belongs to the application.
     if (chunk_count_ > 0) {
       CO_RETURN_IF_ERROR(co_await WriteChunks(plain, moved));
-      if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller().io());
+      if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller());
       continue;
     }
     if (next_) {

@@ -18,9 +18,12 @@ constexpr Duration kFarewell = std::chrono::seconds(2);
 
 }  // namespace
 
-Pool::Pool(asio::any_io_executor executor, Options options)
-    : executor_(executor), options_(options), sweep_timer_(executor), tasks_(executor) {
-  tasks_.Spawn(Sweep());
+Pool::Pool(net::Poller& poller, Options options)
+    : poller_(poller),
+      options_(std::move(options)),
+      sweep_timer_(poller, [this] { Sweep(); }),
+      tasks_(poller.io().get_executor()) {
+  sweep_timer_.ExpireAt(After(kSweepInterval));
 }
 
 std::unique_ptr<Tunnel> Pool::Remove(const std::string& key, const Tunnel* tunnel) {
@@ -131,31 +134,28 @@ void Pool::ForEach(const std::function<void(const Tunnel&)>& visit) const {
   }
 }
 
-Awaitable<void> Pool::Sweep() {
-  while (!shut_down_) {
-    sweep_timer_.expires_after(kSweepInterval);
-    auto [error] = co_await sweep_timer_.async_wait(kUseTuple);
-    if (error) co_return;
-    const MonotonicTime oldest = std::chrono::steady_clock::now() - options_.idle_limit;
-    std::vector<std::pair<std::string, const Tunnel*>> expired;
-    for (const auto& [key, tunnels] : idle_) {
-      for (const Idle& idle : tunnels) {
-        if (idle.since <= oldest || !idle.tunnel->reusable()) {
-          expired.emplace_back(key, idle.tunnel.get());
-        }
+void Pool::Sweep() {
+  sweep_timer_.ExpireAt(After(kSweepInterval));
+  const MonotonicTime oldest = std::chrono::steady_clock::now() - options_.idle_limit;
+  std::vector<std::pair<std::string, const Tunnel*>> expired;
+  for (const auto& [key, tunnels] : idle_) {
+    for (const Idle& idle : tunnels) {
+      if (idle.since <= oldest || !idle.tunnel->reusable()) {
+        expired.emplace_back(key, idle.tunnel.get());
       }
     }
-    for (const auto& [key, tunnel] : expired) Discard(Remove(key, tunnel));
   }
+  for (const auto& [key, tunnel] : expired) Discard(Remove(key, tunnel));
 }
 
 Awaitable<void> Pool::ShutDown() {
   DiscardIf([](const Tunnel&) { return true; });
   shut_down_ = true;
-  sweep_timer_.cancel();
+  sweep_timer_.Cancel();
   // A tunnel that ends without close_notify looks like a truncation to its acceptor.
-  (void)co_await tasks_.Join(After(kFarewell));
-  co_await tasks_.CancelAndJoin();
+  net::Timer patience(poller_, [this] { tasks_.Cancel(); });
+  patience.ExpireAt(After(kFarewell));
+  co_await tasks_.Join();
 }
 
 }  // namespace tombolo::tunnel

@@ -7,13 +7,12 @@
 #include <memory>
 #include <string>
 
-#include <boost/asio/steady_timer.hpp>
-
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "base/asio.h"
 #include "base/task_group.h"
 #include "base/time.h"
+#include "net/poller.h"
 #include "tunnel/tunnel.h"
 
 namespace tombolo::tunnel {
@@ -33,7 +32,7 @@ class Pool {
     std::function<void(const Tunnel&, const absl::Status&)> on_protocol_error = nullptr;
   };
 
-  Pool(asio::any_io_executor executor, Options options);
+  Pool(net::Poller& poller, Options options);
 
   // The most recently used idle tunnel of `key`, or null.
   std::unique_ptr<Tunnel> Take(const std::string& key);
@@ -60,19 +59,19 @@ class Pool {
     MonotonicTime since;
   };
 
-  Awaitable<void> Sweep();
+  void Sweep();
   Awaitable<void> Attend(std::unique_ptr<Tunnel> tunnel, tls::Record record);
   void Report(const Tunnel& tunnel, const absl::Status& status) const;
   static Awaitable<void> SayGoodbye(std::unique_ptr<Tunnel> tunnel);
   std::unique_ptr<Tunnel> Remove(const std::string& key, const Tunnel* tunnel);
   void Inspect(const std::string& key, Tunnel* tunnel);
 
-  asio::any_io_executor executor_;
+  net::Poller& poller_;
   const Options options_;
   absl::flat_hash_map<std::string, std::deque<Idle>> idle_;  // newest at the back
   std::size_t size_ = 0;
   bool shut_down_ = false;
-  asio::steady_timer sweep_timer_;
+  net::Timer sweep_timer_;
   TaskGroup tasks_;
 };
 

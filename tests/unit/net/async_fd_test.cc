@@ -15,7 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "base/task_group.h"
-#include "unit/base/run.h"
+#include "unit/net/poller_run.h"
 
 namespace tombolo::net {
 namespace {
@@ -54,26 +54,26 @@ Awaitable<void> WaitInto(Awaitable<absl::Status> wait, std::optional<absl::Statu
 
 Awaitable<void> WakesOnAnEdge(Poller& poller) {
   Ends ends = MakeEnds(poller);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   TaskGroup tasks(co_await asio::this_coro::executor);
   std::optional<absl::Status> result;
   tasks.Spawn(WaitInto(ends.ours.WaitReadable(After(seconds(5))), result));
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   EXPECT_FALSE(result.has_value());
   Send(ends.theirs);
-  EXPECT_TRUE(co_await tasks.Join(After(seconds(5))));
+  co_await tasks.Join();
   EXPECT_TRUE(result->ok()) << *result;
   EXPECT_TRUE(ends.ours.readable());
 }
 
-TEST_F(AsyncFdTest, WakesOnAnEdge) { RunToEnd(io_, WakesOnAnEdge(*poller_)); }
+TEST_F(AsyncFdTest, WakesOnAnEdge) { RunToEnd(*poller_, WakesOnAnEdge(*poller_)); }
 
 // What is left unread makes no second edge: that is the caller's to remember.
 Awaitable<void> LeftoverBytesMakeNoEdge(Poller& poller) {
   Ends ends = MakeEnds(poller);
   Send(ends.theirs, 100);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   EXPECT_TRUE(ends.ours.readable());
   char byte;
   EXPECT_EQ(read(ends.ours.get(), &byte, 1), 1);
@@ -84,7 +84,9 @@ Awaitable<void> LeftoverBytesMakeNoEdge(Poller& poller) {
   EXPECT_TRUE((co_await ends.ours.WaitReadable(After(seconds(5)))).ok());
 }
 
-TEST_F(AsyncFdTest, LeftoverBytesMakeNoEdge) { RunToEnd(io_, LeftoverBytesMakeNoEdge(*poller_)); }
+TEST_F(AsyncFdTest, LeftoverBytesMakeNoEdge) {
+  RunToEnd(*poller_, LeftoverBytesMakeNoEdge(*poller_));
+}
 
 Awaitable<void> WritableAgainAfterTheReaderReads(Poller& poller) {
   Ends ends = MakeEnds(poller);
@@ -92,7 +94,7 @@ Awaitable<void> WritableAgainAfterTheReaderReads(Poller& poller) {
   while (write(ends.ours.get(), chunk.data(), chunk.size()) > 0) {
   }
   EXPECT_EQ(errno, EAGAIN);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearWritable();
   EXPECT_EQ((co_await ends.ours.WaitWritable(After(milliseconds(20)))).code(),
             absl::StatusCode::kDeadlineExceeded);
@@ -103,91 +105,91 @@ Awaitable<void> WritableAgainAfterTheReaderReads(Poller& poller) {
 }
 
 TEST_F(AsyncFdTest, WritableAgainAfterTheReaderReads) {
-  RunToEnd(io_, WritableAgainAfterTheReaderReads(*poller_));
+  RunToEnd(*poller_, WritableAgainAfterTheReaderReads(*poller_));
 }
 
 Awaitable<void> CancelEndsOneWaitOnly(Poller& poller) {
   Ends ends = MakeEnds(poller);
   ends.ours.ClearReadable();
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   ends.ours.CancelRead();  // nothing waits: no later wait is cancelled by it
   TaskGroup tasks(co_await asio::this_coro::executor);
   std::optional<absl::Status> result;
   tasks.Spawn(WaitInto(ends.ours.WaitReadable(), result));
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   EXPECT_FALSE(result.has_value());
   ends.ours.CancelRead();
-  EXPECT_TRUE(co_await tasks.Join(After(seconds(5))));
+  co_await tasks.Join();
   EXPECT_EQ(result->code(), absl::StatusCode::kCancelled);
   Send(ends.theirs);
   EXPECT_TRUE((co_await ends.ours.WaitReadable(After(seconds(5)))).ok());
 }
 
-TEST_F(AsyncFdTest, CancelEndsOneWaitOnly) { RunToEnd(io_, CancelEndsOneWaitOnly(*poller_)); }
+TEST_F(AsyncFdTest, CancelEndsOneWaitOnly) { RunToEnd(*poller_, CancelEndsOneWaitOnly(*poller_)); }
 
 // A cancel that comes when the deadline has passed, but before the waiter has
 // run, must not be kept for the next wait.
 Awaitable<void> CancelAtTheDeadline(Poller& poller) {
   Ends ends = MakeEnds(poller);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   TaskGroup tasks(co_await asio::this_coro::executor);
   std::optional<absl::Status> result;
   tasks.Spawn(WaitInto(ends.ours.WaitReadable(After(milliseconds(10))), result));
-  co_await Sleep(milliseconds(1));
+  co_await Sleep(poller, milliseconds(1));
   usleep(20'000);  // both this timer and the deadline are due in the same turn
-  co_await Sleep(milliseconds(0));
+  co_await Sleep(poller, milliseconds(0));
   ends.ours.CancelRead();
-  EXPECT_TRUE(co_await tasks.Join(After(seconds(5))));
+  co_await tasks.Join();
   EXPECT_FALSE(result->ok());
   Send(ends.theirs);
   EXPECT_TRUE((co_await ends.ours.WaitReadable(After(seconds(5)))).ok());
 }
 
 TEST_F(AsyncFdTest, CancelAtTheDeadlineLeavesNothingBehind) {
-  RunToEnd(io_, CancelAtTheDeadline(*poller_));
+  RunToEnd(*poller_, CancelAtTheDeadline(*poller_));
 }
 
 Awaitable<void> CoroutineCancellationEndsTheWait(Poller& poller) {
   Ends ends = MakeEnds(poller);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   TaskGroup tasks(co_await asio::this_coro::executor);
   std::optional<absl::Status> result;
   tasks.Spawn(WaitInto(ends.ours.WaitReadable(), result));
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   co_await tasks.CancelAndJoin();
   EXPECT_EQ(tasks.size(), 0u);
 }
 
 TEST_F(AsyncFdTest, CoroutineCancellationEndsTheWait) {
-  RunToEnd(io_, CoroutineCancellationEndsTheWait(*poller_));
+  RunToEnd(*poller_, CoroutineCancellationEndsTheWait(*poller_));
 }
 
 Awaitable<void> CloseWakesEveryWaiter(Poller& poller) {
   Ends ends = MakeEnds(poller);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   TaskGroup tasks(co_await asio::this_coro::executor);
   std::optional<absl::Status> read_result;
   std::optional<absl::Status> hang_up_result;
   tasks.Spawn(WaitInto(ends.ours.WaitReadable(), read_result));
   tasks.Spawn(WaitInto(ends.ours.WaitHangUp(), hang_up_result));
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.Close();
-  EXPECT_TRUE(co_await tasks.Join(After(seconds(5))));
+  co_await tasks.Join();
   EXPECT_EQ(read_result->code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(hang_up_result->code(), absl::StatusCode::kCancelled);
   EXPECT_EQ((co_await ends.ours.WaitReadable(After(seconds(5)))).code(),
             absl::StatusCode::kCancelled);
 }
 
-TEST_F(AsyncFdTest, CloseWakesEveryWaiter) { RunToEnd(io_, CloseWakesEveryWaiter(*poller_)); }
+TEST_F(AsyncFdTest, CloseWakesEveryWaiter) { RunToEnd(*poller_, CloseWakesEveryWaiter(*poller_)); }
 
 Awaitable<void> HangUpWakesBothDirections(Poller& poller) {
   Ends ends = MakeEnds(poller);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   EXPECT_FALSE(ends.ours.hung_up());
   ends.theirs.Close();
@@ -197,12 +199,12 @@ Awaitable<void> HangUpWakesBothDirections(Poller& poller) {
 }
 
 TEST_F(AsyncFdTest, HangUpWakesBothDirections) {
-  RunToEnd(io_, HangUpWakesBothDirections(*poller_));
+  RunToEnd(*poller_, HangUpWakesBothDirections(*poller_));
 }
 
 Awaitable<void> HalfCloseIsReadableAndNoHangUp(Poller& poller) {
   Ends ends = MakeEnds(poller);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   shutdown(ends.theirs.get(), SHUT_WR);
   EXPECT_TRUE((co_await ends.ours.WaitReadable(After(seconds(5)))).ok());
@@ -212,7 +214,7 @@ Awaitable<void> HalfCloseIsReadableAndNoHangUp(Poller& poller) {
 }
 
 TEST_F(AsyncFdTest, HalfCloseIsReadableAndNoHangUp) {
-  RunToEnd(io_, HalfCloseIsReadableAndNoHangUp(*poller_));
+  RunToEnd(*poller_, HalfCloseIsReadableAndNoHangUp(*poller_));
 }
 
 Awaitable<void> CallbackMayDestroyItsSocket(Poller& poller) {
@@ -220,7 +222,7 @@ Awaitable<void> CallbackMayDestroyItsSocket(Poller& poller) {
   auto other = std::make_unique<Ends>(MakeEnds(poller));
   const Fd theirs(dup(ends->theirs.get()));
   const Fd other_theirs(dup(other->theirs.get()));
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   int calls = 0;
   // Whichever comes first destroys both: the second event is never delivered.
   const auto destroy = [&] {
@@ -232,56 +234,56 @@ Awaitable<void> CallbackMayDestroyItsSocket(Poller& poller) {
   other->ours.OnReadable(destroy);
   Send(theirs);
   Send(other_theirs);
-  co_await Sleep(milliseconds(20));
+  co_await Sleep(poller, milliseconds(20));
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(ends, nullptr);
 }
 
 TEST_F(AsyncFdTest, CallbackMayDestroyItsSocketAndOthers) {
-  RunToEnd(io_, CallbackMayDestroyItsSocket(*poller_));
+  RunToEnd(*poller_, CallbackMayDestroyItsSocket(*poller_));
 }
 
 Awaitable<void> CallbackGivesWayToAWaiter(Poller& poller) {
   Ends ends = MakeEnds(poller);
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.ClearReadable();
   int calls = 0;
   ends.ours.OnReadable([&] { ++calls; });
   TaskGroup tasks(co_await asio::this_coro::executor);
   std::optional<absl::Status> result;
   tasks.Spawn(WaitInto(ends.ours.WaitReadable(After(seconds(5))), result));
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   Send(ends.theirs);
-  EXPECT_TRUE(co_await tasks.Join(After(seconds(5))));
+  co_await tasks.Join();
   EXPECT_EQ(calls, 0);
   Send(ends.theirs);
-  co_await Sleep(milliseconds(10));
+  co_await Sleep(poller, milliseconds(10));
   EXPECT_EQ(calls, 1);
   ends.ours.OnReadable(nullptr);
   Send(ends.theirs);
-  co_await Sleep(milliseconds(10));
+  co_await Sleep(poller, milliseconds(10));
   EXPECT_EQ(calls, 1);
 }
 
 TEST_F(AsyncFdTest, CallbackGivesWayToAWaiter) {
-  RunToEnd(io_, CallbackGivesWayToAWaiter(*poller_));
+  RunToEnd(*poller_, CallbackGivesWayToAWaiter(*poller_));
 }
 
 Awaitable<void> ReleasedDescriptorIsNotWatched(Poller& poller) {
   Ends ends = MakeEnds(poller);
   int calls = 0;
-  co_await Sleep(milliseconds(5));
+  co_await Sleep(poller, milliseconds(5));
   ends.ours.OnReadable([&] { ++calls; });
   const Fd released = ends.ours.Release();
   Send(ends.theirs);
-  co_await Sleep(milliseconds(10));
+  co_await Sleep(poller, milliseconds(10));
   EXPECT_EQ(calls, 0);
   char byte;
   EXPECT_EQ(read(released.get(), &byte, 1), 1);  // still ours to use
 }
 
 TEST_F(AsyncFdTest, ReleasedDescriptorIsNotWatched) {
-  RunToEnd(io_, ReleasedDescriptorIsNotWatched(*poller_));
+  RunToEnd(*poller_, ReleasedDescriptorIsNotWatched(*poller_));
 }
 
 // A listener is watched by several threads through duplicates: closing one must
@@ -294,14 +296,14 @@ Awaitable<void> ADuplicateDoesNotKeepTheWatchAlive(Poller& poller) {
   {
     const auto watched = AsyncFd::Adopt(poller, Fd(fds[0]), /*exclusive=*/true);
     EXPECT_TRUE(watched.ok()) << watched.status();
-    co_await Sleep(milliseconds(5));
+    co_await Sleep(poller, milliseconds(5));
   }
   Send(theirs);
-  co_await Sleep(milliseconds(10));  // AddressSanitizer would see a use of the freed watch
+  co_await Sleep(poller, milliseconds(10));  // AddressSanitizer would see a use of the freed watch
 }
 
 TEST_F(AsyncFdTest, ADuplicateDoesNotKeepTheWatchAlive) {
-  RunToEnd(io_, ADuplicateDoesNotKeepTheWatchAlive(*poller_));
+  RunToEnd(*poller_, ADuplicateDoesNotKeepTheWatchAlive(*poller_));
 }
 
 Awaitable<void> MoreEventsThanOneWakeUpTakes(Poller& poller) {
@@ -311,32 +313,19 @@ Awaitable<void> MoreEventsThanOneWakeUpTakes(Poller& poller) {
   for (int i = 0; i < kCount && all.size() == static_cast<std::size_t>(i); ++i) {
     all.push_back(MakeEnds(poller));
   }
-  co_await Sleep(milliseconds(20));
+  co_await Sleep(poller, milliseconds(20));
   for (Ends& ends : all) ends.ours.OnReadable([&] { ++calls; });
   for (Ends& ends : all) Send(ends.theirs);
   const MonotonicTime latest = After(seconds(20));
   while (calls < kCount && std::chrono::steady_clock::now() < latest) {
-    co_await Sleep(milliseconds(10));
+    co_await Sleep(poller, milliseconds(10));
   }
-  co_await Sleep(milliseconds(10));
+  co_await Sleep(poller, milliseconds(10));
   EXPECT_EQ(calls, kCount);
 }
 
 TEST_F(AsyncFdTest, MoreEventsThanOneWakeUpTakes) {
-  RunToEnd(io_, MoreEventsThanOneWakeUpTakes(*poller_));
-}
-
-TEST(PollerTest, MayGoWhileItsOwnWaitIsDone) {
-  asio::io_context io;
-  auto poller = *Poller::Create(io);
-  std::optional<Ends> ends(MakeEnds(*poller));
-  asio::post(io, [&] {
-    // epoll is ready (the new socket is writable) and Asio may have queued that.
-    ends.reset();
-    poller.reset();
-  });
-  io.run_for(milliseconds(50));
-  EXPECT_EQ(poller, nullptr);
+  RunToEnd(*poller_, MoreEventsThanOneWakeUpTakes(*poller_));
 }
 
 TEST(AdoptTest, AFileThatCannotBeWatchedIsAnError) {

@@ -14,7 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "base/errno_status.h"
-#include "unit/base/run.h"
+#include "unit/net/poller_run.h"
 
 namespace tombolo::net {
 namespace {
@@ -62,7 +62,9 @@ Awaitable<void> ConnectsAndAccepts(Poller& poller, const char* host) {
   EXPECT_NE(no_delay, 0);
 }
 
-TEST_P(SocketTest, ConnectsAndAccepts) { RunToEnd(io_, ConnectsAndAccepts(*poller_, GetParam())); }
+TEST_P(SocketTest, ConnectsAndAccepts) {
+  RunToEnd(*poller_, ConnectsAndAccepts(*poller_, GetParam()));
+}
 
 Awaitable<void> SaysWhoRefused(Poller& poller, const char* host) {
   SocketAddress address;
@@ -75,7 +77,7 @@ Awaitable<void> SaysWhoRefused(Poller& poller, const char* host) {
   EXPECT_NE(connected.status().message().find(address.ToString()), std::string::npos);
 }
 
-TEST_P(SocketTest, SaysWhoRefused) { RunToEnd(io_, SaysWhoRefused(*poller_, GetParam())); }
+TEST_P(SocketTest, SaysWhoRefused) { RunToEnd(*poller_, SaysWhoRefused(*poller_, GetParam())); }
 
 INSTANTIATE_TEST_SUITE_P(Families, SocketTest, testing::Values("127.0.0.1", "::1"));
 
@@ -96,7 +98,7 @@ Awaitable<void> ConnectHasADeadline(Poller& poller) {
   EXPECT_EQ(last.code(), absl::StatusCode::kDeadlineExceeded) << last;
 }
 
-TEST_F(Ipv4SocketTest, ConnectHasADeadline) { RunToEnd(io_, ConnectHasADeadline(*poller_)); }
+TEST_F(Ipv4SocketTest, ConnectHasADeadline) { RunToEnd(*poller_, ConnectHasADeadline(*poller_)); }
 
 Awaitable<void> ResetReachesThePeer(Poller& poller) {
   Pair pair;
@@ -110,13 +112,13 @@ Awaitable<void> ResetReachesThePeer(Poller& poller) {
   EXPECT_TRUE(IsClosed(pair.client.get()));
 }
 
-TEST_F(Ipv4SocketTest, ResetReachesThePeer) { RunToEnd(io_, ResetReachesThePeer(*poller_)); }
+TEST_F(Ipv4SocketTest, ResetReachesThePeer) { RunToEnd(*poller_, ResetReachesThePeer(*poller_)); }
 
 Awaitable<void> ClosedMeansBothWays(Poller& poller) {
   Pair pair;
   co_await MakePair(poller, "127.0.0.1", pair);
   shutdown(pair.client.get(), SHUT_WR);
-  co_await Sleep(milliseconds(20));
+  co_await Sleep(poller, milliseconds(20));
   EXPECT_FALSE(IsClosed(pair.client.get()));
   EXPECT_FALSE(IsClosed(pair.server.get()));
   shutdown(pair.server.get(), SHUT_WR);
@@ -124,7 +126,7 @@ Awaitable<void> ClosedMeansBothWays(Poller& poller) {
   EXPECT_TRUE(IsClosed(pair.server.get()));
 }
 
-TEST_F(Ipv4SocketTest, ClosedMeansBothWays) { RunToEnd(io_, ClosedMeansBothWays(*poller_)); }
+TEST_F(Ipv4SocketTest, ClosedMeansBothWays) { RunToEnd(*poller_, ClosedMeansBothWays(*poller_)); }
 
 TEST(ListenTest, SaysWhichAddressIsTaken) {
   const auto first = Listen(Any("127.0.0.1"), 1);

@@ -17,7 +17,7 @@ class PoolTest : public TunnelTest {
  protected:
   ~PoolTest() override { ShutDown(); }
   Pool& Make(Pool::Options options = {}) {
-    pool_ = std::make_unique<Pool>(loop_.poller().io().get_executor(), options);
+    pool_ = std::make_unique<Pool>(loop_.poller(), std::move(options));
     return *pool_;
   }
   void ShutDown() {
