@@ -85,7 +85,7 @@ Awaitable<absl::StatusOr<tls::Session>> Handshake(Context& context, Fd socket,
     return credentials.ok() ? *std::move(credentials) : nullptr;
   };
   absl::StatusOr<tls::Session> session = co_await tls::HandshakeAsServer(
-      std::move(fd), std::move(find), context.buffers, After(context.world->deadlines.handshake));
+      std::move(fd), std::move(find), context.records, After(context.world->deadlines.handshake));
   if (session.ok() || why_none.ok()) co_return session;
   co_return tls::HandshakeError(tls::ReasonOf(session.status()),
                                 absl::StrCat(session.status().message(), ": ", why_none.message()));

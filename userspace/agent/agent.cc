@@ -65,11 +65,12 @@ Agent::Agent(asio::io_context& io, std::string config_path, source::AgentConfig 
     : io_(io),
       config_path_(std::move(config_path)),
       config_(std::move(config)),
-      settings_{config_.cluster, config_.node, config_.deadlines.idle_tunnel},
+      settings_{config_.cluster, config_.node, config_.deadlines.idle_tunnel, {}},
       tasks_(io.get_executor()),
       stop_(io, asio::steady_timer::time_point::max()) {}
 
 absl::Status Agent::SetUp() {
+  RETURN_IF_ERROR(ChooseRelay());
   ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Find());
   cgroups_ = std::make_unique<Cgroups>(std::move(cgroups));
   ASSIGN_OR_RETURN(watcher_, source::FileWatcher::Create(io_));
@@ -99,6 +100,22 @@ void Agent::Probe() {
   if (status.ok()) log::Info("capture works again");
   probe_status_ = std::move(status);
   Publish();
+}
+
+absl::Status Agent::ChooseRelay() {
+  if (config_.relay == source::RelayMode::kUser) return absl::OkStatus();
+  kernel_tls_ = tls::ProbeKernelTls();
+  for (const auto& check : kernel_tls_.checks) {
+    log::Info("kernel TLS self-test", {{"check", check.name}, {"result", check.result}});
+  }
+  // The suite that tunnels agree on unless a peer lacks it.
+  if (config_.relay == source::RelayMode::kKernel && !kernel_tls_.works.aes_128_gcm) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("relay: kernel, but the kernel's TLS does not work here: ",
+                     kernel_tls_.checks.front().result.message()));
+  }
+  settings_.kernel_tls = kernel_tls_.works;
+  return absl::OkStatus();
 }
 
 // One agent an instance: a second one would take over the first one's programs.

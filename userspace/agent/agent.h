@@ -20,6 +20,7 @@
 #include "datapath/datapath.h"
 #include "source/agent_config.h"
 #include "source/file_watcher.h"
+#include "tls/kernel_tls_probe.h"
 
 namespace tombolo::agent {
 
@@ -43,6 +44,7 @@ class Agent {
  private:
   Agent(asio::io_context& io, std::string config_path, source::AgentConfig config);
   absl::Status SetUp();
+  absl::Status ChooseRelay();
   absl::Status LockInstance();
   absl::Status OpenDatapath();
   void Probe();
@@ -97,6 +99,7 @@ class Agent {
   std::unique_ptr<source::FileWatcher> watcher_;
   std::unique_ptr<admin::Server> admin_;
   admin::Metrics metrics_;
+  tls::KernelTlsReport kernel_tls_;  // what the self-test at start has seen
   std::vector<std::unique_ptr<DataThread>> threads_;
   TaskGroup tasks_;
   asio::steady_timer stop_;  // cancelled by Stop()

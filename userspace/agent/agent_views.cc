@@ -28,6 +28,7 @@ absl::Status Agent::StartAdmin() {
   metrics_.Add([this] { return CounterSamples(counters_); });
   metrics_.Add([this] { return DatapathSamples(*datapath_); });
   metrics_.Add([this] { return IdentitySamples(*identities_); });
+  metrics_.Add([this] { return RelaySamples(settings_.kernel_tls.any(), kernel_tls_); });
   admin::Server::Options options;
   options.socket_path = config_.admin.socket;
   options.listen = config_.admin.listen;
@@ -104,6 +105,7 @@ Awaitable<json::value> Agent::Status() {
                                  {"refuse_unknown", datapath_->refuse_unknown()},
                                  {"error", Message(datapath_status)}};
   out["identities"] = IdentitiesJson(*identities_);
+  out["relay"] = RelayJson(source::Name(config_.relay), settings_.kernel_tls.any(), kernel_tls_);
   out["threads"] = threads_.size();
   out["connections"] = json::object{{"dialed", summary.dialed}, {"accepted", summary.accepted}};
   out["tunnels"] = json::object{{"idle", summary.idle_tunnels},

@@ -15,6 +15,7 @@
 #include "datapath/datapath.h"
 #include "net/async_fd.h"
 #include "net/buffer_pool.h"
+#include "tls/record_settings.h"
 #include "tunnel/pool.h"
 
 namespace tombolo::agent {
@@ -24,6 +25,7 @@ struct Settings {
   std::string cluster;
   std::string node;
   Duration idle_tunnel = std::chrono::seconds(60);
+  tls::KernelTls kernel_tls;  // what it is used for
 };
 
 // What the connections of one data-plane thread share. All of it belongs to that
@@ -36,6 +38,7 @@ struct Context {
   Quotas& quotas;
   net::Poller& poller;
   net::BufferPool& buffers;
+  tls::RecordSettings records;
   tunnel::Pool& pool;
   balance::Balancer& balancer;
 

@@ -56,9 +56,18 @@ absl::Status DataThread::SetUp() {
     ReportEnd(counters_, tunnel, why);
   };
   pool_ = std::make_unique<tunnel::Pool>(*poller_, std::move(options));
-  context_ = std::unique_ptr<Context>(
-      new Context{settings_, datapath_, counters_, quotas_, *poller_, buffers_, *pool_, *balancer_,
-                  /*world=*/nullptr, /*connections=*/{}, /*accepted_tunnels=*/{}});
+  context_ = std::unique_ptr<Context>(new Context{settings_,
+                                                  datapath_,
+                                                  counters_,
+                                                  quotas_,
+                                                  *poller_,
+                                                  buffers_,
+                                                  {buffers_, settings_.kernel_tls},
+                                                  *pool_,
+                                                  *balancer_,
+                                                  /*world=*/nullptr,
+                                                  /*connections=*/{},
+                                                  /*accepted_tunnels=*/{}});
   tasks_ = std::make_unique<TaskGroup>(io_.get_executor());
   return absl::OkStatus();
 }

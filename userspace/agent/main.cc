@@ -67,9 +67,11 @@ Awaitable<void> HandleSignals(asio::io_context& io, Agent& agent) {
   }
 }
 
-int Serve(const std::string& config_path) {
+// `relay` overrides the file's key; empty: it does not.
+int Serve(const std::string& config_path, const std::string& relay) {
   absl::StatusOr<source::AgentConfig> config = source::LoadAgentConfig(config_path);
   if (!config.ok()) return Fail(config.status());
+  if (!relay.empty()) config->relay = *source::ParseRelayMode(relay);
   log::SetUp(config->log.level, config->log.format);
   RaiseDescriptorLimit();
   // OpenSSL and splice() write without MSG_NOSIGNAL.
@@ -96,9 +98,12 @@ int Main(int argc, char** argv) {
   bool check = false;
   app.add_option("--config", config_path, "the node's configuration file")->capture_default_str();
   app.add_flag("--check", check, "validate the configuration, directory and SVIDs, and exit");
+  std::string relay;
+  app.add_option("--relay", relay, "where records are sealed, instead of the file's 'relay'")
+      ->check(CLI::IsMember({"auto", "kernel", "user"}));
   app.set_version_flag("--version", TOMBOLO_VERSION);
   CLI11_PARSE(app, argc, argv);
-  if (!check) return Serve(config_path);
+  if (!check) return Serve(config_path, relay);
   const absl::Status status = Check(config_path);
   return status.ok() ? EXIT_SUCCESS : Fail(status);
 }

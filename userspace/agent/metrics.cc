@@ -114,4 +114,18 @@ std::vector<Sample> IdentitySamples(const identity::Store& store) {
   return samples;
 }
 
+std::vector<Sample> RelaySamples(bool in_kernel, const tls::KernelTlsReport& report) {
+  std::vector<Sample> samples;
+  samples.push_back({.name = "tombolo_relay_kernel_tls",
+                     .help = "1 when tunnels' records are sealed and opened in the kernel.",
+                     .value = in_kernel ? 1.0 : 0.0});
+  for (const tls::KernelTlsReport::Check& check : report.checks) {
+    samples.push_back({.name = "tombolo_kernel_tls_check",
+                       .help = "1 when this part of the kernel's TLS worked in the self-test.",
+                       .labels = {{"check", check.name}},
+                       .value = check.result.ok() ? 1.0 : 0.0});
+  }
+  return samples;
+}
+
 }  // namespace tombolo::agent

@@ -124,7 +124,7 @@ Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Outbound::Dial(const Route& r
       co_await net::Connect(context_.poller, std::move(socket), route.address, deadline));
   absl::StatusOr<tls::Session> session = co_await tls::HandshakeAsClient(
       std::move(connected), request_.credentials, route.server_name, route.endpoint->identity,
-      context_.buffers, std::min(deadline, After(context_.world->deadlines.handshake)));
+      context_.records, std::min(deadline, After(context_.world->deadlines.handshake)));
   if (!session.ok()) {
     context_.counters.dialed_handshake_failures.Add(tls::ReasonOf(session.status()));
     co_return Annotate(session.status(), absl::StrCat("handshake with ", route.address.ToString()));

@@ -6,6 +6,8 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "net/socket.h"
+#include "tls/record_protection.h"
 
 namespace tombolo::agent {
 namespace {
@@ -24,7 +26,22 @@ void AddSession(const tls::SessionInfo& info, json::object& out) {
   out["group"] = info.group;
 }
 
-json::object TunnelJson(const tunnel::Tunnel& tunnel, bool busy, tls::RecordStream::Usage usage) {
+// What the TCP connection below the records is like.
+void AddTransport(const tunnel::Tunnel& tunnel, json::object& out) {
+  const tls::RecordStream& stream = tunnel.stream();
+  const tls::RecordStream::Usage usage = stream.usage();
+  out["records"] = stream.layer() == tls::RecordLayer::kKernel ? "kernel" : "user";
+  out["records_sent"] = usage.sent;
+  out["records_received"] = usage.received;
+  out["record_budget"] = tls::kRecordBudget;
+  out["keys_sent_with"] = usage.keys_sent_with;
+  if (const auto tcp = net::ReadTcpState(stream.socket().get()); tcp.ok()) {
+    out["round_trip_us"] = tcp->round_trip.count();
+    out["retransmits"] = tcp->retransmits;
+  }
+}
+
+json::object TunnelJson(const tunnel::Tunnel& tunnel, bool busy) {
   json::object out;
   out["tunnel"] = tunnel.id();
   out["role"] = tunnel.role() == tunnel::Role::kDialer ? "dialer" : "acceptor";
@@ -35,8 +52,7 @@ json::object TunnelJson(const tunnel::Tunnel& tunnel, bool busy, tls::RecordStre
   out["sni"] = tunnel.info().sni;
   AddSession(tunnel.info(), out);
   out["connections"] = tunnel.connection();
-  out["records_sent"] = usage.sent;
-  out["records_received"] = usage.received;
+  AddTransport(tunnel, out);
   out["age_ms"] = AgeMs(tunnel.opened_at());
   return out;
 }
@@ -57,6 +73,7 @@ json::object ConnectionJson(const Connection& connection) {
     out["peer_id"] = connection.tunnel->info().peer.text();
     out["peer_address"] = connection.tunnel->peer_address;
     AddSession(connection.tunnel->info(), out);
+    AddTransport(*connection.tunnel, out);
   }
   if (connection.relay != nullptr) {
     out["bytes_to_peer"] = connection.relay->counters().to_tunnel;
@@ -79,6 +96,19 @@ std::string Rfc3339(WallTime time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(time), absl::UTCTimeZone());
 }
 
+json::object RelayJson(absl::string_view wanted, bool in_kernel,
+                       const tls::KernelTlsReport& report) {
+  json::array checks;
+  for (const auto& check : report.checks) {
+    checks.push_back({{"name", check.name},
+                      {"works", check.result.ok()},
+                      {"error", std::string(check.result.message())}});
+  }
+  return {{"configured", std::string(wanted)},
+          {"records", in_kernel ? "kernel" : "user"},
+          {"kernel_tls", std::move(checks)}};
+}
+
 json::array ConnectionsOf(const Context& context) {
   json::array out;
   for (const Connection& connection : context.connections.all()) {
@@ -91,16 +121,14 @@ json::array TunnelsOf(const Context& context) {
   json::array out;
   const std::set<const tunnel::Tunnel*> busy = BusyTunnels(context);
   for (tunnel::Tunnel* tunnel : context.accepted_tunnels) {
-    out.push_back(TunnelJson(*tunnel, busy.contains(tunnel), tunnel->stream().usage()));
+    out.push_back(TunnelJson(*tunnel, busy.contains(tunnel)));
   }
   for (const Connection& connection : context.connections.all()) {
     if (connection.role != tunnel::Role::kDialer || connection.tunnel == nullptr) continue;
-    out.push_back(
-        TunnelJson(*connection.tunnel, /*busy=*/true, connection.tunnel->stream().usage()));
+    out.push_back(TunnelJson(*connection.tunnel, /*busy=*/true));
   }
-  context.pool.ForEach([&](const tunnel::Tunnel& tunnel) {
-    out.push_back(TunnelJson(tunnel, /*busy=*/false, tunnel.usage()));
-  });
+  context.pool.ForEach(
+      [&](const tunnel::Tunnel& tunnel) { out.push_back(TunnelJson(tunnel, /*busy=*/false)); });
   return out;
 }
 

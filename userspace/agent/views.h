@@ -17,6 +17,7 @@
 #include "agent/enrolment.h"
 #include "base/time.h"
 #include "datapath/datapath.h"
+#include "tls/kernel_tls_probe.h"
 
 // What the admin API shows (docs/admin-api.md), as JSON made from plain values.
 namespace tombolo::agent {
@@ -46,6 +47,9 @@ boost::json::object WorkloadsJson(const mesh::Snapshot& snapshot,
 boost::json::object DatapathJson(const datapath::Datapath& datapath, const std::string& instance,
                                  const std::string& pin_directory);
 boost::json::array IdentitiesJson(const identity::Store& store);
+// `wanted` is the configured mode.
+boost::json::object RelayJson(absl::string_view wanted, bool in_kernel,
+                              const tls::KernelTlsReport& report);
 
 std::string Rfc3339(WallTime time);
 
@@ -53,5 +57,6 @@ std::string Rfc3339(WallTime time);
 std::vector<admin::Sample> CounterSamples(const Counters& counters);
 std::vector<admin::Sample> DatapathSamples(const datapath::Datapath& datapath);
 std::vector<admin::Sample> IdentitySamples(const identity::Store& store);
+std::vector<admin::Sample> RelaySamples(bool in_kernel, const tls::KernelTlsReport& report);
 
 }  // namespace tombolo::agent

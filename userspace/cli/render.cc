@@ -7,6 +7,7 @@
 #include <boost/json/value.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "cli/format.h"
@@ -73,6 +74,19 @@ std::string RenderIdentities(const json::value* root, absl::Time now) {
   return OrNone(table, "identities");
 }
 
+void AddRelay(Facts& facts, const json::value* relay) {
+  const std::string layer = TextOf(relay, "records");
+  facts.Add("Records", absl::StrCat(layer == "user" ? "sealed in user space"
+                                                    : absl::StrCat("sealed in the ", layer),
+                                    ", relay: ", TextOf(relay, "configured")));
+  for (const json::value& check : List(relay, "kernel_tls")) {
+    const json::value* works = Field(&check, "works");
+    const bool ok = works != nullptr && works->is_bool() && works->get_bool();
+    facts.Add("Kernel TLS",
+              absl::StrCat(TextOf(&check, "name"), ": ", ok ? "works" : TextOf(&check, "error")));
+  }
+}
+
 std::string RenderStatus(const json::value* root, absl::Time now) {
   const json::value* snapshot = Field(root, "snapshot");
   const json::value* datapath = Field(root, "datapath");
@@ -96,6 +110,7 @@ std::string RenderStatus(const json::value* root, absl::Time now) {
   facts.Add("Datapath", absl::StrCat("attached ", TextOf(datapath, "attached"), ", refuse unknown ",
                                      TextOf(datapath, "refuse_unknown")));
   facts.Add("Datapath error", TextOf(datapath, "error"));
+  AddRelay(facts, Field(root, "relay"));
   facts.Add("Connections", absl::StrCat(TextOf(connections, "dialed"), " dialed, ",
                                         TextOf(connections, "accepted"), " accepted"));
   facts.Add("Tunnels", absl::StrCat(TextOf(tunnels, "idle"), " idle, ", TextOf(tunnels, "busy"),
@@ -138,27 +153,44 @@ std::string RenderWorkloads(const json::value* root, absl::Time) {
   return OrNone(table, "workloads on this node");
 }
 
+// The busier direction's share of its key's record budget.
+std::string KeyUsed(const json::value& stream) {
+  const auto count = [&](const char* key) {
+    const json::value* value = Field(&stream, key);
+    return value != nullptr && value->is_number() ? value->to_number<double>() : 0.0;
+  };
+  const double budget = count("record_budget");
+  if (budget <= 0) return "-";
+  return absl::StrFormat("%.1f%%",
+                         100 * std::max(count("records_sent"), count("records_received")) / budget);
+}
+
 std::string RenderConnections(const json::value* root, absl::Time) {
   Table table({"CONNECTION", "ROLE", "STATE", "SOURCE", "SOURCE-ADDRESS", "SERVICE", "PORT",
-               "ENDPOINT", "PEER", "PEER-ADDRESS", "TLS", "TO-PEER", "FROM-PEER", "AGE"});
+               "ENDPOINT", "PEER", "PEER-ADDRESS", "TLS", "RECORDS", "KEY-USED", "RTT-US",
+               "RETRANSMITS", "TO-PEER", "FROM-PEER", "AGE"});
   for (const json::value& c : List(root, "connections")) {
     table.Add({TextOf(&c, "id"), TextOf(&c, "role"), TextOf(&c, "state"),
                ShortId(Field(&c, "source_id")), TextOf(&c, "source_address"), TextOf(&c, "service"),
                TextOf(&c, "port"), TextOf(&c, "endpoint"), ShortId(Field(&c, "peer_id")),
-               TextOf(&c, "peer_address"), TextOf(&c, "cipher"), Bytes(Field(&c, "bytes_to_peer")),
-               Bytes(Field(&c, "bytes_from_peer")), Age(Field(&c, "age_ms"))});
+               TextOf(&c, "peer_address"), TextOf(&c, "cipher"), TextOf(&c, "records"), KeyUsed(c),
+               TextOf(&c, "round_trip_us"), TextOf(&c, "retransmits"),
+               Bytes(Field(&c, "bytes_to_peer")), Bytes(Field(&c, "bytes_from_peer")),
+               Age(Field(&c, "age_ms"))});
   }
   return OrNone(table, "connections");
 }
 
 std::string RenderTunnels(const json::value* root, absl::Time) {
   Table table({"TUNNEL", "ROLE", "STATE", "LOCAL", "PEER", "PEER-ADDRESS", "TLS", "CIPHER", "GROUP",
-               "CONNECTIONS", "SENT-RECORDS", "RECEIVED-RECORDS", "AGE"});
+               "RECORDS", "RTT-US", "RETRANSMITS", "CONNECTIONS", "SENT-RECORDS",
+               "RECEIVED-RECORDS", "AGE"});
   for (const json::value& t : List(root, "tunnels")) {
     table.Add({TextOf(&t, "tunnel"), TextOf(&t, "role"), TextOf(&t, "state"),
                ShortId(Field(&t, "local_id")), ShortId(Field(&t, "peer_id")),
                TextOf(&t, "peer_address"), TextOf(&t, "tls_version"), TextOf(&t, "cipher"),
-               TextOf(&t, "group"), TextOf(&t, "connections"), TextOf(&t, "records_sent"),
+               TextOf(&t, "group"), TextOf(&t, "records"), TextOf(&t, "round_trip_us"),
+               TextOf(&t, "retransmits"), TextOf(&t, "connections"), TextOf(&t, "records_sent"),
                TextOf(&t, "records_received"), Age(Field(&t, "age_ms"))});
   }
   return OrNone(table, "tunnels");

@@ -167,6 +167,16 @@ int TakeError(int fd) {
   return error;
 }
 
+absl::StatusOr<TcpState> ReadTcpState(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {
+    return ErrnoStatus(errno, "read TCP_INFO");
+  }
+  return TcpState{.round_trip = std::chrono::microseconds(info.tcpi_rtt),
+                  .retransmits = info.tcpi_total_retrans};
+}
+
 bool IsClosed(int fd) {
   tcp_info info{};
   socklen_t size = sizeof(info);

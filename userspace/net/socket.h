@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -52,6 +53,12 @@ void ResetOnClose(int fd);
 void CloseInOrder(int fd);
 // SO_ERROR, cleared by reading it.
 int TakeError(int fd);
+// What TCP knows of a connection, for people.
+struct TcpState {
+  std::chrono::microseconds round_trip{0};  // smoothed
+  std::uint32_t retransmits = 0;            // segments, in all
+};
+absl::StatusOr<TcpState> ReadTcpState(int fd);
 // The connection has ended both ways and the peer has acknowledged everything.
 bool IsClosed(int fd);
 

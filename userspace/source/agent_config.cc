@@ -130,6 +130,7 @@ void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
   ReadAdmin(map.Map("admin"), path, config.admin);
   map.Optional("threads", config.threads,
                [](absl::string_view text) { return ParseNumber(text, 0, kMaxThreads); });
+  map.Optional("relay", config.relay, ParseRelayMode);
   ReadDeadlines(map.Map("deadlines"), config.deadlines);
   ReadLimits(map.Map("limits"), config.limits);
   ReadLog(map.Map("log"), config.log);
@@ -150,6 +151,25 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   if (root) ReadAgent(YamlMap(*root, "", errors), PathParser(path), config);
   RETURN_IF_ERROR(errors.ToStatus());
   return config;
+}
+
+absl::StatusOr<RelayMode> ParseRelayMode(absl::string_view text) {
+  for (const RelayMode mode : {RelayMode::kAuto, RelayMode::kKernel, RelayMode::kUser}) {
+    if (text == Name(mode)) return mode;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not auto, kernel or user"));
+}
+
+absl::string_view Name(RelayMode mode) {
+  switch (mode) {
+    case RelayMode::kAuto:
+      return "auto";
+    case RelayMode::kKernel:
+      return "kernel";
+    case RelayMode::kUser:
+      return "user";
+  }
+  return "unknown";
 }
 
 std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
@@ -174,6 +194,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   compare("admin.socket", running.admin.socket, wanted.admin.socket);
   compare("admin.listen", running.admin.listen, wanted.admin.listen);
   compare("threads", running.threads, wanted.threads);
+  compare("relay", running.relay, wanted.relay);
   compare("deadlines.idle_tunnel", running.deadlines.idle_tunnel, wanted.deadlines.idle_tunnel);
   compare("log.format", running.log.format, wanted.log.format);
   return keys;

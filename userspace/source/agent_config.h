@@ -8,11 +8,19 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "net/address.h"
 
 namespace tombolo::source {
+
+// Where the records of tunnels are sealed and opened.
+enum class RelayMode {
+  kAuto,    // in the kernel where the self-test at start has seen that work
+  kKernel,  // there, or the agent does not start
+  kUser,
+};
 
 // One node's agent.yaml (docs/configuration.md). Paths are complete: relative
 // ones have been resolved against the file's directory.
@@ -73,6 +81,7 @@ struct AgentConfig {
   Tunnel tunnel;
   Admin admin;
   std::uint32_t threads = 0;  // 0: one per core
+  RelayMode relay = RelayMode::kAuto;
   Deadlines deadlines;
   Limits limits;
   Log log;
@@ -84,6 +93,10 @@ struct AgentConfig {
 // Reads and checks the file. InvalidArgument lists up to YamlErrors::kMaxErrors
 // errors, one a line, each with file, line, key and value.
 absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path);
+
+// "auto", "kernel" or "user".
+absl::StatusOr<RelayMode> ParseRelayMode(absl::string_view text);
+absl::string_view Name(RelayMode mode);
 
 // The keys, like "capture.port", whose new value a running agent cannot take over.
 std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,

@@ -182,6 +182,7 @@ Awaitable<absl::Status> KernelRecordStream::RekeyIfDue(MonotonicTime deadline) {
   secrets_.send = std::move(next);
   sent_at_most_ = 0;
   rekey_requested_ = false;
+  ++keys_sent_with_;
   co_return absl::OkStatus();
 }
 

@@ -50,11 +50,12 @@ KernelRecordStream::KernelRecordStream(net::AsyncFd socket, TrafficSecrets secre
 }
 
 RecordStream::Usage KernelRecordStream::usage() const {
-  const auto count = [&](kernel::Direction direction) {
-    return kernel::Sequence(socket_.get(), direction, secrets_.suite).value_or(0);
-  };
-  if (socket_.get() < 0) return {.sent = sent_at_most_, .received = 0};
-  return {.sent = count(kernel::Direction::kSend), .received = count(kernel::Direction::kReceive)};
+  Usage usage{.sent = sent_at_most_, .received = 0, .keys_sent_with = keys_sent_with_};
+  if (socket_.get() >= 0) {
+    usage.received =
+        kernel::Sequence(socket_.get(), kernel::Direction::kReceive, secrets_.suite).value_or(0);
+  }
+  return usage;
 }
 
 bool KernelRecordStream::quiet() const {

@@ -54,6 +54,7 @@ class KernelRecordStream : public RecordStream {
   RecordLayer layer() const override { return RecordLayer::kKernel; }
   bool quiet() const override;
   net::AsyncFd& socket() override { return socket_; }
+  const net::AsyncFd& socket() const override { return socket_; }
 
  private:
   static constexpr std::uint64_t kNeverRekey = ~std::uint64_t{0};
@@ -94,6 +95,7 @@ class KernelRecordStream : public RecordStream {
   std::uint64_t sent_at_most_;
   std::uint64_t rekey_every_ = kNeverRekey;
   bool rekey_requested_ = false;
+  std::uint64_t keys_sent_with_ = 1;
   unsigned batches_sent_ = 0;
 
   ArrivalRules rules_;

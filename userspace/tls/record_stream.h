@@ -82,8 +82,9 @@ class RecordStream {
 
   // Records sent with the present key and received under it.
   struct Usage {
-    std::uint64_t sent = 0;
+    std::uint64_t sent = 0;  // at most so many, where the kernel makes them
     std::uint64_t received = 0;
+    std::uint64_t keys_sent_with = 1;  // KeyUpdates sent, and the first key
   };
   virtual Usage usage() const = 0;
 
@@ -100,6 +101,7 @@ class RecordStream {
   virtual bool quiet() const = 0;
 
   virtual net::AsyncFd& socket() = 0;
+  virtual const net::AsyncFd& socket() const = 0;
 };
 
 }  // namespace tombolo::tls

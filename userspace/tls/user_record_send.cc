@@ -185,6 +185,7 @@ absl::Status UserRecordStream::SealKeyUpdate() {
   sealer_ = std::move(sealer);
   secrets_.send = std::move(next);
   rekey_requested_ = false;
+  ++keys_sent_with_;
   return absl::OkStatus();
 }
 

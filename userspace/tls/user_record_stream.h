@@ -54,13 +54,16 @@ class UserRecordStream : public RecordStream {
   Awaitable<void> CloseNotify(MonotonicTime deadline) override;
   void CancelReceive() override { socket_.CancelRead(); }
   Usage usage() const override {
-    return {.sent = sealer_.sequence(), .received = opener_.sequence()};
+    return {.sent = sealer_.sequence(),
+            .received = opener_.sequence(),
+            .keys_sent_with = keys_sent_with_};
   }
   bool can_rekey() const override { return true; }
   void RekeyEvery(std::uint64_t records) override { rekey_every_ = records; }
   RecordLayer layer() const override { return RecordLayer::kUser; }
   bool quiet() const override;
   net::AsyncFd& socket() override { return socket_; }
+  const net::AsyncFd& socket() const override { return socket_; }
 
  private:
   // A span of opened application data inside rx_.
@@ -110,6 +113,7 @@ class UserRecordStream : public RecordStream {
   unsigned batches_sent_ = 0;
   std::uint64_t rekey_every_ = kNeverRekey;
   bool rekey_requested_ = false;
+  std::uint64_t keys_sent_with_ = 1;
 
   RecordOpener opener_;
   net::BufferPool::Lease rx_;

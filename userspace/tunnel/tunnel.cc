@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "tls/record_protection.h"
 
 namespace tombolo::tunnel {
 namespace {
@@ -45,6 +46,7 @@ Tunnel::Tunnel(tls::Session session, Role role)
 Awaitable<absl::Status> Tunnel::SendHello(MonotonicTime deadline) {
   proto::Hello hello;
   hello.set_version(kVersion);
+  if (stream().can_rekey()) hello.set_features(proto::FEATURE_REKEY);
   hello.set_agent("tombolo-agent/" TOMBOLO_VERSION);
   co_return co_await Send(MessageType::kHello, hello.SerializeAsString(), deadline);
 }
@@ -57,6 +59,7 @@ Awaitable<absl::Status> Tunnel::ExpectHello(MonotonicTime deadline) {
     co_return absl::InvalidArgumentError(
         absl::StrCat("the peer speaks version ", hello.version(), " of tombolo/1 records"));
   }
+  if ((hello.features() & proto::FEATURE_REKEY) != 0) stream().RekeyEvery(tls::kRekeyAfter);
   greeted_ = true;
   co_return absl::OkStatus();
 }

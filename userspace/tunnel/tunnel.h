@@ -26,6 +26,7 @@ class Tunnel {
 
   const tls::SessionInfo& info() const { return session_.info; }
   tls::RecordStream& stream() { return *session_.stream; }
+  const tls::RecordStream& stream() const { return *session_.stream; }
   tls::RecordStream::Usage usage() const { return session_.stream->usage(); }
   Role role() const { return role_; }
   std::uint64_t id() const { return id_; }  // unique in this process, for people

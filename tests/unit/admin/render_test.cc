@@ -31,6 +31,9 @@ TEST(RenderTest, Status) {
     "datapath":{"attached":true,"refuse_unknown":false,"error":null},
     "identities":[{"id":"spiffe://t.example/cluster/east/ns/shop/sa/curl","serial":"0a1b",
       "not_before":"2026-01-31T11:30:00Z","not_after":"2026-01-31T12:30:00Z","error":""}],
+    "relay":{"configured":"auto","records":"kernel","kernel_tls":[
+      {"name":"TLS_AES_128_GCM_SHA256","works":true,"error":""},
+      {"name":"rekey","works":false,"error":"install TLS_RX: Device or resource busy"}]},
     "threads":2,"connections":{"dialed":5,"accepted":6},
     "tunnels":{"idle":1,"busy":2,"accepted":3}})"),
             R"(Node:              east-1
@@ -47,6 +50,9 @@ Directory error:   -
 Config error:      agent.yaml:3: unknown key 'nod'
 Datapath:          attached true, refuse unknown false
 Datapath error:    -
+Records:           sealed in the kernel, relay: auto
+Kernel TLS:        TLS_AES_128_GCM_SHA256: works
+Kernel TLS:        rekey: install TLS_RX: Device or resource busy
 Connections:       5 dialed, 6 accepted
 Tunnels:           1 idle, 2 busy, 3 accepted
 
@@ -92,13 +98,14 @@ TEST(RenderTest, Connections) {
     "service":"shop/web","port":80,"endpoint":"10.0.0.10:8080",
     "peer_id":"spiffe://t/cluster/west/ns/shop/sa/web","peer_address":"172.31.0.2:15008",
     "tunnel":"t1","tls_version":"TLSv1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"x25519",
-    "bytes_to_peer":512,"bytes_from_peer":20971520,"age_ms":200000}]})"),
+    "records":"kernel","records_sent":4194304,"records_received":7,"record_budget":16777216,
+    "round_trip_us":250,"retransmits":3,"bytes_to_peer":512,"bytes_from_peer":20971520,"age_ms":200000}]})"),
       "CONNECTION   ROLE     STATE   SOURCE           SOURCE-ADDRESS   SERVICE    PORT   "
-      "ENDPOINT         PEER            PEER-ADDRESS       TLS                      TO-PEER   "
-      "FROM-PEER   AGE\n"
+      "ENDPOINT         PEER            PEER-ADDRESS       TLS                      RECORDS   "
+      "KEY-USED   RTT-US   RETRANSMITS   TO-PEER   FROM-PEER   AGE\n"
       "ab12         dialer   relay   east/shop/curl   10.1.0.1:999     shop/web   80     "
-      "10.0.0.10:8080   west/shop/web   172.31.0.2:15008   TLS_AES_128_GCM_SHA256   512B      "
-      "20MiB       3m20s\n");
+      "10.0.0.10:8080   west/shop/web   172.31.0.2:15008   TLS_AES_128_GCM_SHA256   kernel    "
+      "25.0%      250      3             512B      20MiB       3m20s\n");
 }
 
 TEST(RenderTest, Tunnels) {
