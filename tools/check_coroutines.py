@@ -16,6 +16,20 @@ def blank(match):
     return re.sub(r"[^\n]", " ", match[0])
 
 
+IF = re.compile(r"\bif\s*(?:constexpr\s*)?\(")
+
+
+def conditions(text):
+    """Where an if's condition, without its initializer, has a co_await."""
+    for match in IF.finditer(text):
+        depth, at = 1, match.end()
+        while depth and at < len(text):
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            at += 1
+        if "co_await" in text[match.end():at].rsplit(";", 1)[-1]:
+            yield match.start()
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     bad = 0
@@ -24,13 +38,17 @@ def main():
             if path.suffix not in (".h", ".cc"):
                 continue
             text = STRINGS.sub(blank, path.read_text(encoding="utf-8"))
+            found = []
             for pattern, what in ((LOOP, "co_await in a loop's condition"),
                                   (CHOICE, "?: in a co_await or co_return expression"),
                                   (LAMBDA, "a lambda with captures in a co_await expression")):
                 for match in pattern.finditer(text):
-                    line = text.count("\n", 0, match.start()) + 1
-                    print(f"{path.relative_to(root)}:{line}: {what}")
-                    bad += 1
+                    found.append((match.start(), what))
+            found += [(start, "co_await in an if's condition") for start in conditions(text)]
+            for start, what in found:
+                line = text.count("\n", 0, start) + 1
+                print(f"{path.relative_to(root)}:{line}: {what}")
+                bad += 1
     return 1 if bad else 0
 
 

@@ -59,7 +59,8 @@ Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescrip
     } else if (ErrnoOf(refused) == EAGAIN) {
       // For want of a descriptor accept() fails also when nobody waits.
       listener->ClearReadable();
-      if (!(co_await listener->WaitReadable()).ok()) co_return;
+      const absl::Status waited = co_await listener->WaitReadable();
+      if (!waited.ok()) co_return;
     } else {
       log::WriteLimited(log::Level::kWarning, "connections wait to be accepted", "",
                         {{"reason", why}});

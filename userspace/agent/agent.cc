@@ -365,7 +365,8 @@ Awaitable<void> Agent::Drain() {
   log::Info("draining");
   enrolment_.reset();
   for (auto& thread : threads_) thread->Post([](DataThread& self) { self.Drain(); });
-  if (!co_await DrainedBy(After(config_.deadlines.drain))) {
+  const bool drained = co_await DrainedBy(After(config_.deadlines.drain));
+  if (!drained) {
     log::Warning("drain deadline reached, resetting what is left");
     for (auto& thread : threads_) thread->Post([](DataThread& self) { self.ResetAll(); });
     co_await DrainedBy(After(std::chrono::seconds(3)));

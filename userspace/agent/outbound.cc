@@ -64,6 +64,7 @@ class Outbound {
   balance::Balancer::Attempt attempt_;  // in flight until the connection has ended
   std::unique_ptr<Tunnel> tunnel_;
   bool tunnel_is_new_ = false;
+  std::size_t early_ = 0;  // bytes sent with OPEN
 };
 
 void ToProto(const net::SocketAddress& address, proto::Address& out) {
@@ -177,6 +178,7 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
   if (absl::IsInvalidArgument(outcome.status)) {
     ReportEnd(context_.counters, *tunnel_, outcome.status);
   }
+  early_ = outcome.early;
   if (outcome.kind != OpenOutcome::Kind::kOpened) {
     // Put() closes it when the attempt has spoilt it.
     context_.pool.Put(std::move(tunnel_));
@@ -253,7 +255,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
 }
 
 Awaitable<void> Outbound::Relay(net::AsyncFd plain) {
-  relay::Relay relay(std::move(plain), *tunnel_);
+  relay::Relay relay(std::move(plain), *tunnel_, early_);
   (*entry_)->tunnel = tunnel_.get();
   (*entry_)->relay = &relay;
   Add(context_.counters.dialed);

@@ -38,7 +38,7 @@ class AsyncFd::Watch : public EventSink {
 
   void OnEvents(std::uint32_t events) override {
     if (!fd.valid()) return;  // closed since epoll reported it
-    if (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) ended = true;
+    if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) short_means_empty = false;
     if (events & (EPOLLERR | EPOLLHUP)) {
       hung_up = true;
       hang_up.ready = true;
@@ -48,7 +48,7 @@ class AsyncFd::Watch : public EventSink {
       out.ready = true;
       out.waiter.Wake();
     }
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) {
+    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) {
       in.ready = true;
       if (in.waiter.waiting()) {
         in.waiter.Wake();
@@ -86,7 +86,7 @@ class AsyncFd::Watch : public EventSink {
   Fd fd;
   bool shared = false;
   bool hung_up = false;
-  bool ended = false;  // EPOLLRDHUP or worse has been reported
+  bool short_means_empty = true;
   Direction in{poller, true};
   Direction out{poller, true};
   Direction hang_up{poller, false};
@@ -102,7 +102,8 @@ AsyncFd::~AsyncFd() = default;
 absl::StatusOr<AsyncFd> AsyncFd::Adopt(Poller& poller, Fd fd, bool exclusive) {
   auto watch = std::make_unique<Watch>(poller, std::move(fd));
   RETURN_IF_ERROR(poller.Watch(
-      watch->fd.get(), exclusive ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+      watch->fd.get(),
+      exclusive ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP,
       watch.get()));
   watch->shared = exclusive;
   return AsyncFd(std::move(watch));
@@ -116,7 +117,7 @@ bool AsyncFd::writable() const { return watch_->out.ready; }
 // what happened when it is used.
 void AsyncFd::ClearReadable() { watch_->in.ready = false; }
 void AsyncFd::ClearReadableAfterShortRead() {
-  if (!watch_->ended) watch_->in.ready = false;
+  if (watch_->short_means_empty) watch_->in.ready = false;
 }
 void AsyncFd::MarkReadable() { watch_->in.ready = true; }
 void AsyncFd::ClearWritable() { watch_->out.ready = false; }

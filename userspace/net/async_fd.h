@@ -44,8 +44,9 @@ class AsyncFd {
   bool writable() const;
   void ClearReadable();
   // After a read from a TCP socket that returned fewer bytes than it was given room
-  // for: nothing is left, so that the call that would say EAGAIN can be saved. Unless
-  // the stream's end has been reported, which gives no edge of its own then.
+  // for: nothing is left (epoll(7)), so that the call that would say EAGAIN can be
+  // saved. Does nothing once the stream's end, which has no second edge, or urgent
+  // data, at which a read stops short, has been reported.
   void ClearReadableAfterShortRead();
   // For the next reader, after somebody has looked without taking (MSG_PEEK): what
   // was seen gives no second edge.

@@ -42,13 +42,14 @@ absl::Status Explain(const absl::Status& status) {
 
 }  // namespace
 
-Relay::Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel)
+Relay::Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel, std::uint64_t early)
     : plain_(std::move(plain)),
       tunnel_(tunnel),
       grace_(plain_.poller(), [this] { tunnel_.stream().socket().Close(); }) {
   // Until both streams have ended in order: should this process die, the
   // application must not take the end of its socket for the end of the stream.
   net::ResetOnClose(plain_.get());
+  counters_.to_tunnel = early;
 }
 
 Awaitable<absl::Status> Relay::Run() {
@@ -124,7 +125,8 @@ Awaitable<void> Relay::PlainToTunnel() {
 // the other direction goes on.
 Awaitable<void> Relay::WatchPlain() {
   while (!done_ && failure_.ok()) {
-    if (!(co_await plain_.WaitHangUp()).ok()) co_return;
+    const absl::Status waited = co_await plain_.WaitHangUp();
+    if (!waited.ok()) co_return;
     if (done_ || !failure_.ok()) co_return;
     if (const int error = net::TakeError(plain_.get()); error != 0) {
       Fail(ErrnoStatus(error, "application socket"), proto::CODE_APPLICATION_RESET);
@@ -199,7 +201,8 @@ absl::Status Relay::TakeReset(const Message& message) {
 Awaitable<void> Relay::WaitUntilDrained() {
   while (failure_.ok() && !net::IsClosed(plain_.get())) {
     plain_.ClearHangUp();
-    if (!(co_await plain_.WaitHangUp()).ok()) co_return;
+    const absl::Status waited = co_await plain_.WaitHangUp();
+    if (!waited.ok()) co_return;
   }
   if (!failure_.ok()) co_return;
   if (const int error = net::TakeError(plain_.get()); error != 0) {

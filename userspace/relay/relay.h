@@ -26,7 +26,8 @@ class Relay {
     std::uint64_t from_tunnel = 0;  // bytes
   };
 
-  Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel);
+  // `early`: application bytes that went into the tunnel before, for the count.
+  Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel, std::uint64_t early = 0);
 
   // OK: both streams ended in order, the plain socket is closed, DONE has been
   // sent or received, and the tunnel may carry another connection. Otherwise why

@@ -170,7 +170,8 @@ Awaitable<absl::Status> FileWatcher::Changed() {
   // Also when a cancelled coroutine is unwound.
   const absl::Cleanup done = [this] { pending_ = cancelled_ = false; };
   for (;;) {
-    if (co_await WaitForEvents(After(kLookAgain))) {
+    const bool seen = co_await WaitForEvents(After(kLookAgain));
+    if (seen) {
       const MonotonicTime latest = After(kMaxDelay);
       while (Drain() && std::chrono::steady_clock::now() < latest) {
         co_await WaitForEvents(std::min(latest, After(kQuiet)));

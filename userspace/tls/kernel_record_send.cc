@@ -83,6 +83,7 @@ Awaitable<absl::StatusOr<std::size_t>> KernelRecordStream::MoveBatch(net::AsyncF
     co_return WithCode(absl::StatusCode::kAborted, ErrnoStatus(error, "read from the application"));
   }
   const auto size = static_cast<std::size_t>(got);
+  if (size < records * kMaxPlaintext) plain.ClearReadableAfterShortRead();
   absl::Status written = co_await Write(lease.span().first(size), kNoDeadline);
   lease.Reset();
   if (written.ok()) written = co_await WriteQueue(kNoDeadline);

@@ -96,7 +96,9 @@ absl::Status UserRecordStream::Fill() {
     got = recv(socket_.get(), buffer.data() + rx_end_, buffer.size() - rx_end_, 0);
   } while (got < 0 && errno == EINTR);
   if (got > 0) {
+    const std::size_t room = buffer.size() - rx_end_;
     rx_end_ += static_cast<std::size_t>(got);
+    if (static_cast<std::size_t>(got) < room) socket_.ClearReadableAfterShortRead();
     return absl::OkStatus();
   }
   const int error = errno;

@@ -133,9 +133,15 @@ absl::StatusOr<std::size_t> UserRecordStream::ReadBatch(net::AsyncFd& plain,
     offset += kRecordOverhead + slots[count].iov_len;
   }
   if (count == 0) return BudgetError();
+  std::size_t room = 0;
+  for (std::size_t i = 0; i < count; ++i) room += slots[i].iov_len;
   for (;;) {
     const ssize_t got = readv(plain.get(), slots, static_cast<int>(count));
-    if (got >= 0) return static_cast<std::size_t>(got);
+    if (got >= 0) {
+      const auto size = static_cast<std::size_t>(got);
+      if (size > 0 && size < room) plain.ClearReadableAfterShortRead();
+      return size;
+    }
     if (errno != EINTR) {
       return WithCode(absl::StatusCode::kAborted, ErrnoStatus(errno, "read from the application"));
     }

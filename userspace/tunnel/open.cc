@@ -33,27 +33,31 @@ struct Opening {
   absl::Status early_failure;
 };
 
-// Sends what the application has written so far, again and again, until RESULT.
+// Sends what the application has written beyond what was sent already.
+Awaitable<absl::Status> SendFresh(Opening& opening) {
+  net::BufferPool::Lease lease = opening.buffers.Take();
+  const ssize_t n =
+      recv(opening.plain.get(), lease.span().data(), kMaxEarlyBytes, MSG_PEEK | MSG_DONTWAIT);
+  // What comes from now on makes an edge.
+  opening.plain.ClearReadable();
+  // An error here shows again when the relay reads, and so does the stream's end.
+  if (n < 0 && errno != EAGAIN && errno != EINTR) co_return ErrnoStatus(errno, "peek");
+  if (n == 0) co_return absl::OutOfRangeError("the stream has ended");
+  if (n <= static_cast<ssize_t>(opening.early)) co_return absl::OkStatus();
+  const auto fresh = lease.span().subspan(opening.early, n - opening.early);
+  opening.early = n;
+  opening.early_failure = co_await opening.tunnel.stream().Send(fresh, opening.deadline);
+  co_return opening.early_failure;
+}
+
+// Again and again, until RESULT.
 Awaitable<void> SendEarlyData(Opening& opening) {
   if (!opening.send_early) co_return;
   while (!opening.settled && opening.early < kMaxEarlyBytes) {
-    {
-      net::BufferPool::Lease lease = opening.buffers.Take();
-      const ssize_t n =
-          recv(opening.plain.get(), lease.span().data(), kMaxEarlyBytes, MSG_PEEK | MSG_DONTWAIT);
-      // An error here shows again when the relay reads; the end of the stream too.
-      if (n < 0 && errno != EAGAIN && errno != EINTR) co_return;
-      if (n == 0) co_return;
-      if (n > static_cast<ssize_t>(opening.early)) {
-        const auto fresh = lease.span().subspan(opening.early, n - opening.early);
-        opening.early = n;
-        opening.early_failure = co_await opening.tunnel.stream().Send(fresh, opening.deadline);
-        if (!opening.early_failure.ok()) co_return;
-        continue;
-      }
-    }
-    opening.plain.ClearReadable();
-    if (!(co_await opening.plain.WaitReadable(opening.deadline)).ok()) co_return;
+    absl::Status status = co_await SendFresh(opening);
+    if (!status.ok() || opening.settled) co_return;
+    status = co_await opening.plain.WaitReadable(opening.deadline);
+    if (!status.ok()) co_return;
   }
 }
 
@@ -78,15 +82,14 @@ Awaitable<absl::StatusOr<proto::Result>> AwaitResult(Opening& opening) {
   co_return result;
 }
 
-// Removes from the application's socket what has been sent already.
+// Removes from the application's socket what has been sent already. MSG_TRUNC: TCP
+// drops the bytes instead of copying them (tcp(7)).
 absl::Status ConsumeEarlyData(Opening& opening) {
-  net::BufferPool::Lease lease = opening.buffers.Take();
-  while (opening.early > 0) {
-    const ssize_t n = recv(opening.plain.get(), lease.span().data(),
-                           std::min(opening.early, lease.span().size()), MSG_DONTWAIT);
+  for (std::size_t left = opening.early; left > 0;) {
+    const ssize_t n = recv(opening.plain.get(), nullptr, left, MSG_TRUNC | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return ErrnoStatus(n == 0 ? ECONNRESET : errno, "read early data again");
-    opening.early -= n;
+    if (n <= 0) return ErrnoStatus(n == 0 ? ECONNRESET : errno, "drop early data");
+    left -= static_cast<std::size_t>(n);
   }
   return absl::OkStatus();
 }
@@ -146,7 +149,7 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
     absl::Status consumed = absl::OkStatus();
     if (opening.early_failure.ok()) consumed = ConsumeEarlyData(opening);
     if (opening.early_failure.ok() && consumed.ok()) {
-      co_return OpenOutcome{Kind::kOpened, absl::OkStatus()};
+      co_return OpenOutcome{Kind::kOpened, absl::OkStatus(), opening.early};
     }
     tunnel.Retire();  // the acceptor is in the middle of this connection
     if (!consumed.ok()) co_return OpenOutcome{Kind::kPlainFailed, consumed};

@@ -23,7 +23,8 @@ struct OpenOutcome {
     kPlainFailed,  // the application went away meanwhile
   };
   Kind kind;
-  absl::Status status;  // why, unless kOpened
+  absl::Status status;    // why, unless kOpened
+  std::size_t early = 0;  // kOpened: application bytes that were sent before RESULT
 
   bool retriable() const { return kind == Kind::kRefused || kind == Kind::kNotSent; }
 };
