@@ -7,6 +7,7 @@
 
 #include "agent/connection_table.h"
 #include "agent/counters.h"
+#include "agent/dial_slots.h"
 #include "agent/quota.h"
 #include "agent/world.h"
 #include "balance/balancer.h"
@@ -39,6 +40,7 @@ struct Context {
   net::Poller& poller;
   net::BufferPool& buffers;
   tls::RecordSettings records;
+  DialSlots& dials;
   tunnel::Pool& pool;
   balance::Balancer& balancer;
 

@@ -49,6 +49,7 @@ DataThread::DataThread(const Settings& settings, datapath::Datapath& datapath, C
 
 absl::Status DataThread::SetUp() {
   ASSIGN_OR_RETURN(poller_, net::Poller::Create(io_));
+  dials_ = std::make_unique<DialSlots>(*poller_);
   balancer_ = std::make_unique<balance::Balancer>(std::mt19937_64(std::random_device()()));
   tunnel::Pool::Options options;
   options.idle_limit = settings_.idle_tunnel;
@@ -63,6 +64,7 @@ absl::Status DataThread::SetUp() {
                                                   *poller_,
                                                   buffers_,
                                                   {buffers_, settings_.kernel_tls},
+                                                  *dials_,
                                                   *pool_,
                                                   *balancer_,
                                                   /*world=*/nullptr,

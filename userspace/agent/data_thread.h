@@ -71,6 +71,7 @@ class DataThread {
   // In the order of their dependence: destroyed from the last to the first.
   net::BufferPool buffers_;
   std::unique_ptr<net::Poller> poller_;
+  std::unique_ptr<DialSlots> dials_;
   std::unique_ptr<balance::Balancer> balancer_;
   std::unique_ptr<tunnel::Pool> pool_;
   std::unique_ptr<Context> context_;

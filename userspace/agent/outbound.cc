@@ -50,9 +50,13 @@ class Outbound {
 
  private:
   Awaitable<std::optional<Refused>> OpenSomewhere(net::AsyncFd& plain);
-  Awaitable<OpenOutcome> Attempt(const Route& route, net::AsyncFd& plain, MonotonicTime deadline);
+  // `latest` is that of the whole connection.
+  Awaitable<OpenOutcome> Attempt(const Route& route, net::AsyncFd& plain, MonotonicTime latest);
   Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Dial(const Route& route,
                                                           MonotonicTime deadline);
+  MonotonicTime AttemptDeadline(MonotonicTime latest) const {
+    return std::min(latest, After(context_.world->deadlines.dial));
+  }
   Awaitable<void> Relay(net::AsyncFd plain);
   absl::StatusOr<Route> RouteTo(const mesh::Endpoint& endpoint) const;
   proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
@@ -162,10 +166,14 @@ bool FreshEnough(const Tunnel& tunnel) {
 }
 
 Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain,
-                                         MonotonicTime deadline) {
+                                         MonotonicTime latest) {
   tunnel_ = context_.pool.Take(route.pool_key);
   tunnel_is_new_ = tunnel_ == nullptr;
+  MonotonicTime deadline = AttemptDeadline(latest);
   if (tunnel_is_new_) {
+    absl::StatusOr<DialSlots::Slot> slot = co_await context_.dials.Take(latest);
+    if (!slot.ok()) co_return OpenOutcome{OpenOutcome::Kind::kNotSent, slot.status()};
+    deadline = AttemptDeadline(latest);  // waiting was not the endpoint's doing
     auto dialed = co_await Dial(route, deadline);
     if (!dialed.ok()) co_return DialFailed(dialed.status());
     tunnel_ = *std::move(dialed);
@@ -224,8 +232,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
     (*entry_)->endpoint = endpoint.address.ToString();
     (*entry_)->server = endpoint.identity;
     if (!tried.empty()) Add(context_.counters.retries);
-    const OpenOutcome outcome =
-        co_await Attempt(*route, plain, std::min(deadline, After(context_.world->deadlines.dial)));
+    const OpenOutcome outcome = co_await Attempt(*route, plain, deadline);
     if (outcome.kind == OpenOutcome::Kind::kOpened) {
       const MonotonicTime now = std::chrono::steady_clock::now();
       attempt.OnConnected(now - begun, now);
