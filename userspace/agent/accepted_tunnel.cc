@@ -72,21 +72,33 @@ void ReportHandshake(Context& context, absl::string_view peer, const absl::Statu
                     {{"peer", peer}, {"reason", tls::Name(failure)}, {"detail", status}});
 }
 
+// What a handshake established, and the credentials and bundle that it was done with.
+struct Accepted {
+  tls::Session session;
+  tls::CredentialsPtr credentials;
+};
+
 // `share` lasts as long as the handshake.
-Awaitable<absl::StatusOr<tls::Session>> Handshake(Context& context, Fd socket,
-                                                  [[maybe_unused]] HandshakeShare share) {
+Awaitable<absl::StatusOr<Accepted>> Handshake(Context& context, Fd socket,
+                                              [[maybe_unused]] HandshakeShare share) {
   net::SetKeepAlive(socket.get());
   CO_ASSIGN_OR_RETURN(net::AsyncFd fd, net::AsyncFd::Adopt(context.poller, std::move(socket)));
   absl::Status why_none;
+  tls::CredentialsPtr used;
   // Not inside the co_await: g++ 12 destroys a lambda's captures there twice.
   tls::CredentialsBySni find = [&](absl::string_view server_name) -> tls::CredentialsPtr {
     auto credentials = CredentialsFor(context, server_name);
     why_none = credentials.status();
-    return credentials.ok() ? *std::move(credentials) : nullptr;
+    used = credentials.ok() ? *std::move(credentials) : nullptr;
+    return used;
   };
   absl::StatusOr<tls::Session> session = co_await tls::HandshakeAsServer(
       std::move(fd), std::move(find), context.records, After(context.world->deadlines.handshake));
-  if (session.ok() || why_none.ok()) co_return session;
+  if (session.ok()) {
+    Accepted accepted{*std::move(session), std::move(used)};
+    co_return accepted;
+  }
+  if (why_none.ok()) co_return session.status();
   co_return tls::HandshakeError(tls::ReasonOf(session.status()),
                                 absl::StrCat(session.status().message(), ": ", why_none.message()));
 }
@@ -106,12 +118,11 @@ class Registration {
   Tunnel* tunnel_;
 };
 
-// Says what the tunnel is for, as of now.
+// Says what the tunnel is for. Should what it was made with have been replaced during
+// the handshake, it serves nothing: the peer was checked against the old bundle.
 void Label(const Context& context, Tunnel& tunnel) {
   const auto credentials = CredentialsFor(context, tunnel.info().sni);
-  // Should they have changed during the handshake, the tunnel serves nothing.
-  if (!credentials.ok()) return tunnel.Retire();
-  tunnel.credentials = *credentials;
+  if (!credentials.ok() || *credentials != tunnel.credentials) return tunnel.Retire();
   const World::Served* served = FindServed(context, tunnel.info().sni);
   tunnel.service = served->service->FullName();
   tunnel.port = served->port->port;
@@ -149,14 +160,15 @@ Awaitable<void> ServeTunnel(Context& context, Fd socket) {
     Refuse(context, Refusal::kHandshakeLimit, peer_address, share.status());
     co_return;
   }
-  absl::StatusOr<tls::Session> session =
+  absl::StatusOr<Accepted> accepted =
       co_await Handshake(context, std::move(socket), *std::move(share));
-  if (!session.ok()) {
-    ReportHandshake(context, peer_address, session.status());
+  if (!accepted.ok()) {
+    ReportHandshake(context, peer_address, accepted.status());
     co_return;
   }
   Add(context.counters.tunnels_accepted);
-  Tunnel tunnel(*std::move(session), tunnel::Role::kAcceptor);
+  Tunnel tunnel(std::move(accepted->session), tunnel::Role::kAcceptor);
+  tunnel.credentials = std::move(accepted->credentials);
   tunnel.peer_address = peer_address;
   co_await ServeAuthenticated(context, tunnel);
 }

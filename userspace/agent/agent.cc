@@ -350,6 +350,7 @@ Awaitable<void> Agent::Run() {
   co_await tasks_.CancelAndJoin();
   co_await Drain();
   co_await admin_->Stop();
+  for (auto& thread : threads_) thread->Stop();  // all at once, before the first is joined
   threads_.clear();
   log::Info("agent stopped");
 }

@@ -32,11 +32,11 @@ enum class Refusal {
 };
 absl::string_view Name(Refusal refusal);
 
-// Counts that every data-plane thread adds to, and /metrics reads.
-// Why a handshake failed: tls::HandshakeFailure counts up to kProtocol.
+// Why a handshake failed: every value of tls::HandshakeFailure.
 inline constexpr std::size_t kHandshakeFailures =
     static_cast<std::size_t>(tls::HandshakeFailure::kProtocol) + 1;
 
+// Counts that every data-plane thread adds to, and /metrics reads.
 struct Counters {
   using Count = std::atomic<std::uint64_t>;
   template <typename Enum, std::size_t kSize>

@@ -74,13 +74,17 @@ absl::Status DataThread::SetUp() {
   return absl::OkStatus();
 }
 
-DataThread::~DataThread() {
-  if (!thread_.joinable()) return;
+void DataThread::Stop() {
+  if (std::exchange(stopping_, true) || !thread_.joinable()) return;
   Post([](DataThread& self) {
     asio::co_spawn(self.io_, self.ShutDown(),
                    [&self](std::exception_ptr) { self.poller_->Stop(); });
   });
-  thread_.join();
+}
+
+DataThread::~DataThread() {
+  Stop();
+  if (thread_.joinable()) thread_.join();
 }
 
 Awaitable<void> DataThread::ShutDown() {

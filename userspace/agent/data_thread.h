@@ -30,7 +30,10 @@ class DataThread {
   static absl::StatusOr<std::unique_ptr<DataThread>> Start(const Settings& settings,
                                                            datapath::Datapath& datapath,
                                                            Counters& counters, Quotas& quotas);
-  // Ends what still runs, without a farewell, and joins the thread.
+  // Begins to end what still runs: connections at once, idle tunnels with a farewell of
+  // at most two seconds.
+  void Stop();
+  // Stops, and joins the thread.
   ~DataThread();
 
   // Runs `task` on the thread, in the order of the calls.
@@ -78,6 +81,7 @@ class DataThread {
   std::map<std::uint64_t, std::shared_ptr<net::AsyncFd>> listeners_;
   std::shared_ptr<net::AsyncFd> tunnel_listener_;
   std::unique_ptr<TaskGroup> tasks_;
+  bool stopping_ = false;  // the control thread's
   std::thread thread_;
 };
 

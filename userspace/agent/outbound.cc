@@ -152,6 +152,7 @@ OpenOutcome DialFailed(const absl::Status& status) {
     case tls::HandshakeFailure::kNone:
     case tls::HandshakeFailure::kTimeout:
     case tls::HandshakeFailure::kTransport:
+    case tls::HandshakeFailure::kKernelTls:    // this node's kernel: nothing has been said yet
     case tls::HandshakeFailure::kUnknownName:  // it does not serve this, or cannot for now
       return {OpenOutcome::Kind::kNotSent, status};
     default:

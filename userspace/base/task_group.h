@@ -23,8 +23,9 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
   ~TaskGroup();
 
-  // Starts `task` soon. An exception that leaves it ends the process, except
-  // after CancelAndJoin(): Asio unwinds a cancelled coroutine by throwing from
+  // Starts `task`: soon, or at once when called by a handler of the executor itself. A
+  // task spawned after Cancel() is not cancelled. An exception that leaves a task ends
+  // the process, except after Cancel(): Asio unwinds a cancelled coroutine by throwing from
   // its next co_await, even when the operations return their errors.
   void Spawn(Awaitable<void> task);
 

@@ -73,7 +73,8 @@ class AsyncFd::Watch : public EventSink {
   }
 
   void Cancel(Direction& direction) {
-    if (!direction.waiter.waiting()) return;
+    // Somebody who was woken in this turn may find nothing and wait again.
+    if (!direction.waiter.suspended()) return;
     direction.cancelled = true;
     direction.waiter.Wake();
   }
@@ -113,8 +114,6 @@ int AsyncFd::get() const { return watch_ == nullptr ? -1 : watch_->fd.get(); }
 Poller& AsyncFd::poller() const { return watch_->poller; }
 bool AsyncFd::readable() const { return watch_->in.ready; }
 bool AsyncFd::writable() const { return watch_->out.ready; }
-// After a hang-up no further edge need come: the socket stays "ready" and says
-// what happened when it is used.
 void AsyncFd::ClearReadable() { watch_->in.ready = false; }
 void AsyncFd::ClearReadableAfterShortRead() {
   if (watch_->short_means_empty) watch_->in.ready = false;

@@ -65,6 +65,8 @@ class Waiter : public boost::intrusive::list_base_hook<
   // Suspends it until the loop's next turn.
   Awaitable<End> Yield();
   bool waiting() const { return run_ != nullptr && !is_linked(); }
+  // Also when it has been woken and has not gone on yet.
+  bool suspended() const { return run_ != nullptr; }
   // Lets it go on soon, not from within this call. Nothing if nobody waits.
   void Wake() { Finish(End::kWoken); }
 

@@ -125,8 +125,12 @@ SessionInfo InfoOf(SSL* ssl, const HandshakeState& state) {
 absl::StatusOr<std::unique_ptr<RecordStream>> NewStream(net::AsyncFd socket, TrafficSecrets secrets,
                                                         const RecordSettings& records) {
   if (records.kernel.Carries(secrets.suite)) {
-    return KernelRecordStream::Create(std::move(socket), std::move(secrets), records.buffers,
-                                      records.kernel.rekey);
+    auto stream = KernelRecordStream::Create(std::move(socket), std::move(secrets), records.buffers,
+                                             records.kernel.rekey);
+    if (!stream.ok()) {
+      return HandshakeError(HandshakeFailure::kKernelTls, stream.status().message());
+    }
+    return *std::move(stream);
   }
   ASSIGN_OR_RETURN(RecordKeys keys, RecordKeys::Derive(std::move(secrets)));
   return std::make_unique<UserRecordStream>(std::move(socket), std::move(keys), records.buffers);
@@ -148,11 +152,20 @@ absl::StatusOr<Session> HandOver(SSL* ssl, HandshakeState& state, net::AsyncFd s
   return Session{.info = InfoOf(ssl, state), .stream = std::move(stream)};
 }
 
+absl::Status AttachUlp(int fd) {
+  absl::Status attached = kernel::AttachUlp(fd);
+  if (attached.ok()) return attached;
+  // It takes established connections only.
+  return HandshakeError(
+      ErrnoOf(attached) == ENOTCONN ? HandshakeFailure::kTransport : HandshakeFailure::kKernelTls,
+      attached.message());
+}
+
 absl::StatusOr<SslPtr> NewSsl(SSL_CTX* context, const net::AsyncFd& socket, HandshakeState& state,
                               const RecordSettings& records) {
   // Before the handshake: a kernel or another program that stands in the way of TLS
   // on this socket is found while nothing has been said yet.
-  if (records.kernel.any()) RETURN_IF_ERROR(kernel::AttachUlp(socket.get()));
+  if (records.kernel.any()) RETURN_IF_ERROR(AttachUlp(socket.get()));
   SslPtr ssl(SSL_new(context));
   if (ssl == nullptr || SSL_set_fd(ssl.get(), socket.get()) != 1) {
     return OpensslStatus(absl::StatusCode::kInternal, "SSL_new");

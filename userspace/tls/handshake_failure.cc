@@ -30,6 +30,7 @@ constexpr Row kRows[] = {
     {HandshakeFailure::kNoCertificate, "no_certificate", absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kUnknownName, "unknown_name", absl::StatusCode::kNotFound},
     {HandshakeFailure::kRefusedByPeer, "refused_by_peer", absl::StatusCode::kPermissionDenied},
+    {HandshakeFailure::kKernelTls, "kernel_tls", absl::StatusCode::kFailedPrecondition},
     {HandshakeFailure::kProtocol, "protocol", absl::StatusCode::kInvalidArgument},
 };
 

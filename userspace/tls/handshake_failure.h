@@ -19,6 +19,7 @@ enum class HandshakeFailure {
   kNoCertificate,
   kUnknownName,    // no credentials for the SNI
   kRefusedByPeer,  // the peer sent an alert
+  kKernelTls,      // the kernel did not take the socket or its keys: is it in a sockmap?
   kProtocol,       // anything else that OpenSSL refuses
 };
 

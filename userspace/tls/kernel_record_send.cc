@@ -13,14 +13,13 @@
 #include "tls/alert.h"
 #include "tls/fairness.h"
 #include "tls/kernel_record_stream.h"
+#include "tls/record_limits.h"
 #include "tls/record_protection.h"
 #include "tls/status_code.h"
 
 namespace tombolo::tls {
 namespace {
 
-constexpr std::size_t kMaxControl = 4096;
-constexpr std::size_t kMaxQueued = 64 * 1024;
 constexpr std::size_t kMaxBatch = net::BufferPool::kBufferSize / kMaxPlaintext;
 constexpr std::uint8_t kCloseNotifyMessage[] = {kAlertWarning, tls::kCloseNotify};
 
@@ -29,7 +28,8 @@ std::uint64_t RecordsOf(std::size_t bytes) { return (bytes + kMaxPlaintext - 1) 
 
 bool Writable(int fd) {
   pollfd entry{.fd = fd, .events = POLLOUT, .revents = 0};
-  return poll(&entry, 1, /*timeout=*/0) == 1 && (entry.revents & POLLOUT) != 0;
+  // Also after an error, which the next write tells.
+  return poll(&entry, 1, /*timeout=*/0) == 1;
 }
 
 }  // namespace
@@ -38,10 +38,9 @@ Awaitable<absl::Status> KernelRecordStream::Send(absl::Span<const std::uint8_t> 
                                                  MonotonicTime deadline) {
   CO_RETURN_IF_ERROR(co_await turn_.Wait(deadline));
   SendTurn::Holder holder(turn_);
-  absl::Status status = co_await RekeyIfDue(deadline);
-  if (status.ok()) status = CheckBudget(kRecordBudget);
+  absl::Status status = co_await Prepare(deadline);
   if (absl::IsResourceExhausted(status)) {
-    (void)holder.Done(absl::OkStatus());  // an alert may still be sent
+    (void)holder.Done(absl::OkStatus());  // why it ends may still be said
     co_return status;
   }
   if (status.ok()) status = co_await Write(data, deadline);
@@ -66,53 +65,65 @@ Awaitable<absl::StatusOr<std::size_t>> KernelRecordStream::SendFrom(net::AsyncFd
 // Reads once and sends what came.
 Awaitable<absl::StatusOr<std::size_t>> KernelRecordStream::MoveBatch(net::AsyncFd& plain) {
   SendTurn::Holder holder(turn_);
-  absl::Status ready = co_await RekeyIfDue(kNoDeadline);
-  if (ready.ok()) ready = CheckBudget(kRecordBudget);
+  const absl::Status ready = co_await Prepare(kNoDeadline);
+  if (absl::IsResourceExhausted(ready)) {
+    (void)holder.Done(absl::OkStatus());  // why it ends may still be said
+    co_return ready;
+  }
   if (!ready.ok()) co_return holder.Done(ready);
   net::BufferPool::Lease lease = pool_.Take();
-  // No more than the key may still carry.
-  const std::uint64_t records = std::min<std::uint64_t>(kRecordBudget - sent_at_most_, kMaxBatch);
-  ssize_t got;
-  do {
-    got = recv(plain.get(), lease.span().data(), records * kMaxPlaintext, MSG_DONTWAIT);
-  } while (got < 0 && errno == EINTR);
-  if (got <= 0) {
-    const int error = errno;
+  const absl::StatusOr<std::size_t> read = ReadBatch(plain, lease.span());
+  if (!read.ok() || *read == 0) {
     (void)holder.Done(absl::OkStatus());  // the tunnel is intact
-    if (got == 0) co_return std::size_t{0};
-    co_return WithCode(absl::StatusCode::kAborted, ErrnoStatus(error, "read from the application"));
+    co_return read;
   }
-  const auto size = static_cast<std::size_t>(got);
-  if (size < records * kMaxPlaintext) plain.ClearReadableAfterShortRead();
-  absl::Status written = co_await Write(lease.span().first(size), kNoDeadline);
+  absl::Status written = co_await Write(lease.span().first(*read), kNoDeadline);
   lease.Reset();
   if (written.ok()) written = co_await WriteQueue(kNoDeadline);
   CO_RETURN_IF_ERROR(holder.Done(written));
-  co_return size;
+  co_return *read;
+}
+
+// No more than the key may still carry.
+absl::StatusOr<std::size_t> KernelRecordStream::ReadBatch(net::AsyncFd& plain,
+                                                          absl::Span<std::uint8_t> batch) {
+  const std::uint64_t records = std::min<std::uint64_t>(kRecordBudget - sent_at_most_, kMaxBatch);
+  const std::size_t room = records * kMaxPlaintext;
+  for (;;) {
+    const ssize_t got = recv(plain.get(), batch.data(), room, MSG_DONTWAIT);
+    if (got >= 0) {
+      const auto size = static_cast<std::size_t>(got);
+      if (size > 0 && size < room) plain.ClearReadableAfterShortRead();
+      return size;
+    }
+    if (errno != EINTR) {
+      return WithCode(absl::StatusCode::kAborted, ErrnoStatus(errno, "read from the application"));
+    }
+  }
+}
+
+// A new key when it is time for one, and what was queued while that was sent; then
+// whether the key may carry more data.
+Awaitable<absl::Status> KernelRecordStream::Prepare(MonotonicTime deadline) {
+  CO_RETURN_IF_ERROR(co_await RekeyIfDue(deadline));
+  CO_RETURN_IF_ERROR(co_await WriteQueue(deadline));
+  co_return CheckBudget(kRecordBudget);
 }
 
 Awaitable<absl::Status> KernelRecordStream::SendControl(absl::Span<const std::uint8_t> message,
                                                         MonotonicTime deadline) {
-  if (message.size() > kMaxControl) {
-    co_return absl::InvalidArgumentError(
-        absl::StrCat("control message of ", message.size(), " bytes"));
-  }
+  CO_RETURN_IF_ERROR(CheckControlSize(message.size()));
   CO_RETURN_IF_ERROR(turn_.status());
   CO_RETURN_IF_ERROR(CheckBudget(kRecordBudget + kControlReserve));
-  if (turn_.taken()) {  // its holder carries this
-    const std::size_t size = message.size() + kRecordOverhead;
-    if (queued_ + size > kMaxQueued) {
-      co_return absl::UnavailableError(
-          "the peer does not read: 64 KiB of control messages wait to be sent");
-    }
-    queued_ += size;
-    queue_.emplace_back(message.begin(), message.end());
-    co_return absl::OkStatus();
+  const std::size_t size = message.size() + kRecordOverhead;
+  if (queued_ + size > kMaxQueuedControl) {
+    co_return ControlQueueFull();
   }
+  queued_ += size;
+  queue_.emplace_back(message.begin(), message.end());
+  if (turn_.taken()) co_return absl::OkStatus();  // its holder carries this
   SendTurn::Holder holder(turn_);
-  absl::Status status = co_await WriteRecord(kControl, message, deadline);
-  if (status.ok()) status = co_await WriteQueue(deadline);
-  co_return holder.Done(status);
+  co_return holder.Done(co_await WriteQueue(deadline));
 }
 
 // Until nothing is left: more may be queued while this waits.
@@ -171,7 +182,7 @@ absl::Status KernelRecordStream::CheckBudget(std::uint64_t limit) {
   ASSIGN_OR_RETURN(sent_at_most_,
                    kernel::Sequence(socket_.get(), kernel::Direction::kSend, secrets_.suite));
   if (sent_at_most_ < limit) return absl::OkStatus();
-  return absl::ResourceExhaustedError("2^24 records have been sent with this key");
+  return SendBudgetUsedUp();
 }
 
 Awaitable<absl::Status> KernelRecordStream::RekeyIfDue(MonotonicTime deadline) {
@@ -191,8 +202,13 @@ Awaitable<void> KernelRecordStream::CloseNotify(MonotonicTime deadline) {
   const absl::Status ready = co_await turn_.Wait(deadline);
   if (ready.ok()) {
     SendTurn::Holder holder(turn_);
-    absl::Status status = co_await WriteRecord(kAlert, kCloseNotifyMessage, deadline);
-    if (status.ok()) status = co_await PushOut(deadline);
+    absl::Status status = co_await WriteQueue(deadline);
+    if (status.ok()) status = co_await WaitForRoom(deadline);
+    if (status.ok()) status = co_await WriteRecord(kAlert, kCloseNotifyMessage, deadline);
+    if (status.ok() && !Writable(socket_.get())) {
+      status = co_await WaitForRoom(deadline);
+      if (status.ok()) status = co_await WriteRecord(kAlert, kCloseNotifyMessage, deadline);
+    }
     // A peer that did not get all of it sees a truncation.
     if (status.ok()) status = absl::FailedPreconditionError("close_notify has been sent");
     (void)holder.Done(status);
@@ -201,14 +217,16 @@ Awaitable<void> KernelRecordStream::CloseNotify(MonotonicTime deadline) {
 }
 
 // shutdown() drops records that the kernel has sealed but found no room for
-// (net/tls/tls_sw.c, tls_sw_release_resources_tx). Whatever is sent pushes them, in
-// order and at once, so where the socket is full a second close_notify, which
-// nobody reads, pushes the first.
-Awaitable<absl::Status> KernelRecordStream::PushOut(MonotonicTime deadline) {
-  if (Writable(socket_.get())) co_return absl::OkStatus();
-  socket_.ClearWritable();
-  CO_RETURN_IF_ERROR(co_await socket_.WaitWritable(deadline));
-  co_return co_await WriteRecord(kAlert, kCloseNotifyMessage, deadline);
+// (net/tls/tls_sw.c, tls_sw_release_resources_tx). Whatever is sent pushes them first,
+// in order and at once: so a close_notify that finds room takes along what was left,
+// and if even that has filled the socket, a second one, which nobody reads, pushes
+// the first.
+Awaitable<absl::Status> KernelRecordStream::WaitForRoom(MonotonicTime deadline) {
+  while (!Writable(socket_.get())) {
+    socket_.ClearWritable();
+    CO_RETURN_IF_ERROR(co_await socket_.WaitWritable(deadline));
+  }
+  co_return absl::OkStatus();
 }
 
 // Tells the peer what it did wrong, if that can be said without waiting.

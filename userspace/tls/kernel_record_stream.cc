@@ -6,18 +6,17 @@
 
 #include <cerrno>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/alert.h"
 #include "tls/fairness.h"
+#include "tls/record_limits.h"
 #include "tls/record_protection.h"
 #include "tls/status_code.h"
 
 namespace tombolo::tls {
 namespace {
-
-// A record up to this size is copied out rather than keep a 128 KiB buffer.
-constexpr std::size_t kSmallRecord = 4096;
 
 absl::Status InstallKeys(int fd, const TrafficSecrets& secrets, std::uint64_t sent) {
   ASSIGN_OR_RETURN(const TrafficKey send_key, DeriveTrafficKey(secrets.suite, secrets.send));
@@ -82,7 +81,10 @@ absl::StatusOr<Record> KernelRecordStream::TryReceive() {
 
 Awaitable<absl::StatusOr<Record>> KernelRecordStream::ReceiveTo(net::AsyncFd& plain,
                                                                 std::uint64_t& moved) {
+  receiving_ = true;
+  const absl::Cleanup ended = [this] { receiving_ = receive_cancelled_ = false; };
   for (unsigned batches = 0;;) {
+    if (receive_cancelled_) co_return absl::CancelledError("cancelled");
     if (rx_begin_ != rx_end_) {
       CO_RETURN_IF_ERROR(co_await WriteReceived(plain, moved));
       if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller());

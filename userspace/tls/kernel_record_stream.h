@@ -47,10 +47,16 @@ class KernelRecordStream : public RecordStream {
   Awaitable<absl::StatusOr<std::size_t>> SendFrom(net::AsyncFd& plain) override;
   Awaitable<absl::StatusOr<Record>> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
   Awaitable<void> CloseNotify(MonotonicTime deadline) override;
-  void CancelReceive() override { socket_.CancelRead(); }
+  void CancelReceive() override {
+    receive_cancelled_ = receiving_;
+    socket_.CancelRead();
+  }
   Usage usage() const override;
   bool can_rekey() const override { return rekey_; }
-  void RekeyEvery(std::uint64_t records) override { rekey_every_ = records; }
+  // Both must be able to: this kernel to change its key, the peer to follow.
+  void RekeyEvery(std::uint64_t records) override {
+    if (rekey_) rekey_every_ = records;
+  }
   RecordLayer layer() const override { return RecordLayer::kKernel; }
   bool quiet() const override;
   net::AsyncFd& socket() override { return socket_; }
@@ -69,7 +75,9 @@ class KernelRecordStream : public RecordStream {
                                       MonotonicTime deadline);
   Awaitable<absl::Status> WriteQueue(MonotonicTime deadline);
   Awaitable<absl::Status> RekeyIfDue(MonotonicTime deadline);
-  Awaitable<absl::Status> PushOut(MonotonicTime deadline);
+  Awaitable<absl::Status> Prepare(MonotonicTime deadline);
+  Awaitable<absl::Status> WaitForRoom(MonotonicTime deadline);
+  absl::StatusOr<std::size_t> ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch);
   absl::Status CheckBudget(std::uint64_t limit);
   void SendAlertNow(std::uint8_t alert);
 
@@ -98,6 +106,8 @@ class KernelRecordStream : public RecordStream {
   std::uint64_t keys_sent_with_ = 1;
   unsigned batches_sent_ = 0;
 
+  bool receiving_ = false;  // ReceiveTo() is under way
+  bool receive_cancelled_ = false;
   ArrivalRules rules_;
   net::BufferPool::Lease rx_;
   std::size_t rx_begin_ = 0;  // application data not yet delivered

@@ -8,10 +8,12 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/fairness.h"
+#include "tls/record_limits.h"
 #include "tls/status_code.h"
 #include "tls/user_record_stream.h"
 
@@ -20,9 +22,6 @@ namespace {
 
 // Below this a copy is cheaper than one more element for the kernel to walk.
 constexpr std::size_t kCopyBelow = 2048;
-
-// A record up to this size is copied out rather than keep a 128 KiB buffer.
-constexpr std::size_t kSmallRecord = 4096;
 
 }  // namespace
 
@@ -66,7 +65,10 @@ absl::StatusOr<Record> UserRecordStream::TryReceive() {
 
 Awaitable<absl::StatusOr<Record>> UserRecordStream::ReceiveTo(net::AsyncFd& plain,
                                                               std::uint64_t& moved) {
+  receiving_ = true;
+  const absl::Cleanup ended = [this] { receiving_ = receive_cancelled_ = false; };
   for (unsigned batches = 0;;) {
+    if (receive_cancelled_) co_return absl::CancelledError("cancelled");
     const absl::Status opened = OpenBatch();
     // What came before an error still belongs to the application.
     if (chunk_count_ > 0) {

@@ -13,14 +13,13 @@
 #include "base/status_macros.h"
 #include "tls/alert.h"
 #include "tls/fairness.h"
+#include "tls/record_limits.h"
 #include "tls/status_code.h"
 #include "tls/user_record_stream.h"
 
 namespace tombolo::tls {
 namespace {
 
-constexpr std::size_t kMaxControl = 4096;
-constexpr std::size_t kMaxUnsent = 64 * 1024;
 constexpr std::size_t kSlotSize = kMaxPlaintext + kRecordOverhead;
 constexpr std::size_t kMaxSlots = net::BufferPool::kBufferSize / kSlotSize + 1;
 
@@ -28,10 +27,6 @@ constexpr std::size_t kMaxSlots = net::BufferPool::kBufferSize / kSlotSize + 1;
 std::size_t SlotRoom(std::size_t size, std::size_t offset) {
   const std::size_t left = size - offset;
   return left <= kRecordOverhead ? 0 : std::min(left - kRecordOverhead, kMaxPlaintext);
-}
-
-absl::Status BudgetError() {
-  return absl::ResourceExhaustedError("2^24 records have been sent with this key");
 }
 
 }  // namespace
@@ -60,7 +55,7 @@ Awaitable<absl::Status> UserRecordStream::Send(absl::Span<const std::uint8_t> da
 // Seals as much of `data` as fits into `batch` and advances it.
 absl::StatusOr<std::size_t> UserRecordStream::FillBatch(absl::Span<std::uint8_t> batch,
                                                         absl::Span<const std::uint8_t>& data) {
-  if (sealer_.remaining() == 0) return BudgetError();
+  if (sealer_.remaining() == 0) return SendBudgetUsedUp();
   std::size_t bytes = 0;
   std::uint64_t left = sealer_.remaining();
   for (std::size_t offset = 0; !data.empty() && left > 0; --left) {
@@ -132,7 +127,7 @@ absl::StatusOr<std::size_t> UserRecordStream::ReadBatch(net::AsyncFd& plain,
     slots[count] = {batch.data() + offset + kHeaderSize, SlotRoom(batch.size(), offset)};
     offset += kRecordOverhead + slots[count].iov_len;
   }
-  if (count == 0) return BudgetError();
+  if (count == 0) return SendBudgetUsedUp();
   std::size_t room = 0;
   for (std::size_t i = 0; i < count; ++i) room += slots[i].iov_len;
   for (;;) {
@@ -150,14 +145,10 @@ absl::StatusOr<std::size_t> UserRecordStream::ReadBatch(net::AsyncFd& plain,
 
 Awaitable<absl::Status> UserRecordStream::SendControl(absl::Span<const std::uint8_t> message,
                                                       MonotonicTime deadline) {
-  if (message.size() > kMaxControl) {
-    co_return absl::InvalidArgumentError(
-        absl::StrCat("control message of ", message.size(), " bytes"));
-  }
+  CO_RETURN_IF_ERROR(CheckControlSize(message.size()));
   CO_RETURN_IF_ERROR(turn_.status());
-  if (unsent_.size() + message.size() + kRecordOverhead > kMaxUnsent) {
-    co_return absl::UnavailableError(
-        "the peer does not read: 64 KiB of control messages wait to be sent");
+  if (unsent_.size() + message.size() + kRecordOverhead > kMaxQueuedControl) {
+    co_return ControlQueueFull();
   }
   CO_RETURN_IF_ERROR(SealUnsent(kControl, message));
   if (turn_.taken()) co_return absl::OkStatus();  // its holder carries this

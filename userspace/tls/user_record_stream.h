@@ -52,7 +52,10 @@ class UserRecordStream : public RecordStream {
   Awaitable<absl::StatusOr<std::size_t>> SendFrom(net::AsyncFd& plain) override;
   Awaitable<absl::StatusOr<Record>> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
   Awaitable<void> CloseNotify(MonotonicTime deadline) override;
-  void CancelReceive() override { socket_.CancelRead(); }
+  void CancelReceive() override {
+    receive_cancelled_ = receiving_;
+    socket_.CancelRead();
+  }
   Usage usage() const override {
     return {.sent = sealer_.sequence(),
             .received = opener_.sequence(),
@@ -123,6 +126,8 @@ class UserRecordStream : public RecordStream {
   std::size_t chunk_count_ = 0;
   std::optional<RecordOpener::Opened> next_;  // opened behind the chunks
   std::vector<std::uint8_t> delivered_;       // a small record, so that rx_ can go
+  bool receiving_ = false;                    // ReceiveTo() is under way
+  bool receive_cancelled_ = false;
   ArrivalRules rules_{/*rekey=*/true};
   absl::Status receive_status_;  // once set, after what was opened before it
 };

@@ -138,9 +138,10 @@ absl::Status Tunnel::WithGoodbye(const absl::Status& status) const {
 
 bool Tunnel::reusable() const {
   const auto now = std::chrono::system_clock::now();
+  const tls::RecordStream::Usage used = usage();
   return !going_away_ && now < info().peer_not_after &&
-         (credentials == nullptr || now < credentials->not_after()) &&
-         usage().sent < kRetireRecords && usage().received < kRetireRecords;
+         (credentials == nullptr || now < credentials->not_after()) && used.sent < kRetireRecords &&
+         used.received < kRetireRecords;
 }
 
 Awaitable<void> Tunnel::Reset(proto::Code code, std::string text) {

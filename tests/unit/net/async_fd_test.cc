@@ -151,6 +151,44 @@ TEST_F(AsyncFdTest, CancelAtTheDeadlineLeavesNothingBehind) {
   RunToEnd(*poller_, CancelAtTheDeadline(*poller_));
 }
 
+// Reads nothing and waits again, as after a part of a record.
+Awaitable<void> WaitTwice(AsyncFd& fd, std::optional<absl::Status>& result) {
+  absl::Status status = co_await fd.WaitReadable(After(seconds(5)));
+  if (status.ok()) {
+    fd.ClearReadable();
+    status = co_await fd.WaitReadable(After(seconds(5)));
+  }
+  result = std::move(status);
+}
+
+Awaitable<void> CancelOnceWoken(AsyncFd& own, AsyncFd& other) {
+  const absl::Status status = co_await own.WaitReadable(After(seconds(5)));
+  EXPECT_TRUE(status.ok()) << status;
+  other.CancelRead();
+}
+
+// Both become readable in one turn; the one that runs first cancels the other.
+Awaitable<void> CancelReachesWhoWasJustWoken(Poller& poller) {
+  Ends first = MakeEnds(poller);
+  Ends second = MakeEnds(poller);
+  co_await Sleep(poller, milliseconds(5));
+  first.ours.ClearReadable();
+  second.ours.ClearReadable();
+  TaskGroup tasks(poller.io().get_executor());
+  std::optional<absl::Status> b;
+  tasks.Spawn(WaitTwice(second.ours, b));
+  tasks.Spawn(CancelOnceWoken(first.ours, second.ours));
+  co_await Sleep(poller, milliseconds(5));
+  Send(first.theirs);
+  Send(second.theirs);
+  co_await tasks.Join();
+  EXPECT_TRUE(absl::IsCancelled(*b)) << *b;
+}
+
+TEST_F(AsyncFdTest, CancelReachesWhoWasJustWoken) {
+  RunToEnd(*poller_, CancelReachesWhoWasJustWoken(*poller_));
+}
+
 Awaitable<void> CoroutineCancellationEndsTheWait(Poller& poller) {
   Ends ends = MakeEnds(poller);
   co_await Sleep(poller, milliseconds(5));

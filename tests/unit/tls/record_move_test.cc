@@ -11,13 +11,17 @@
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "stream_pair.h"
+#include "tls/alert.h"
+#include "tls/arrival.h"
 
 namespace tombolo::tls {
 namespace {
 
 using testing::Bytes;
 using testing::BytesOf;
+using ::testing::ElementsAre;
 using testing::Loop;
+using ::testing::Pair;
 using testing::Pattern;
 using testing::StreamAndPeer;
 using testing::StreamPair;
@@ -270,6 +274,71 @@ TEST_F(RecordMoveTest, ABlockedMoveCanBeEnded) {
   EXPECT_TRUE(loop_.RunUntil([&] { return sent->has_value(); }));
 }
 
+// Data, then something that ends the stream in the middle of it: what came before is
+// delivered, the rest is not, and the peer learns what it did wrong.
+class RecordMidstreamTest : public ::testing::Test {
+ protected:
+  static constexpr std::size_t kBefore = 100'000;
+
+  // Moves kBefore bytes, one record of `type`, and more data behind it.
+  absl::Status MoveWith(std::uint8_t type, absl::Span<const std::uint8_t> payload) {
+    const Bytes data = Pattern(kBefore);
+    std::uint64_t moved = 0;
+    auto received = loop_.Start(pair_.stream().ReceiveTo(application_.plain, moved));
+    for (std::size_t done = 0; done < data.size(); done += kMaxPlaintext) {
+      pair_.PeerSends(kApplicationData, absl::MakeSpan(data).subspan(done, kMaxPlaintext));
+    }
+    pair_.PeerSends(type, payload);
+    pair_.PeerSends(kApplicationData, BytesOf("behind"));
+    std::string got;
+    EXPECT_TRUE(loop_.RunUntil([&] {
+      application_.Read(&got, 1 << 20);
+      return received->has_value();
+    }));
+    while (got.size() < moved) application_.Read(&got, 1 << 20);
+    EXPECT_EQ(got, TextOf(data));
+    EXPECT_EQ(moved, kBefore);
+    return (*received)->status();
+  }
+
+  Loop loop_;
+  StreamAndPeer pair_{loop_};
+  Application application_{loop_};
+};
+
+TEST_F(RecordMidstreamTest, ATicketIsAnError) {
+  EXPECT_TRUE(absl::IsInvalidArgument(MoveWith(kHandshake, Bytes{4, 0, 0, 1, 0})));
+  EXPECT_THAT(pair_.PeerReads(1), ElementsAre(Pair(kAlert, "\x02\x0a")));
+}
+
+TEST_F(RecordMidstreamTest, AKeyUpdateIsAnErrorWhereKeysCannotChange) {
+  const absl::Status status = MoveWith(kHandshake, kKeyUpdateMessage);
+  // Where they can, what is behind it is under the wrong key.
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  const char alert = pair_.stream().can_rekey() ? kBadRecordMac : kUnexpectedMessage;
+  EXPECT_THAT(pair_.PeerReads(1), ElementsAre(Pair(kAlert, std::string{2, alert})));
+}
+
+TEST_F(RecordMidstreamTest, AnAlertIsARefusal) {
+  EXPECT_TRUE(absl::IsPermissionDenied(MoveWith(kAlert, Bytes{2, 48})));
+}
+
+TEST_F(RecordMidstreamTest, CloseNotifyIsTheEnd) {
+  EXPECT_TRUE(absl::IsOutOfRange(MoveWith(kAlert, Bytes{1, 0})));
+}
+
+TEST_F(RecordMidstreamTest, TheEndOfTcpIsATruncation) {
+  const Bytes data = Pattern(kBefore);
+  std::uint64_t moved = 0;
+  for (std::size_t done = 0; done < data.size(); done += kMaxPlaintext) {
+    pair_.PeerSends(kApplicationData, absl::MakeSpan(data).subspan(done, kMaxPlaintext));
+  }
+  pair_.ClosePeer();
+  const auto record = loop_.Run(pair_.stream().ReceiveTo(application_.plain, moved));
+  EXPECT_TRUE(absl::IsDataLoss(record.status())) << record.status();
+  EXPECT_EQ(moved, kBefore);
+}
+
 TEST(RecordMoveBudgetTest, ReadsNothingThatItCannotSend) {
   Loop loop;
   StreamAndPeer pair(loop, kRecordBudget - 1);
@@ -282,6 +351,8 @@ TEST(RecordMoveBudgetTest, ReadsNothingThatItCannotSend) {
       absl::IsResourceExhausted(loop.Run(pair.stream().SendFrom(application.plain)).status()));
   Bytes left(40'000);
   EXPECT_EQ(recv(application.plain.get(), left.data(), left.size(), 0), 40'000 - kMaxPlaintext);
+  // Why it ends can still be said.
+  EXPECT_TRUE(loop.Run(pair.stream().SendControl(BytesOf("why"), Soon())).ok());
 }
 
 }  // namespace
