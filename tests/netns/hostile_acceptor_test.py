@@ -117,7 +117,7 @@ INSTEAD_OF_RESULT = (
     (lambda t: t.send(wire.APPLICATION, b"early"), "application data outside a connection"),
     (lambda t: t.send(wire.CONTROL, b"\3\0" + struct.pack("!HI", 5000, 1) + b"x" * 5000), "control record of 5008 bytes"),
     (lambda t: t.send(200, b"a content type that nobody knows"), "unexpected type 200"),
-    (lambda t: t.send(22, b"\x18\0\0\1\0"), "unexpected type 22"),
+    (lambda t: t.send(22, b"\x04\0\0\1\0"), "unexpected handshake message"),  # a ticket
     (lambda t: t.sock.sendall(b"\x17\x03\x03\xff\xff" + b"x" * 1000), "record of 65535 bytes"),
     (lambda t: t.sock.sendall(b"\x17\x03\x03\0\x40" + b"x" * 64), "does not authenticate"),
 )

@@ -113,7 +113,7 @@ class ProtocolTest(case.PairCase):
                        lambda t: t.send(wire.CONTROL, b"\7\0" + struct.pack("!HI", 5000, 0)
                                         + b"x" * 5000),
                        lambda t: t.send(200, b"a content type that nobody knows"),
-                       lambda t: t.send(22, b"\x18\0\0\1\0"),  # a KeyUpdate
+                       lambda t: t.send(22, b"\x04\0\0\1\0"),  # a ticket
                        lambda t: t.sock.sendall(b"\x17\x03\x03\xff\xff" + b"x" * 1000),
                        lambda t: t.sock.sendall(b"\x17\x03\x03\0\x40" + b"x" * 64)):
             tunnel = self.greeted()
