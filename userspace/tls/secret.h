@@ -10,8 +10,8 @@
 namespace tombolo::tls {
 
 // A traffic secret: lives in locked memory that no core dump contains, and is
-// wiped when destroyed. The arena holds those of about 8000 tunnels; past that,
-// or where RLIMIT_MEMLOCK forbids it, the memory is ordinary and still wiped.
+// wiped when destroyed. The arena holds those of about 8000 tunnels beside OpenSSL's keys; past
+// that, or where RLIMIT_MEMLOCK forbids it, the memory is ordinary and still wiped.
 class Secret {
  public:
   static constexpr std::size_t kMaxSize = 48;  // SHA-384

@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 
 #include "absl/strings/escaping.h"
 #include "tls/alert.h"
@@ -251,6 +252,19 @@ TEST(RecordProtectionTest, TheBudgetEndsTheKey) {
 TEST(AlertTest, Names) {
   EXPECT_EQ(AlertName(116), "certificate_required (116)");
   EXPECT_EQ(AlertName(200), "unknown alert (200)");
+}
+
+// However many tunnels there are, OpenSSL finds room in the arena for its own keys.
+TEST(SecretTest, LeavesRoomForOpenssl) {
+  const std::vector<std::uint8_t> bytes(32, 7);
+  std::vector<Secret> secrets;
+  for (int i = 0; i < 40'000; ++i) secrets.emplace_back(bytes);
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), secrets.back().bytes().begin()));
+  void* own = OPENSSL_secure_malloc(64);
+  EXPECT_NE(own, nullptr);
+  OPENSSL_secure_free(own);
+  secrets.clear();
+  EXPECT_EQ(CRYPTO_secure_used(), 0u);
 }
 
 }  // namespace
