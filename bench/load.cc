@@ -37,6 +37,7 @@ struct Arguments {
   int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   std::string to;
   double seconds = 2;
+  bool wait = false;
   ClientOptions client;
 };
 
@@ -65,10 +66,18 @@ std::string ToJson(const ClientOptions& options, const ClientResult& result) {
       us(latency.Quantile(0.999)), us(latency.max()));
 }
 
+// Whoever measures takes the clock's start from here.
+void SayReadyAndWaitForLine() {
+  std::puts("ready");
+  std::fflush(stdout);
+  for (int c = std::getchar(); c != '\n' && c != EOF;) c = std::getchar();
+}
+
 absl::Status RunClientAndPrint(Arguments& arguments) {
   ASSIGN_OR_RETURN(arguments.client.server, net::SocketAddress::Parse(arguments.to));
   arguments.client.duration = std::chrono::duration_cast<std::chrono::nanoseconds>(
       std::chrono::duration<double>(arguments.seconds));
+  if (arguments.wait) arguments.client.prepared = SayReadyAndWaitForLine;
   ASSIGN_OR_RETURN(const ClientResult result, RunClient(arguments.client));
   std::puts(ToJson(arguments.client, result).c_str());
   return absl::OkStatus();
@@ -95,6 +104,8 @@ void DeclareClient(CLI::App& client, Arguments& arguments) {
   client.add_option("--seconds", arguments.seconds, "how long")
       ->check(CLI::Range(0.01, 86400.0))
       ->capture_default_str();
+  client.add_flag("--wait", arguments.wait,
+                  "says ready when all connections are there, and starts when a line comes");
   client.add_option("--bytes", options.bytes,
                     "upload, download: on each connection, instead of --seconds");
   client.add_option("--size", options.size, "requests, connects: bytes of request and response")

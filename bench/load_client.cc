@@ -6,8 +6,8 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <barrier>
 #include <cstring>
-#include <latch>
 #include <span>
 #include <string>
 #include <thread>
@@ -179,7 +179,10 @@ class Stream {
 // Waits for all threads between the phases, also when one of them has failed.
 absl::Status RunTogether(std::vector<Stream>& streams, const ClientOptions& options,
                          std::chrono::nanoseconds& elapsed) {
-  std::latch prepared(static_cast<std::ptrdiff_t>(streams.size()));
+  const auto all_prepared = [&]() noexcept {
+    if (options.prepared) options.prepared();
+  };
+  std::barrier prepared(static_cast<std::ptrdiff_t>(streams.size()), all_prepared);
   std::vector<absl::Status> results(streams.size());
   std::vector<std::chrono::nanoseconds> spans(streams.size());
   std::vector<std::thread> threads;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #include "absl/status/statusor.h"
 #include "latency_histogram.h"
@@ -28,6 +29,8 @@ struct ClientOptions {
   std::uint64_t bytes = 0;
   std::size_t size = 64;                       // of a request, and of its response
   std::size_t chunk = std::size_t{128} << 10;  // of a bulk write or read
+  // Called once, when every connection is there; the clock starts when it returns.
+  std::function<void()> prepared;
 };
 
 struct ClientResult {

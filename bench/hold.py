@@ -1,0 +1,43 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Opens connections and keeps them idle.
+
+    hold.py ADDRESS PORT
+
+Each line of the input is a number: so many connections are open, and have had 64 bytes there and
+back, when the same number is printed. The end of the input closes them.
+"""
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+AT_ONCE = 16
+
+
+def connect(address):
+    """One connection that has worked."""
+    made = socket.create_connection(address, timeout=30)
+    message = bytes(range(64))
+    made.sendall(message)
+    answer = b""
+    while len(answer) < len(message):
+        piece = made.recv(64)
+        if not piece:
+            raise ConnectionError(f"the server ended after {len(answer)} bytes")
+        answer += piece
+    if answer != message:
+        raise ValueError("the answer is not what was asked")
+    return made
+
+
+def main():
+    """The loop over the input."""
+    address, held = (sys.argv[1], int(sys.argv[2])), []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for line in sys.stdin:
+            held += pool.map(connect, [address] * (int(line) - len(held)))
+            print(len(held), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the project promises itself, judged by the ratios of one run."""
+
+_TLS_PEERS = ("haproxy", "nginx", "stunnel")
+_FULL = tuple(f"{name}-full" for name in _TLS_PEERS)
+# (question, parameters that a row must have, subject, metric, the least of these, limit)
+# Without anybody to compare with, the limit is the metric's own.
+_RATIOS = (
+    ("bulk", {}, "tombolo", "proxy_cpu", _TLS_PEERS, 0.85),
+    ("bulk", {}, "tombolo", "proxy_cpu", ("haproxy-plain",), 1.0),
+    ("requests", {"connections": 64}, "tombolo", "proxy_cpu", _TLS_PEERS, 0.85),
+    ("requests", {"connections": 64}, "tombolo", "proxy_cpu", ("haproxy-plain",), 1.0),
+    ("connects", {}, "tombolo", "proxy_cpu", ("haproxy-plain",), 1.15),
+    ("connects", {}, "tombolo-full", "proxy_cpu", _FULL, 1.0),
+    ("idle", {"connections": 9000}, "tombolo", "process_memory", (), 4.0),
+    ("first_byte", {"round_trip_ms": 50}, "tombolo", "p50", ("direct",), 0.55),
+    ("bulk", {}, "tombolo-kernel", "instructions", ("tombolo-user",), 0.85),
+    ("bulk", {}, "tombolo-kernel", "instructions", ("nginx", "nginx-ktls", "haproxy"), 0.85),
+)
+_STRETCH = "haproxy-plain"
+
+
+def judge(rows):
+    """[target, limit, measured, met] of each that the run has measured."""
+    found = []
+    for question, wanted, subject, metric, others, limit in _RATIOS:
+        for (asked, parameters), by_subject in rows.items():
+            if asked != question or not wanted.items() <= dict(parameters).items():
+                continue
+            value = _measured(by_subject, subject, metric, others)
+            if value is not None:
+                found.append([_describe(asked, parameters, subject, metric, others),
+                              f"{limit:g}{'' if others else ' KiB'}", f"{value:.2f}",
+                              "yes" if value <= limit else "NO"])
+    return found
+
+
+def _measured(by_subject, subject, metric, others):
+    medians = {name: metrics[metric]["median"] for name, metrics in by_subject.items()
+               if metric in metrics}
+    compared = [medians[name] for name in others if name in medians]
+    if subject not in medians or (others and not compared):
+        return None
+    return medians[subject] / min(compared) if others else medians[subject]
+
+
+def _describe(question, parameters, subject, metric, others):
+    words = " ".join(str(value) for _, value in parameters)
+    against = f" / {others[0] if len(others) == 1 else 'best of ' + ', '.join(others)}"
+    stretch = " (stretch)" if others == (_STRETCH,) and question != "connects" else ""
+    return (f"{question} {words}: {metric.replace('_', ' ')} of {subject}"
+            f"{against if others else ''}{stretch}").replace(" :", ":")

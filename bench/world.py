@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where everything is measured: a client pod in east, a server pod in west, nodes between them."""
+import os
+import select
+import subprocess
+
+from testing import host, network, topology
+
+import delay
+
+# What tombolo-bench-load serves, and where.
+PORTS = {"sink": 8001, "source": 8002, "echo": 8003}
+# Beside the pods' own addresses, which no other cluster has a route to.
+_DIRECT_CLIENT, DIRECT_SERVER = "10.1.0.1", "10.1.0.2"
+# A client that makes thousands of connections a second would run out of ports, for they stay in
+# TIME_WAIT for a minute unless reused; so would a proxy.
+_SYSCTLS = {"tcp_tw_reuse": "1", "ip_local_port_range": "16384 65535"}
+
+
+class World:
+    """One topology with its servers. Agents are there and do not run; `config` is theirs."""
+
+    def __init__(self, name, config=None):
+        self.topo = topo = topology.Topology(name)
+        self.east, self.west = topo.cluster("east"), topo.cluster("west")
+        self.client, self.server = self.east.pod("client"), self.west.pod("server")
+        self.service = topo.service("shop/server", PORTS["sink"], [])
+        self.service.ports = {port: [topology.Endpoint(self.server, port)]
+                              for port in PORTS.values()}
+        topo.allow(self.client, "shop/server")
+        self.agents = [self.east.agent, self.west.agent]
+        for agent in self.agents:
+            agent.config = config or {}
+        self._delay = None
+
+    def up(self):
+        """Everything but proxies runs when this returns."""
+        self.topo.up()
+        self._route_directly()
+        for place in (self.client, self.server, self.east, self.west):
+            _tune(place.netns)
+        for mode, port in PORTS.items():
+            await_ready(self.server.start(
+                [topology.program("tombolo-bench-load"), "server", "--mode", mode, "--listen",
+                 f"0.0.0.0:{port}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE),
+                f"the {mode} server")
+
+    def _directions(self):
+        """(node, its pod, the pod's direct address) of each side, then the other side's."""
+        sides = ((self.east, self.client, _DIRECT_CLIENT), (self.west, self.server, DIRECT_SERVER))
+        return zip(sides, reversed(sides))
+
+    def _route_directly(self):
+        """Routes of the bench's own: pod, node, link, node, pod, and no proxy."""
+        for (node, pod, here), (other, _, there) in self._directions():
+            network.batch(pod.netns, [
+                f"addr add {here}/32 dev eth0",
+                f"route add {there}/32 via {network.GATEWAY} dev eth0 src {here}"])
+            network.batch(node.netns, [f"route add {here}/32 dev pod-{pod.name}",
+                                       f"route add {there}/32 via {other.ip}"])
+
+    def set_round_trip(self, milliseconds):
+        """Of the link between the nodes, for all that crosses it. 0 is the bare veth link."""
+        if milliseconds and not self._delay:
+            self._start_delay()
+        if self._delay:
+            self._delay.stdin.write(f"{milliseconds / 2}\n".encode())
+            self._delay.stdin.flush()
+        for (node, _, _), (other, _, there) in self._directions():
+            way = f"dev {delay.DEVICE} src {node.ip}" if milliseconds else "dev link0"
+            network.batch(node.netns, [
+                f"route replace {other.ip}/32 {way}",
+                f"route replace {there}/32 dev {delay.DEVICE}" if milliseconds else
+                f"route replace {there}/32 via {other.ip} dev link0"])
+
+    def _start_delay(self):
+        self._delay = self.start(self.east, "delay", [
+            "/usr/bin/python3", "-B", delay.__file__, self.east.netns, self.west.netns],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        await_ready(self._delay, "the delayed link")
+        for node in (self.east, self.west):
+            network.batch(node.netns, [f"link set {delay.DEVICE} mtu 1500 up"])
+
+    def start(self, node, name, argv, **kwargs):
+        """A process in a node's namespace and a cgroup of its own, on which no agent's programs
+        are attached."""
+        cgroup = self.cgroup(node, name)
+        os.makedirs(cgroup, exist_ok=True)
+        process = host.spawn(argv, cgroup, network.path(node.netns), **kwargs)
+        self.topo.processes.append(process)
+        return process
+
+    def cgroup(self, node, name):
+        """Of a process that start() starts."""
+        return f"{self.topo.cgroup}/bench/{name}-{node.name}"
+
+    def complaints(self):
+        """What the agents have to say against a result."""
+        return [line for agent in self.agents for line in agent.complaints()]
+
+
+def await_ready(process, what):
+    """Waits for the line that says so."""
+    if not select.select([process.stdout], [], [], host.PATIENCE)[0] or \
+            process.stdout.readline() != b"ready\n":
+        raise host.HostError(f"{what} did not start")
+
+
+def _tune(netns):
+    def write():
+        for key, value in _SYSCTLS.items():
+            with open(f"/proc/sys/net/ipv4/{key}", "w", encoding="ascii") as out:
+                out.write(value)
+    host.in_netns(network.path(netns), write)
