@@ -6,7 +6,6 @@
 
 #include <cerrno>
 
-#include "absl/cleanup/cleanup.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/alert.h"
@@ -81,8 +80,7 @@ absl::StatusOr<Record> KernelRecordStream::TryReceive() {
 
 Awaitable<absl::StatusOr<Record>> KernelRecordStream::ReceiveTo(net::AsyncFd& plain,
                                                                 std::uint64_t& moved) {
-  receiving_ = true;
-  const absl::Cleanup ended = [this] { receiving_ = receive_cancelled_ = false; };
+  receive_cancelled_ = false;
   for (unsigned batches = 0;;) {
     if (receive_cancelled_) co_return absl::CancelledError("cancelled");
     if (rx_begin_ != rx_end_) {

@@ -48,7 +48,7 @@ class KernelRecordStream : public RecordStream {
   Awaitable<absl::StatusOr<Record>> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
   Awaitable<void> CloseNotify(MonotonicTime deadline) override;
   void CancelReceive() override {
-    receive_cancelled_ = receiving_;
+    receive_cancelled_ = true;
     socket_.CancelRead();
   }
   Usage usage() const override;
@@ -106,8 +106,7 @@ class KernelRecordStream : public RecordStream {
   std::uint64_t keys_sent_with_ = 1;
   unsigned batches_sent_ = 0;
 
-  bool receiving_ = false;  // ReceiveTo() is under way
-  bool receive_cancelled_ = false;
+  bool receive_cancelled_ = false;  // since the present ReceiveTo() began
   ArrivalRules rules_;
   net::BufferPool::Lease rx_;
   std::size_t rx_begin_ = 0;  // application data not yet delivered

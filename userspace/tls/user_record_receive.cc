@@ -8,7 +8,6 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
@@ -65,8 +64,7 @@ absl::StatusOr<Record> UserRecordStream::TryReceive() {
 
 Awaitable<absl::StatusOr<Record>> UserRecordStream::ReceiveTo(net::AsyncFd& plain,
                                                               std::uint64_t& moved) {
-  receiving_ = true;
-  const absl::Cleanup ended = [this] { receiving_ = receive_cancelled_ = false; };
+  receive_cancelled_ = false;
   for (unsigned batches = 0;;) {
     if (receive_cancelled_) co_return absl::CancelledError("cancelled");
     const absl::Status opened = OpenBatch();

@@ -53,7 +53,7 @@ class UserRecordStream : public RecordStream {
   Awaitable<absl::StatusOr<Record>> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
   Awaitable<void> CloseNotify(MonotonicTime deadline) override;
   void CancelReceive() override {
-    receive_cancelled_ = receiving_;
+    receive_cancelled_ = true;
     socket_.CancelRead();
   }
   Usage usage() const override {
@@ -126,8 +126,7 @@ class UserRecordStream : public RecordStream {
   std::size_t chunk_count_ = 0;
   std::optional<RecordOpener::Opened> next_;  // opened behind the chunks
   std::vector<std::uint8_t> delivered_;       // a small record, so that rx_ can go
-  bool receiving_ = false;                    // ReceiveTo() is under way
-  bool receive_cancelled_ = false;
+  bool receive_cancelled_ = false;            // since the present ReceiveTo() began
   ArrivalRules rules_{/*rekey=*/true};
   absl::Status receive_status_;  // once set, after what was opened before it
 };
