@@ -83,10 +83,13 @@ Awaitable<absl::StatusOr<proto::Result>> AwaitResult(Opening& opening) {
 }
 
 // Removes from the application's socket what has been sent already. MSG_TRUNC: TCP
-// drops the bytes instead of copying them (tcp(7)).
+// drops the bytes instead of copying them (tcp(7)); the buffer is there for sanitizers,
+// which believe that recv() writes.
 absl::Status ConsumeEarlyData(Opening& opening) {
+  net::BufferPool::Lease lease = opening.buffers.Take();
   for (std::size_t left = opening.early; left > 0;) {
-    const ssize_t n = recv(opening.plain.get(), nullptr, left, MSG_TRUNC | MSG_DONTWAIT);
+    const ssize_t n =
+        recv(opening.plain.get(), lease.span().data(), left, MSG_TRUNC | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return ErrnoStatus(n == 0 ? ECONNRESET : errno, "drop early data");
     left -= static_cast<std::size_t>(n);
