@@ -105,6 +105,17 @@ class Conversation:
             self._got(data)
         self.result["end"] = "eof"
 
+    def window(self, size):
+        """Receives through so small a window from now on."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(size))
+
+    def sip(self, size, interval):
+        """Receives to the end, at most `size` bytes every `interval` seconds."""
+        while data := self.sock.recv(int(size)):
+            self._got(data)
+            time.sleep(float(interval))
+        self.result["end"] = "eof"
+
     def read_text(self):
         """Receives one piece of anything."""
         self.result["text"] = self.sock.recv(CHUNK).decode(errors="replace")

@@ -44,7 +44,7 @@ class HandshakeTest : public ::testing::Test {
   HandshakeFailure ServeRaw(RawPeer::Options options) {
     auto [ours, theirs] = TcpPair();
     RawPeer peer(std::move(theirs), std::move(options));
-    result_ = loop_.Run(HandshakeAsServer(loop_.Adopt(std::move(ours)), Find(), pool_, Soon()));
+    result_ = loop_.Run(HandshakeAsServer(loop_.Adopt(std::move(ours)), Find(), records_, Soon()));
     return ReasonOf(result_->status());
   }
 
@@ -54,7 +54,7 @@ class HandshakeTest : public ::testing::Test {
     auto [ours, theirs] = TcpPair();
     RawPeer peer(std::move(theirs), std::move(options));
     result_ = loop_.Run(HandshakeAsClient(loop_.Adopt(std::move(ours)), client_, kSni,
-                                          pki_.Id("/server"), pool_, Soon()));
+                                          pki_.Id("/server"), records_, Soon()));
     return ReasonOf(result_->status());
   }
 
@@ -67,6 +67,7 @@ class HandshakeTest : public ::testing::Test {
 
   Loop loop_;
   net::BufferPool pool_;
+  RecordSettings records_{pool_, testing::KernelUnderTest()};
   TestPki pki_;
   CredentialsPtr client_ = pki_.Credentials("/client");
   CredentialsPtr server_ = pki_.Credentials("/server");
@@ -76,8 +77,9 @@ class HandshakeTest : public ::testing::Test {
 TEST_F(HandshakeTest, OurSidesAgree) {
   auto [a, b] = TcpPair();
   auto dialed = loop_.Start(HandshakeAsClient(loop_.Adopt(std::move(a)), client_, kSni,
-                                              pki_.Id("/server"), pool_, Soon()));
-  auto accepted = loop_.Start(HandshakeAsServer(loop_.Adopt(std::move(b)), Find(), pool_, Soon()));
+                                              pki_.Id("/server"), records_, Soon()));
+  auto accepted =
+      loop_.Start(HandshakeAsServer(loop_.Adopt(std::move(b)), Find(), records_, Soon()));
   ASSERT_TRUE(loop_.RunUntil([&] { return dialed->has_value() && accepted->has_value(); }));
   ASSERT_TRUE((*dialed)->ok()) << (*dialed)->status();
   ASSERT_TRUE((*accepted)->ok()) << (*accepted)->status();
@@ -95,6 +97,8 @@ TEST_F(HandshakeTest, OurSidesAgree) {
   EXPECT_EQ((**accepted)->info.sni, kSni);
   RecordStream& near = *(**dialed)->stream;
   RecordStream& far = *(**accepted)->stream;
+  EXPECT_EQ(near.layer(), testing::LayerUnderTest());
+  EXPECT_EQ(far.layer(), testing::LayerUnderTest());
   EXPECT_TRUE(near.quiet() && far.quiet());
   EXPECT_EQ(near.usage().sent + near.usage().received, 0);
   ASSERT_TRUE(loop_.Run(near.Send(BytesOf("up"), Soon())).ok());
@@ -191,8 +195,9 @@ TEST_F(HandshakeTest, UnknownNamesAreRefused) {
 TEST_F(HandshakeTest, TheDialerHearsOfAnUnknownName) {
   auto [a, b] = TcpPair();
   auto dialed = loop_.Start(HandshakeAsClient(loop_.Adopt(std::move(a)), client_, "b.test.example",
-                                              pki_.Id("/server"), pool_, Soon()));
-  auto accepted = loop_.Start(HandshakeAsServer(loop_.Adopt(std::move(b)), Find(), pool_, Soon()));
+                                              pki_.Id("/server"), records_, Soon()));
+  auto accepted =
+      loop_.Start(HandshakeAsServer(loop_.Adopt(std::move(b)), Find(), records_, Soon()));
   ASSERT_TRUE(loop_.RunUntil([&] { return dialed->has_value() && accepted->has_value(); }));
   EXPECT_EQ(ReasonOf((*dialed)->status()), HandshakeFailure::kUnknownName);
   EXPECT_THAT(std::string((*dialed)->status().message()), HasSubstr("unrecognized_name (112)"));
@@ -208,8 +213,9 @@ TEST_F(HandshakeTest, ARefusedCertificateArrivesOnTheFirstRead) {
   const CredentialsPtr client = *Credentials::FromPem(pem);
   auto [a, b] = TcpPair();
   auto dialed = loop_.Start(HandshakeAsClient(loop_.Adopt(std::move(a)), client, kSni,
-                                              pki_.Id("/server"), pool_, Soon()));
-  auto accepted = loop_.Start(HandshakeAsServer(loop_.Adopt(std::move(b)), Find(), pool_, Soon()));
+                                              pki_.Id("/server"), records_, Soon()));
+  auto accepted =
+      loop_.Start(HandshakeAsServer(loop_.Adopt(std::move(b)), Find(), records_, Soon()));
   ASSERT_TRUE(loop_.RunUntil([&] { return dialed->has_value() && accepted->has_value(); }));
   ASSERT_TRUE((*dialed)->ok()) << (*dialed)->status();
   EXPECT_EQ(ReasonOf((*accepted)->status()), HandshakeFailure::kUntrusted);
@@ -223,10 +229,10 @@ TEST_F(HandshakeTest, ASilentPeerTimesOut) {
     auto [ours, theirs] = TcpPair();
     const MonotonicTime deadline = After(std::chrono::milliseconds(50));
     net::AsyncFd fd = loop_.Adopt(std::move(ours));
-    const auto session = server
-                             ? loop_.Run(HandshakeAsServer(std::move(fd), Find(), pool_, deadline))
-                             : loop_.Run(HandshakeAsClient(std::move(fd), client_, kSni,
-                                                           pki_.Id("/server"), pool_, deadline));
+    const auto session =
+        server ? loop_.Run(HandshakeAsServer(std::move(fd), Find(), records_, deadline))
+               : loop_.Run(HandshakeAsClient(std::move(fd), client_, kSni, pki_.Id("/server"),
+                                             records_, deadline));
     EXPECT_EQ(ReasonOf(session.status()), HandshakeFailure::kTimeout);
     EXPECT_TRUE(absl::IsDeadlineExceeded(session.status()));
   }
@@ -239,7 +245,7 @@ TEST_F(HandshakeTest, GarbageAndTheEndOfTcp) {
     ASSERT_GT(send(theirs.get(), text.data(), text.size(), 0), 0);
     shutdown(theirs.get(), SHUT_WR);
     const auto session =
-        loop_.Run(HandshakeAsServer(loop_.Adopt(std::move(ours)), Find(), pool_, Soon()));
+        loop_.Run(HandshakeAsServer(loop_.Adopt(std::move(ours)), Find(), records_, Soon()));
     EXPECT_THAT(ReasonOf(session.status()),
                 AnyOf(HandshakeFailure::kProtocol, HandshakeFailure::kTransport))
         << session.status();
@@ -247,7 +253,7 @@ TEST_F(HandshakeTest, GarbageAndTheEndOfTcp) {
   auto [ours, theirs] = TcpPair();
   theirs.Close();
   const auto session =
-      loop_.Run(HandshakeAsServer(loop_.Adopt(std::move(ours)), Find(), pool_, Soon()));
+      loop_.Run(HandshakeAsServer(loop_.Adopt(std::move(ours)), Find(), records_, Soon()));
   EXPECT_EQ(ReasonOf(session.status()), HandshakeFailure::kTransport) << session.status();
   EXPECT_TRUE(absl::IsUnavailable(session.status()));
 }
@@ -257,7 +263,7 @@ TEST_F(HandshakeTest, AClientMustExpectSomebody) {
   EXPECT_TRUE(
       absl::IsInvalidArgument(loop_
                                   .Run(HandshakeAsClient(loop_.Adopt(std::move(ours)), client_,
-                                                         kSni, SpiffeId(), pool_, Soon()))
+                                                         kSni, SpiffeId(), records_, Soon()))
                                   .status()));
 }
 

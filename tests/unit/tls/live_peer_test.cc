@@ -64,13 +64,11 @@ class LivePeerTest : public ::testing::Test {
                  : loop_.Run(HandshakeAsClient(std::move(fd), own_, kSni, pki_.Id("/peer"),
                                                Records(), Soon()));
     if (!session.ok()) ADD_FAILURE() << session.status();
+    EXPECT_EQ(session->stream->layer(), testing::LayerUnderTest());
     return *std::move(session);
   }
 
-  RecordSettings Records() {
-    static const KernelTls kernel = testing::InKernel() ? ProbeKernelTls().works : KernelTls{};
-    return {pool_, kernel};
-  }
+  RecordSettings Records() { return {pool_, testing::KernelUnderTest()}; }
 
   Bytes ReceiveBytes(RecordStream& stream, std::size_t size) {
     Bytes all;

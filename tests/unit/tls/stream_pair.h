@@ -12,9 +12,9 @@
 
 #include "loop.h"
 #include "net/buffer_pool.h"
+#include "record_layer.h"
 #include "tls/kernel_record_stream.h"
 #include "tls/kernel_tls.h"
-#include "tls/kernel_tls_probe.h"
 #include "tls/key_schedule.h"
 #include "tls/record_protection.h"
 #include "tls/user_record_stream.h"
@@ -48,13 +48,7 @@ inline tls::TrafficSecrets SecretsOf(bool client) {
           .receive = tls::Secret(Bytes(32, client ? 2 : 1))};
 }
 
-// The record layer under test: TOMBOLO_RECORD_LAYER=kernel where the kernel has TLS
-// (tests/vm), else user space. A peer in the test's own hands is always the latter.
-inline bool InKernel() {
-  const char* layer = std::getenv("TOMBOLO_RECORD_LAYER");
-  return layer != nullptr && absl::string_view(layer) == "kernel";
-}
-
+// In the layer under test.
 inline std::unique_ptr<tls::RecordStream> NewStream(net::AsyncFd socket, bool client,
                                                     net::BufferPool& pool, std::uint64_t sent = 0) {
   if (!InKernel()) {
@@ -62,8 +56,8 @@ inline std::unique_ptr<tls::RecordStream> NewStream(net::AsyncFd socket, bool cl
         std::move(socket), *tls::RecordKeys::Derive(SecretsOf(client), sent), pool);
   }
   if (!tls::kernel::AttachUlp(socket.get()).ok()) std::abort();
-  static const bool rekey = tls::ProbeKernelTls().works.rekey;
-  return *tls::KernelRecordStream::Create(std::move(socket), SecretsOf(client), pool, rekey, sent);
+  return *tls::KernelRecordStream::Create(std::move(socket), SecretsOf(client), pool,
+                                          KernelUnderTest().rekey, sent);
 }
 
 // Waits until something, or the end, has arrived at a socket.
@@ -75,11 +69,9 @@ inline void AwaitReadable(int fd) {
 // A record stream whose other end of TCP is in the test's own hands.
 class StreamAndPeer {
  public:
-  explicit StreamAndPeer(Loop& loop, std::uint64_t sent = 0)
-      : keys_(*tls::RecordKeys::Derive(SecretsOf(false))) {
-    auto [mine, theirs] = TcpPair();
-    peer_ = std::move(theirs);
-    stream_ = NewStream(loop.Adopt(std::move(mine)), /*client=*/true, pool_, sent);
+  explicit StreamAndPeer(Loop& loop, std::uint64_t sent = 0, std::pair<Fd, Fd> sockets = TcpPair())
+      : peer_(std::move(sockets.second)), keys_(*tls::RecordKeys::Derive(SecretsOf(false))) {
+    stream_ = NewStream(loop.Adopt(std::move(sockets.first)), /*client=*/true, pool_, sent);
   }
 
   tls::RecordStream& stream() { return *stream_; }
@@ -107,6 +99,15 @@ class StreamAndPeer {
 
   using Records = std::vector<std::pair<int, std::string>>;  // type, payload
 
+  // At most `limit` bytes of what has arrived, and the whole records in them; false at
+  // the end of TCP.
+  bool PeerReadsPart(std::size_t limit, Records& records) {
+    Bytes part(limit);
+    const ssize_t got = recv(peer_.get(), part.data(), part.size(), 0);
+    if (got > 0) Take(absl::MakeSpan(part).first(static_cast<std::size_t>(got)), records);
+    return got != 0;
+  }
+
   // The whole records that have arrived at the peer; waits until there are `least`
   // of them, because what is sent over loopback need not be there at once.
   Records PeerReads(std::size_t least = 0) {
@@ -122,8 +123,12 @@ class StreamAndPeer {
   void ReadRecords(Records& records) {
     Bytes part(64 * 1024);
     for (ssize_t got; (got = recv(peer_.get(), part.data(), part.size(), 0)) > 0;) {
-      received_.insert(received_.end(), part.begin(), part.begin() + got);
+      Take(absl::MakeSpan(part).first(static_cast<std::size_t>(got)), records);
     }
+  }
+
+  void Take(absl::Span<const std::uint8_t> part, Records& records) {
+    received_.insert(received_.end(), part.begin(), part.end());
     while (received_.size() >= tls::kHeaderSize) {
       const std::size_t size = *tls::RecordSize(received_);
       if (received_.size() < size) break;

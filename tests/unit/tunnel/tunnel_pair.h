@@ -16,6 +16,7 @@
 #include "tunnel/messages.h"
 #include "tunnel/tunnel.h"
 #include "unit/tls/loop.h"
+#include "unit/tls/record_layer.h"
 
 namespace tombolo::tunnel {
 
@@ -53,11 +54,13 @@ class TunnelTest : public ::testing::Test {
     const TestIdentities& ids = TestIdentities::Get();
     auto [a, b] = TcpPair();
     auto dialed = loop_.Start(tls::HandshakeAsClient(loop_.Adopt(std::move(a)), ids.client, "name",
-                                                     ids.server->id(), buffers_, Soon()));
+                                                     ids.server->id(), records_, Soon()));
     auto accepted = loop_.Start(tls::HandshakeAsServer(
-        loop_.Adopt(std::move(b)), [&ids](absl::string_view) { return ids.server; }, buffers_,
+        loop_.Adopt(std::move(b)), [&ids](absl::string_view) { return ids.server; }, records_,
         Soon()));
     EXPECT_TRUE(loop_.RunUntil([&] { return dialed->has_value() && accepted->has_value(); }));
+    EXPECT_EQ((**dialed)->stream->layer(), testing::LayerUnderTest());
+    EXPECT_EQ((**accepted)->stream->layer(), testing::LayerUnderTest());
     return {*std::move(**dialed), *std::move(**accepted)};
   }
 
@@ -104,6 +107,7 @@ class TunnelTest : public ::testing::Test {
 
   Loop loop_;
   net::BufferPool buffers_;
+  tls::RecordSettings records_{buffers_, testing::KernelUnderTest()};
 };
 
 inline std::string HelloPayload(std::uint32_t version = kVersion) {
