@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -94,16 +95,19 @@ std::string PathOf(const Parser& parser) {
 
 }  // namespace
 
-// Counts one connection for as long as it lives.
+// One open connection, for as long as it lives.
 struct HttpListener::Slot {
-  explicit Slot(HttpListener& listener_in) : listener(listener_in) { ++listener.open_connections_; }
+  Slot(HttpListener& listener_in, Stream& stream_in) : listener(listener_in), stream(stream_in) {
+    listener.open_.insert(this);
+  }
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
   ~Slot() {
-    --listener.open_connections_;
+    listener.open_.erase(this);
     listener.slot_free_.cancel();
   }
   HttpListener& listener;
+  Stream& stream;
 };
 
 HttpListener::HttpListener(const asio::any_io_executor& executor, HttpLimits limits,
@@ -136,6 +140,9 @@ void HttpListener::Run() { tasks_.Spawn(AcceptAll()); }
 
 Awaitable<void> HttpListener::Stop() {
   stopping_ = true;
+  // A cancellation that meets a composed operation between two of its reads is lost; a
+  // closed socket is not.
+  for (Slot* slot : open_) slot->stream.close();
   co_await tasks_.CancelAndJoin();
   error_code ignored;
   acceptor_.close(ignored);
@@ -144,7 +151,7 @@ Awaitable<void> HttpListener::Stop() {
 Awaitable<void> HttpListener::AcceptAll() {
   asio::steady_timer retry(acceptor_.get_executor());
   for (;;) {
-    while (open_connections_ >= limits_.connections) {
+    while (std::ssize(open_) >= limits_.connections) {
       slot_free_.expires_at(MonotonicTime::max());
       co_await slot_free_.async_wait(kUseTuple);
     }
@@ -160,8 +167,8 @@ Awaitable<void> HttpListener::AcceptAll() {
 }
 
 Awaitable<void> HttpListener::Serve(Socket socket) {
-  const Slot slot(*this);
   Stream stream(std::move(socket));
+  const Slot slot(*this, stream);
   // Room for one header and what a pipelining client has sent behind it.
   beast::flat_buffer buffer(2 * std::size_t{limits_.header_bytes});
   for (;;) {

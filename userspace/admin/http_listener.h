@@ -2,9 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -53,7 +55,7 @@ class HttpListener {
   // Ends the connections at once and closes the listening socket.
   Awaitable<void> Stop();
 
-  int open_connections() const { return open_connections_; }
+  std::size_t open_connections() const { return open_.size(); }
 
  private:
   using Protocol = asio::generic::stream_protocol;
@@ -70,7 +72,7 @@ class HttpListener {
   ErrorFormat error_;
   asio::basic_socket_acceptor<Protocol> acceptor_;
   asio::steady_timer slot_free_;  // cancelled when a connection ends
-  int open_connections_ = 0;
+  std::set<Slot*> open_;
   bool stopping_ = false;
   TaskGroup tasks_;
 };
