@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 
@@ -14,11 +15,12 @@ namespace tombolo::net {
 class AsyncFd::Watch : public EventSink {
  public:
   struct Direction {
-    explicit Direction(Poller& poller, bool ready_at_first)
-        : ready(ready_at_first), waiter(poller) {}
+    void Wake() const {
+      if (waiter != nullptr) waiter->Wake();
+    }
     bool ready;
     bool cancelled = false;
-    Waiter waiter;
+    Waiter* waiter = nullptr;  // on the frame of the coroutine that waits
   };
 
   Watch(Poller& poller_in, Fd fd_in) : poller(poller_in), fd(std::move(fd_in)) {}
@@ -42,45 +44,45 @@ class AsyncFd::Watch : public EventSink {
     if (events & (EPOLLERR | EPOLLHUP)) {
       hung_up = true;
       hang_up.ready = true;
-      hang_up.waiter.Wake();
+      hang_up.Wake();
     }
     if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
       out.ready = true;
-      out.waiter.Wake();
+      out.Wake();
     }
     if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) {
       in.ready = true;
-      if (in.waiter.waiting()) {
-        in.waiter.Wake();
-      } else if (on_readable) {
-        auto callback = on_readable;  // it may destroy this watch
-        callback();
-      }
+      in.Wake();
     }
+    if (listener != nullptr) listener->OnEdge();  // it may destroy this watch
   }
 
   Awaitable<absl::Status> Wait(Direction& direction, MonotonicTime deadline) {
-    Waiter::End end = Waiter::End::kWoken;
-    if (!direction.ready && !direction.cancelled && fd.valid()) {
-      end = co_await direction.waiter.Wait(deadline);
+    // Woken and not ready: the listener has used it up.
+    while (!direction.ready && !direction.cancelled && fd.valid()) {
+      Waiter waiter(poller);
+      direction.waiter = &waiter;
+      const absl::Cleanup forget = [&direction] { direction.waiter = nullptr; };
+      const Waiter::End end = co_await waiter.Wait(deadline);
+      if (direction.ready || direction.cancelled) break;
+      if (end == Waiter::End::kDeadline) co_return absl::DeadlineExceededError("timed out");
+      if (end == Waiter::End::kCancelled) break;
     }
-    if (std::exchange(direction.cancelled, false) || !fd.valid()) {
+    if (std::exchange(direction.cancelled, false) || !direction.ready || !fd.valid()) {
       co_return absl::CancelledError("cancelled");
     }
-    if (direction.ready) co_return absl::OkStatus();
-    if (end == Waiter::End::kDeadline) co_return absl::DeadlineExceededError("timed out");
-    co_return absl::CancelledError("cancelled");
+    co_return absl::OkStatus();
   }
 
   void Cancel(Direction& direction) {
     // Somebody who was woken in this turn may find nothing and wait again.
-    if (!direction.waiter.suspended()) return;
+    if (direction.waiter == nullptr) return;
     direction.cancelled = true;
-    direction.waiter.Wake();
+    direction.Wake();
   }
 
   void WakeAll() {
-    for (Direction* direction : {&in, &out, &hang_up}) direction->waiter.Wake();
+    for (const Direction* direction : {&in, &out, &hang_up}) direction->Wake();
   }
 
   Poller& poller;
@@ -88,10 +90,10 @@ class AsyncFd::Watch : public EventSink {
   bool shared = false;
   bool hung_up = false;
   bool short_means_empty = true;
-  Direction in{poller, true};
-  Direction out{poller, true};
-  Direction hang_up{poller, false};
-  std::function<void()> on_readable;
+  Direction in{.ready = true};
+  Direction out{.ready = true};
+  Direction hang_up{.ready = false};
+  EdgeListener* listener = nullptr;
 };
 
 AsyncFd::AsyncFd() = default;
@@ -138,9 +140,7 @@ Awaitable<absl::Status> AsyncFd::WaitHangUp(MonotonicTime deadline) {
 void AsyncFd::CancelRead() { watch_->Cancel(watch_->in); }
 void AsyncFd::CancelHangUp() { watch_->Cancel(watch_->hang_up); }
 
-void AsyncFd::OnReadable(std::function<void()> callback) {
-  watch_->on_readable = std::move(callback);
-}
+void AsyncFd::SetListener(EdgeListener* listener) { watch_->listener = listener; }
 
 void AsyncFd::Close() {
   if (watch_ == nullptr) return;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -11,6 +10,16 @@
 #include "net/poller.h"
 
 namespace tombolo::net {
+
+// Told of every edge of a descriptor, in the loop's own turn and never from within a
+// call, once the AsyncFd knows of it and whoever waits has been woken.
+class EdgeListener {
+ public:
+  virtual void OnEdge() = 0;  // it may destroy the AsyncFd
+
+ protected:
+  ~EdgeListener() = default;
+};
 
 // A non-blocking descriptor and what is known of its readiness.
 //
@@ -66,10 +75,9 @@ class AsyncFd {
   void CancelRead();
   void CancelHangUp();
 
-  // Calls `callback` on every edge for reading while no coroutine waits for one;
-  // null stops it. It may destroy this object. This is how an idle tunnel is
-  // watched without a coroutine.
-  void OnReadable(std::function<void()> callback);
+  // Who is told of edges from now on; null: nobody. This is how what idles is watched
+  // without a coroutine. It outlives this object, or is taken away first.
+  void SetListener(EdgeListener* listener);
 
   // Closes the descriptor now and wakes waiters with Cancelled.
   void Close();

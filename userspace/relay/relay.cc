@@ -3,10 +3,11 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <chrono>
 #include <utility>
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
-
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
@@ -18,10 +19,12 @@ namespace {
 using tunnel::Message;
 using tunnel::MessageType;
 using tunnel::Role;
+using Step = tls::RecordStream::Step;
 namespace proto = tunnel::proto;
 
-// How long a batch that is being written may hold up the end of a failed relay.
-constexpr Duration kGrace = std::chrono::seconds(2);
+// Between two sockets that are never empty or full there is always something to move:
+// after so many steps (about 2 MiB) the thread's others have their turn.
+constexpr unsigned kStepsPerTurn = 16;
 
 // Who is to blame for an error of SendFrom or ReceiveTo: Aborted is the plain
 // socket's, everything else the tunnel's.
@@ -43,9 +46,7 @@ absl::Status Explain(const absl::Status& status) {
 }  // namespace
 
 Relay::Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel, std::uint64_t early)
-    : plain_(std::move(plain)),
-      tunnel_(tunnel),
-      grace_(plain_.poller(), [this] { tunnel_.stream().socket().Close(); }) {
+    : plain_(std::move(plain)), tunnel_(tunnel), next_turn_(plain_.poller(), [this] { Pump(); }) {
   // Until both streams have ended in order: should this process die, the
   // application must not take the end of its socket for the end of the stream.
   net::ResetOnClose(plain_.get());
@@ -53,18 +54,22 @@ Relay::Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel, std::uint64_t early)
 }
 
 Awaitable<absl::Status> Relay::Run() {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT: the operators' only home
-  co_await (PlainToTunnel() && TunnelToPlain());
-  if (failure_.ok() && tunnel_.role() == Role::kAcceptor) {
-    co_await WaitUntilDrained();
-    CloseInOrder();
-    if (failure_.ok()) {
-      absl::Status sent = co_await tunnel_.Send(MessageType::kDone, "", kNoDeadline);
-      if (!sent.ok()) Fail(std::move(sent), proto::CODE_UNSPECIFIED);
-    }
+  plain_.SetListener(this);
+  tunnel_.stream().SetListener(this);
+  Pump();
+  while (!over()) {
+    net::Waiter finished(plain_.poller());
+    finished_ = &finished;
+    const absl::Cleanup forget = [this] { finished_ = nullptr; };
+    // Cancelled: the thread is being shut down.
+    const net::Waiter::End end = co_await finished.Wait();
+    if (end == net::Waiter::End::kCancelled) Fail(absl::CancelledError("cancelled"), {});
   }
-  grace_.Cancel();
-  CloseInOrder();
+  tunnel_.stream().SetListener(nullptr);
+  next_turn_.Cancel();
+  // After a failure it has been reset already.
+  if (failure_.ok()) net::CloseInOrder(plain_.get());
+  plain_.Close();
   if (failure_.ok()) co_return absl::OkStatus();
   if (failure_code_ == proto::CODE_UNSPECIFIED) {
     co_await tunnel_.Close();
@@ -74,118 +79,112 @@ Awaitable<absl::Status> Relay::Run() {
   co_return failure_;
 }
 
-// After a failure it has been reset already.
-void Relay::CloseInOrder() {
-  if (failure_.ok() && plain_.get() >= 0) net::CloseInOrder(plain_.get());
-  plain_.Close();
-}
-
 void Relay::Stop(absl::Status why, proto::Code code) { Fail(std::move(why), code); }
 
 void Relay::Fail(absl::Status why, proto::Code code) {
-  if (!failure_.ok() || (done_ && tunnel_.role() == Role::kDialer)) return;
+  if (over()) return;
   failure_ = std::move(why);
   failure_code_ = code;
-  if (plain_.get() >= 0) net::ResetOnClose(plain_.get());
+  net::ResetOnClose(plain_.get());
   plain_.Close();
-  tunnel_.stream().CancelReceive();
-  // A batch in flight holds the sending side; a peer that does not read must not
-  // hold us for ever.
-  grace_.ExpireAt(After(kGrace));
+  if (finished_ != nullptr) finished_->Wake();
 }
 
-Awaitable<void> Relay::PlainToTunnel() {
-  while (failure_.ok()) {
-    const absl::StatusOr<std::size_t> moved = co_await tunnel_.stream().SendFrom(plain_);
-    if (!moved.ok()) {
-      Fail(moved.status(), CodeFor(moved.status()));
-      co_return;
-    }
-    counters_.to_tunnel += *moved;
-    if (*moved == 0) break;
+// Moves until both directions have to wait.
+void Relay::Pump() {
+  CheckPlain();
+  for (unsigned steps = 0; !over(); ++steps) {
+    if (steps == kStepsPerTurn) return next_turn_.ExpireAt(std::chrono::steady_clock::now());
+    const bool up = StepToTunnel();
+    const bool down = StepToPlain();
+    if (!up && !down) break;
   }
-  if (!failure_.ok()) co_return;
-  // Without a deadline, like the data before it: a peer whose application reads
-  // slowly is in order.
-  absl::Status sent = co_await tunnel_.Send(MessageType::kEnd, "", kNoDeadline);
-  if (!sent.ok()) {
-    Fail(std::move(sent), proto::CODE_UNSPECIFIED);
-    co_return;
+  if (!over() && ended() && tunnel_.role() == Role::kAcceptor) FinishAccepted();
+  if (over() && finished_ != nullptr) finished_->Wake();
+}
+
+// A reset is seen at once, whatever either direction waits for.
+void Relay::CheckPlain() {
+  if (over() || !plain_.hung_up()) return;
+  if (const int error = net::TakeError(plain_.get()); error != 0) {
+    Fail(ErrnoStatus(error, "application socket"), proto::CODE_APPLICATION_RESET);
+  }
+}
+
+// True: something has moved, and there may be more.
+bool Relay::StepToTunnel() {
+  if (local_end_ || over()) return false;
+  const absl::StatusOr<Step> step = tunnel_.stream().SendFrom(plain_, counters_.to_tunnel);
+  if (!step.ok()) {
+    Fail(step.status(), CodeFor(step.status()));
+    return false;
+  }
+  if (*step == Step::kEnd) EndLocal();
+  return *step == Step::kMoved;
+}
+
+void Relay::EndLocal() {
+  // An acceptor may have DONE to say at once: one write for both.
+  const bool more = remote_end_ && tunnel_.role() == Role::kAcceptor;
+  if (absl::Status sent = tunnel_.Post(MessageType::kEnd, "", more); !sent.ok()) {
+    return Fail(std::move(sent), proto::CODE_UNSPECIFIED);
   }
   local_end_ = true;
-  if (ended() && tunnel_.role() == Role::kAcceptor) {
-    done_ = true;
-    tunnel_.stream().CancelReceive();
-    co_return;
-  }
-  co_await WatchPlain();
 }
 
-// Nobody reads the plain socket any more, but its reset must still be seen while
-// the other direction goes on.
-Awaitable<void> Relay::WatchPlain() {
-  while (!done_ && failure_.ok()) {
-    const absl::Status waited = co_await plain_.WaitHangUp();
-    if (!waited.ok()) co_return;
-    if (done_ || !failure_.ok()) co_return;
-    if (const int error = net::TakeError(plain_.get()); error != 0) {
-      Fail(ErrnoStatus(error, "application socket"), proto::CODE_APPLICATION_RESET);
-      co_return;
-    }
-    plain_.ClearHangUp();
+bool Relay::StepToPlain() {
+  if (over()) return false;
+  // An acceptor hears nothing more until it has said DONE.
+  if (remote_end_) return !(ended() && tunnel_.role() == Role::kAcceptor) && TakeControl();
+  const absl::StatusOr<Step> step = tunnel_.stream().ReceiveTo(plain_, counters_.from_tunnel);
+  if (!step.ok()) {
+    Fail(Explain(step.status()), CodeFor(step.status()));
+    return false;
   }
+  if (*step == Step::kControl) return TakeControl();
+  return *step == Step::kMoved;
 }
 
-Awaitable<void> Relay::TunnelToPlain() {
-  while (!done_ && failure_.ok()) {
-    absl::StatusOr<tls::Record> record = tls::Record{};
-    if (remote_end_) {
-      // Nothing is left to move; only control records may come.
-      record = co_await tunnel_.stream().Receive(kNoDeadline);
-    } else {
-      record = co_await tunnel_.stream().ReceiveTo(plain_, counters_.from_tunnel);
-    }
-    if (done_ || !failure_.ok()) break;
-    if (!record.ok()) {
-      Fail(Explain(record.status()), CodeFor(record.status()));
-      break;
-    }
-    if (absl::Status taken = co_await TakeControl(*record); !taken.ok()) {
-      Fail(taken, CodeFor(taken));
-      break;
-    }
+// False: none is there.
+bool Relay::TakeControl() {
+  if (!tunnel_.stream().socket().readable() && !tunnel_.stream().buffered()) return false;
+  const absl::StatusOr<tls::Record> record = tunnel_.stream().TryReceive();
+  if (ErrnoOf(record.status()) == EAGAIN) return false;
+  if (!record.ok()) {
+    Fail(Explain(record.status()), CodeFor(record.status()));
+    return false;
   }
-  plain_.CancelHangUp();
+  if (absl::Status taken = Take(*record); !taken.ok()) Fail(taken, CodeFor(taken));
+  return true;
 }
 
-Awaitable<absl::Status> Relay::TakeControl(tls::Record record) {
-  absl::StatusOr<Message> message = co_await tunnel_.Understand(record);
-  if (absl::IsNotFound(message.status())) co_return absl::OkStatus();
-  if (!message.ok()) co_return message.status();
+absl::Status Relay::Take(const tls::Record& record) {
+  const absl::StatusOr<Message> message = tunnel_.Understand(record);
+  if (absl::IsNotFound(message.status())) return absl::OkStatus();
+  if (!message.ok()) return message.status();
   switch (message->type) {
     case MessageType::kEnd:
-      co_return co_await TakeEnd();
+      return TakeEnd();
     case MessageType::kDone:
       if (tunnel_.role() != Role::kDialer || !ended()) {
-        co_return absl::InvalidArgumentError("DONE before END in both directions");
+        return absl::InvalidArgumentError("DONE before END in both directions");
       }
       done_ = true;
-      co_return absl::OkStatus();
+      return absl::OkStatus();
     case MessageType::kReset:
-      co_return TakeReset(*message);
+      return TakeReset(*message);
     default:
-      co_return absl::InvalidArgumentError(
+      return absl::InvalidArgumentError(
           absl::StrCat(tunnel::Name(message->type), " within a connection"));
   }
 }
 
-Awaitable<absl::Status> Relay::TakeEnd() {
-  if (remote_end_) co_return absl::InvalidArgumentError("END twice");
+absl::Status Relay::TakeEnd() {
+  if (remote_end_) return absl::InvalidArgumentError("END twice");
   remote_end_ = true;
   // A socket that is reset already says so to whoever uses it next.
   (void)shutdown(plain_.get(), SHUT_WR);
-  if (ended() && tunnel_.role() == Role::kAcceptor) done_ = true;
-  co_return absl::OkStatus();
+  return absl::OkStatus();
 }
 
 absl::Status Relay::TakeReset(const Message& message) {
@@ -195,19 +194,17 @@ absl::Status Relay::TakeReset(const Message& message) {
       absl::StrCat("the peer reset: ", tunnel::Name(reset->code()), " ", reset->message()));
 }
 
-// The endpoint has acknowledged everything, or reset. There is no deadline: an
-// endpoint that reads slowly is in order, and a dead one is found by keepalive
-// and by TCP's retransmissions.
-Awaitable<void> Relay::WaitUntilDrained() {
-  while (failure_.ok() && !net::IsClosed(plain_.get())) {
-    plain_.ClearHangUp();
-    const absl::Status waited = co_await plain_.WaitHangUp();
-    if (!waited.ok()) co_return;
+// DONE, once the endpoint has acknowledged everything. There is no deadline: an endpoint
+// that reads slowly is in order, and a dead one is found by keepalive and by TCP's
+// retransmissions. That it is closed both ways makes an edge.
+void Relay::FinishAccepted() {
+  if (!net::IsClosed(plain_.get())) return tunnel_.stream().Flush();
+  CheckPlain();
+  if (over()) return;
+  if (absl::Status sent = tunnel_.Post(MessageType::kDone, ""); !sent.ok()) {
+    return Fail(std::move(sent), proto::CODE_UNSPECIFIED);
   }
-  if (!failure_.ok()) co_return;
-  if (const int error = net::TakeError(plain_.get()); error != 0) {
-    Fail(ErrnoStatus(error, "endpoint socket"), proto::CODE_APPLICATION_RESET);
-  }
+  done_ = true;
 }
 
 }  // namespace tombolo::relay

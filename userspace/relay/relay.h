@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,9 +16,12 @@ namespace tombolo::relay {
 // end of a stream stays an end in its direction only, a reset or a truncation
 // becomes a reset.
 //
+// It lives on the edges of its two sockets: between them it is these few fields, with
+// no coroutine and no buffer.
+//
 // Owns the plain socket; borrows the tunnel. One thread. Destroy it only after
 // Run() has returned.
-class Relay {
+class Relay : private net::EdgeListener {
  public:
   struct Counters {
     std::uint64_t to_tunnel = 0;    // bytes
@@ -41,27 +43,33 @@ class Relay {
   const Counters& counters() const { return counters_; }
 
  private:
-  Awaitable<void> PlainToTunnel();
-  Awaitable<void> TunnelToPlain();
-  Awaitable<void> WatchPlain();
-  Awaitable<absl::Status> TakeControl(tls::Record record);
-  Awaitable<absl::Status> TakeEnd();
+  void OnEdge() override { Pump(); }
+  void Pump();
+  bool StepToTunnel();
+  bool StepToPlain();
+  void CheckPlain();
+  void EndLocal();
+  bool TakeControl();
+  absl::Status Take(const tls::Record& record);
+  absl::Status TakeEnd();
   absl::Status TakeReset(const tunnel::Message& message);
-  Awaitable<void> WaitUntilDrained();
-  void CloseInOrder();
+  void FinishAccepted();
   void Fail(absl::Status why, tunnel::proto::Code code);
   bool ended() const { return local_end_ && remote_end_; }
+  // Nothing is left to do but to close.
+  bool over() const { return done_ || !failure_.ok(); }
 
   net::AsyncFd plain_;
   tunnel::Tunnel& tunnel_;
   Counters counters_;
   bool local_end_ = false;   // END sent: the plain socket's stream is over
   bool remote_end_ = false;  // END received
-  bool done_ = false;        // dialer: DONE received; acceptor: both ends seen
+  bool done_ = false;        // DONE received, or sent
   absl::Status failure_;     // the first
   // What to tell the peer about it; CODE_UNSPECIFIED: the tunnel cannot carry it.
   tunnel::proto::Code failure_code_ = tunnel::proto::CODE_UNSPECIFIED;
-  net::Timer grace_;
+  net::Timer next_turn_;             // goes on after the thread's others
+  net::Waiter* finished_ = nullptr;  // on Run()'s frame
 };
 
 }  // namespace tombolo::relay

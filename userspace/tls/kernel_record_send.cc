@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
 #include "tls/alert.h"
-#include "tls/fairness.h"
 #include "tls/kernel_record_stream.h"
 #include "tls/record_limits.h"
 #include "tls/record_protection.h"
@@ -21,6 +22,7 @@ namespace tombolo::tls {
 namespace {
 
 constexpr std::size_t kMaxBatch = net::BufferPool::kBufferSize / kMaxPlaintext;
+constexpr std::size_t kAppendAtOnce = 4 * kMaxPlaintext;
 constexpr std::uint8_t kCloseNotifyMessage[] = {kAlertWarning, tls::kCloseNotify};
 
 // Records that the kernel makes of one write of application data.
@@ -34,145 +36,130 @@ bool Writable(int fd) {
 
 }  // namespace
 
-Awaitable<absl::Status> KernelRecordStream::Send(absl::Span<const std::uint8_t> data,
-                                                 MonotonicTime deadline) {
-  CO_RETURN_IF_ERROR(co_await turn_.Wait(deadline));
-  SendTurn::Holder holder(turn_);
-  absl::Status status = co_await Prepare(deadline);
-  if (absl::IsResourceExhausted(status)) {
-    (void)holder.Done(absl::OkStatus());  // why it ends may still be said
-    co_return status;
-  }
-  if (status.ok()) status = co_await Write(data, deadline);
-  if (status.ok()) status = co_await WriteQueue(deadline);
-  co_return holder.Done(status);
+absl::StatusOr<std::size_t> KernelRecordStream::Append(absl::Span<const std::uint8_t> data) {
+  if (!unsent()) (void)RekeyIfDue();  // if there is no room for that yet, then later
+  RETURN_IF_ERROR(send_status());
+  RETURN_IF_ERROR(CheckBudget(kRecordBudget));
+  const auto part = data.first(std::min(data.size(), kAppendAtOnce));
+  queue_.push_back({.type = kApplicationData, .bytes = {part.begin(), part.end()}});
+  return part.size();
 }
 
-Awaitable<absl::StatusOr<std::size_t>> KernelRecordStream::SendFrom(net::AsyncFd& plain) {
-  for (;;) {
-    // No buffer is held while the application is silent.
-    CO_RETURN_IF_ERROR(co_await plain.WaitReadable());
-    CO_RETURN_IF_ERROR(co_await turn_.Wait(kNoDeadline));
-    absl::StatusOr<std::size_t> moved = co_await MoveBatch(plain);
-    if (ErrnoOf(moved.status()) != EAGAIN) {
-      if (++batches_sent_ % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller());
-      co_return moved;
-    }
-    plain.ClearReadable();
-  }
-}
-
-// Reads once and sends what came.
-Awaitable<absl::StatusOr<std::size_t>> KernelRecordStream::MoveBatch(net::AsyncFd& plain) {
-  SendTurn::Holder holder(turn_);
-  const absl::Status ready = co_await Prepare(kNoDeadline);
-  if (absl::IsResourceExhausted(ready)) {
-    (void)holder.Done(absl::OkStatus());  // why it ends may still be said
-    co_return ready;
-  }
-  if (!ready.ok()) co_return holder.Done(ready);
+absl::StatusOr<RecordStream::Step> KernelRecordStream::SendFrom(net::AsyncFd& plain,
+                                                                std::uint64_t& moved) {
+  RETURN_IF_ERROR(send_status());
+  if (WriteUnsent() == Sent::kBlocked || sending()) return Step::kPeerBlocked;
+  RETURN_IF_ERROR(send_status());
+  if (!plain.readable() && plain.get() >= 0) return Step::kPlainBlocked;
+  if (RekeyIfDue() == Sent::kBlocked) return Step::kPeerBlocked;
+  RETURN_IF_ERROR(send_status());
+  RETURN_IF_ERROR(CheckBudget(kRecordBudget));
   net::BufferPool::Lease lease = pool_.Take();
-  const absl::StatusOr<std::size_t> read = ReadBatch(plain, lease.span());
-  if (!read.ok() || *read == 0) {
-    (void)holder.Done(absl::OkStatus());  // the tunnel is intact
-    co_return read;
+  const ssize_t read = ReadBatch(plain, lease.span());
+  if (read == 0) return Step::kEnd;
+  if (read < 0 && errno == EAGAIN) {
+    plain.ClearReadable();
+    return Step::kPlainBlocked;
   }
-  absl::Status written = co_await Write(lease.span().first(*read), kNoDeadline);
-  lease.Reset();
-  if (written.ok()) written = co_await WriteQueue(kNoDeadline);
-  CO_RETURN_IF_ERROR(holder.Done(written));
-  co_return *read;
+  if (read < 0) {
+    return WithCode(absl::StatusCode::kAborted, ErrnoStatus(errno, "read from the application"));
+  }
+  moved += static_cast<std::uint64_t>(read);
+  batch_ = std::move(lease);
+  batch_begin_ = 0;
+  batch_end_ = static_cast<std::size_t>(read);
+  if (WriteUnsent() == Sent::kFailed) return send_status();
+  return Step::kMoved;
 }
 
 // No more than the key may still carry.
-absl::StatusOr<std::size_t> KernelRecordStream::ReadBatch(net::AsyncFd& plain,
-                                                          absl::Span<std::uint8_t> batch) {
+ssize_t KernelRecordStream::ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch) const {
   const std::uint64_t records = std::min<std::uint64_t>(kRecordBudget - sent_at_most_, kMaxBatch);
   const std::size_t room = records * kMaxPlaintext;
-  for (;;) {
-    const ssize_t got = recv(plain.get(), batch.data(), room, MSG_DONTWAIT);
-    if (got >= 0) {
-      const auto size = static_cast<std::size_t>(got);
-      if (size > 0 && size < room) plain.ClearReadableAfterShortRead();
-      return size;
-    }
-    if (errno != EINTR) {
-      return WithCode(absl::StatusCode::kAborted, ErrnoStatus(errno, "read from the application"));
-    }
-  }
+  ssize_t got;
+  do {
+    got = recv(plain.get(), batch.data(), room, MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  if (got > 0 && static_cast<std::size_t>(got) < room) plain.ClearReadableAfterShortRead();
+  return got;
 }
 
-// A new key when it is time for one, and what was queued while that was sent; then
-// whether the key may carry more data.
-Awaitable<absl::Status> KernelRecordStream::Prepare(MonotonicTime deadline) {
-  CO_RETURN_IF_ERROR(co_await RekeyIfDue(deadline));
-  CO_RETURN_IF_ERROR(co_await WriteQueue(deadline));
-  co_return CheckBudget(kRecordBudget);
-}
-
-Awaitable<absl::Status> KernelRecordStream::SendControl(absl::Span<const std::uint8_t> message,
-                                                        MonotonicTime deadline) {
-  CO_RETURN_IF_ERROR(CheckControlSize(message.size()));
-  CO_RETURN_IF_ERROR(turn_.status());
-  CO_RETURN_IF_ERROR(CheckBudget(kRecordBudget + kControlReserve));
+absl::Status KernelRecordStream::PostControl(absl::Span<const std::uint8_t> message, bool more) {
+  RETURN_IF_ERROR(CheckControlSize(message.size()));
+  RETURN_IF_ERROR(send_status());
+  RETURN_IF_ERROR(CheckBudget(kRecordBudget + kControlReserve));
   const std::size_t size = message.size() + kRecordOverhead;
-  if (queued_ + size > kMaxQueuedControl) {
-    co_return ControlQueueFull();
-  }
-  queued_ += size;
-  queue_.emplace_back(message.begin(), message.end());
-  if (turn_.taken()) co_return absl::OkStatus();  // its holder carries this
-  SendTurn::Holder holder(turn_);
-  co_return holder.Done(co_await WriteQueue(deadline));
+  if (queued_control_ + size > kMaxQueuedControl) return ControlQueueFull();
+  queued_control_ += size;
+  queue_.push_back({.type = kControl, .bytes = {message.begin(), message.end()}});
+  if (more || WriteUnsent() != Sent::kFailed) return absl::OkStatus();
+  return send_status();
 }
 
-// Until nothing is left: more may be queued while this waits.
-Awaitable<absl::Status> KernelRecordStream::WriteQueue(MonotonicTime deadline) {
-  while (!queue_.empty()) {
-    const auto batch = std::exchange(queue_, {});
-    for (const auto& message : batch) {
-      CO_RETURN_IF_ERROR(co_await WriteRecord(kControl, message, deadline));
-      queued_ -= message.size() + kRecordOverhead;
-    }
+KernelRecordStream::Sent KernelRecordStream::Write() {
+  if (batch_begin_ != batch_end_) {
+    const Sent sent = WriteData(batch_.span().data(), batch_end_, batch_begin_);
+    if (sent != Sent::kAll) return sent;
+    batch_.Reset();
   }
-  co_return absl::OkStatus();
+  for (; queue_begin_ != queue_.size(); ++queue_begin_) {
+    const Sent sent = WriteQueued(queue_[queue_begin_]);
+    if (sent != Sent::kAll) return sent;
+  }
+  DropUnsent();
+  return Sent::kAll;
 }
 
-Awaitable<absl::Status> KernelRecordStream::Write(absl::Span<const std::uint8_t> data,
-                                                  MonotonicTime deadline) {
-  while (!data.empty()) {
-    // No MSG_MORE: a record that is left open is invisible to the peer, and a
-    // shutdown throws it away.
-    const ssize_t sent = send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+KernelRecordStream::Sent KernelRecordStream::WriteQueued(Queued& queued) {
+  if (queued.type != kApplicationData) return WriteRecord(queued.type, queued.bytes);
+  return WriteData(queued.bytes.data(), queued.bytes.size(), queued.written);
+}
+
+// bytes[begin, end), and advances `begin`. No MSG_MORE: a record that is left open is
+// invisible to the peer, and a shutdown throws it away.
+KernelRecordStream::Sent KernelRecordStream::WriteData(const std::uint8_t* bytes, std::size_t end,
+                                                       std::size_t& begin) {
+  while (begin != end) {
+    const ssize_t sent =
+        send(socket_.get(), bytes + begin, end - begin, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
       sent_at_most_ += RecordsOf(static_cast<std::size_t>(sent));
-      data.remove_prefix(static_cast<std::size_t>(sent));
+      begin += static_cast<std::size_t>(sent);
     } else if (errno == EAGAIN) {
       socket_.ClearWritable();
-      CO_RETURN_IF_ERROR(co_await socket_.WaitWritable(deadline));
+      return Sent::kBlocked;
     } else if (errno != EINTR) {
-      co_return WithCode(absl::StatusCode::kUnavailable, ErrnoStatus(errno, "send to the peer"));
+      return FailWrite(errno);
     }
   }
-  co_return absl::OkStatus();
+  return Sent::kAll;
 }
 
-Awaitable<absl::Status> KernelRecordStream::WriteRecord(std::uint8_t type,
-                                                        absl::Span<const std::uint8_t> payload,
-                                                        MonotonicTime deadline) {
+KernelRecordStream::Sent KernelRecordStream::WriteRecord(std::uint8_t type,
+                                                         absl::Span<const std::uint8_t> payload) {
   for (;;) {
     const ssize_t sent = kernel::SendRecord(socket_.get(), type, payload);
     if (sent == static_cast<ssize_t>(payload.size())) break;
-    if (sent >= 0) co_return absl::InternalError("the kernel cut a control record in two");
+    if (sent >= 0) {
+      Fail(absl::InternalError("the kernel cut a control record in two"));
+      return Sent::kFailed;
+    }
     if (errno == EAGAIN) {
       socket_.ClearWritable();
-      CO_RETURN_IF_ERROR(co_await socket_.WaitWritable(deadline));
-    } else if (errno != EINTR) {
-      co_return WithCode(absl::StatusCode::kUnavailable, ErrnoStatus(errno, "send to the peer"));
+      return Sent::kBlocked;
     }
+    if (errno != EINTR) return FailWrite(errno);
   }
   ++sent_at_most_;
-  co_return absl::OkStatus();
+  return Sent::kAll;
+}
+
+void KernelRecordStream::DropUnsent() {
+  batch_.Reset();
+  batch_begin_ = batch_end_ = 0;
+  queue_ = {};  // an idle stream keeps no memory
+  queue_begin_ = 0;
+  queued_control_ = 0;
 }
 
 // The kernel makes fewer records than are counted here when a write meets a full
@@ -185,35 +172,27 @@ absl::Status KernelRecordStream::CheckBudget(std::uint64_t limit) {
   return SendBudgetUsedUp();
 }
 
-Awaitable<absl::Status> KernelRecordStream::RekeyIfDue(MonotonicTime deadline) {
-  if (sent_at_most_ < rekey_every_ && !rekey_requested_) co_return absl::OkStatus();
-  CO_ASSIGN_OR_RETURN(Secret next, NextSecret(secrets_.suite, secrets_.send));
-  CO_ASSIGN_OR_RETURN(const TrafficKey key, DeriveTrafficKey(secrets_.suite, next));
-  CO_RETURN_IF_ERROR(co_await WriteRecord(kHandshake, kKeyUpdateMessage, deadline));
-  CO_RETURN_IF_ERROR(kernel::InstallKey(socket_.get(), kernel::Direction::kSend, key));
+// Nothing is unsent. kBlocked: there is no room for the KeyUpdate yet.
+KernelRecordStream::Sent KernelRecordStream::RekeyIfDue() {
+  if (sent_at_most_ < rekey_every_ && !rekey_requested_) return Sent::kAll;
+  const Sent sent = WriteRecord(kHandshake, kKeyUpdateMessage);
+  if (sent != Sent::kAll) return sent;
+  // The peer waits for the next key now: without it the stream cannot go on.
+  const absl::Status installed = InstallNextKey();
+  if (installed.ok()) return Sent::kAll;
+  Fail(installed);
+  return Sent::kFailed;
+}
+
+absl::Status KernelRecordStream::InstallNextKey() {
+  ASSIGN_OR_RETURN(Secret next, NextSecret(secrets_.suite, secrets_.send));
+  ASSIGN_OR_RETURN(const TrafficKey key, DeriveTrafficKey(secrets_.suite, next));
+  RETURN_IF_ERROR(kernel::InstallKey(socket_.get(), kernel::Direction::kSend, key));
   secrets_.send = std::move(next);
   sent_at_most_ = 0;
   rekey_requested_ = false;
   ++keys_sent_with_;
-  co_return absl::OkStatus();
-}
-
-Awaitable<void> KernelRecordStream::CloseNotify(MonotonicTime deadline) {
-  const absl::Status ready = co_await turn_.Wait(deadline);
-  if (ready.ok()) {
-    SendTurn::Holder holder(turn_);
-    absl::Status status = co_await WriteQueue(deadline);
-    if (status.ok()) status = co_await WaitForRoom(deadline);
-    if (status.ok()) status = co_await WriteRecord(kAlert, kCloseNotifyMessage, deadline);
-    if (status.ok() && !Writable(socket_.get())) {
-      status = co_await WaitForRoom(deadline);
-      if (status.ok()) status = co_await WriteRecord(kAlert, kCloseNotifyMessage, deadline);
-    }
-    // A peer that did not get all of it sees a truncation.
-    if (status.ok()) status = absl::FailedPreconditionError("close_notify has been sent");
-    (void)holder.Done(status);
-  }
-  if (socket_.get() >= 0) shutdown(socket_.get(), SHUT_WR);
+  return absl::OkStatus();
 }
 
 // shutdown() drops records that the kernel has sealed but found no room for
@@ -221,6 +200,17 @@ Awaitable<void> KernelRecordStream::CloseNotify(MonotonicTime deadline) {
 // in order and at once: so a close_notify that finds room takes along what was left,
 // and if even that has filled the socket, a second one, which nobody reads, pushes
 // the first.
+Awaitable<absl::Status> KernelRecordStream::WriteCloseNotify(MonotonicTime deadline) {
+  for (int pushed = 0; pushed < 2; ++pushed) {
+    CO_RETURN_IF_ERROR(co_await WaitForRoom(deadline));
+    queue_.push_back({.type = kAlert,
+                      .bytes = {std::begin(kCloseNotifyMessage), std::end(kCloseNotifyMessage)}});
+    CO_RETURN_IF_ERROR(co_await WaitSent(deadline));
+    if (Writable(socket_.get())) break;
+  }
+  co_return absl::OkStatus();
+}
+
 Awaitable<absl::Status> KernelRecordStream::WaitForRoom(MonotonicTime deadline) {
   while (!Writable(socket_.get())) {
     socket_.ClearWritable();
@@ -231,13 +221,13 @@ Awaitable<absl::Status> KernelRecordStream::WaitForRoom(MonotonicTime deadline) 
 
 // Tells the peer what it did wrong, if that can be said without waiting.
 void KernelRecordStream::SendAlertNow(std::uint8_t alert) {
-  if (turn_.taken() || !turn_.status().ok() || !queue_.empty()) return;
+  if (!send_status().ok() || unsent()) return;
   const std::uint8_t message[] = {kAlertFatal, alert};
   // A record that could not be opened is an error of the socket as well, which would
   // meet the next write.
   (void)net::TakeError(socket_.get());
   (void)kernel::SendRecord(socket_.get(), kAlert, message);
-  turn_.Fail(absl::FailedPreconditionError(absl::StrCat("sent alert ", AlertName(alert))));
+  Fail(absl::FailedPreconditionError(absl::StrCat("sent alert ", AlertName(alert))));
 }
 
 }  // namespace tombolo::tls

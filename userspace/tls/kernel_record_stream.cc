@@ -5,11 +5,11 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/alert.h"
-#include "tls/fairness.h"
 #include "tls/record_limits.h"
 #include "tls/record_protection.h"
 #include "tls/status_code.h"
@@ -36,11 +36,8 @@ absl::StatusOr<std::unique_ptr<KernelRecordStream>> KernelRecordStream::Create(
 
 KernelRecordStream::KernelRecordStream(net::AsyncFd socket, TrafficSecrets secrets,
                                        net::BufferPool& pool, bool rekey, std::uint64_t sent)
-    : socket_(std::move(socket)),
-      pool_(pool),
-      secrets_(std::move(secrets)),
+    : SendingStream(std::move(socket), pool, std::move(secrets)),
       rekey_(rekey),
-      turn_(socket_.poller()),
       sent_at_most_(sent),
       rules_(rekey) {
   // Records that came before the keys did not raise an edge of their own.
@@ -56,9 +53,7 @@ RecordStream::Usage KernelRecordStream::usage() const {
   return usage;
 }
 
-bool KernelRecordStream::quiet() const {
-  return !turn_.taken() && queue_.empty() && rx_begin_ == rx_end_;
-}
+bool KernelRecordStream::buffered() const { return rx_begin_ != rx_end_ || next_; }
 
 Awaitable<absl::StatusOr<Record>> KernelRecordStream::Receive(MonotonicTime deadline) {
   for (;;) {
@@ -69,42 +64,47 @@ Awaitable<absl::StatusOr<Record>> KernelRecordStream::Receive(MonotonicTime dead
 }
 
 absl::StatusOr<Record> KernelRecordStream::TryReceive() {
-  if (rx_begin_ == rx_end_) {
-    ASSIGN_OR_RETURN(const Record record, Read(kMaxPlaintext));
-    if (record.type != kApplicationData) return record;
+  if (rx_begin_ == rx_end_ && !next_) {
+    ASSIGN_OR_RETURN(const Got got, Read(kMaxPlaintext));
+    if (got == Got::kNothing) return ErrnoStatus(EAGAIN, "receive from the peer");
   }
+  if (rx_begin_ == rx_end_) return Deliver(*std::exchange(next_, std::nullopt));
   const auto begin = rx_.span().subspan(rx_begin_, rx_end_ - rx_begin_);
   rx_begin_ = rx_end_;
   return Deliver({.type = kApplicationData, .payload = begin});
 }
 
-Awaitable<absl::StatusOr<Record>> KernelRecordStream::ReceiveTo(net::AsyncFd& plain,
-                                                                std::uint64_t& moved) {
-  receive_cancelled_ = false;
-  for (unsigned batches = 0;;) {
-    if (receive_cancelled_) co_return absl::CancelledError("cancelled");
-    if (rx_begin_ != rx_end_) {
-      CO_RETURN_IF_ERROR(co_await WriteReceived(plain, moved));
-      if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller());
-    }
-    const absl::StatusOr<Record> record = Read(net::BufferPool::kBufferSize);
-    if (ErrnoOf(record.status()) == EAGAIN) {
-      CO_RETURN_IF_ERROR(co_await socket_.WaitReadable());
-    } else if (!record.ok() || record->type != kApplicationData) {
-      co_return record;
-    }
+absl::StatusOr<RecordStream::Step> KernelRecordStream::ReceiveTo(net::AsyncFd& plain,
+                                                                 std::uint64_t& moved) {
+  if (rx_begin_ != rx_end_) return WriteReceived(plain, moved);
+  if (next_) return Step::kControl;
+  if (!socket_.readable() && socket_.get() >= 0) return Step::kPeerBlocked;
+  ASSIGN_OR_RETURN(const Got got, Read(net::BufferPool::kBufferSize));
+  switch (got) {
+    case Got::kData:
+      return WriteReceived(plain, moved);
+    case Got::kRecord:
+      return Step::kControl;
+    case Got::kNothing:
+      break;
   }
+  return Step::kPeerBlocked;
 }
 
-// What comes next, of at most `limit` bytes: application data stays in rx_, and
-// everything else is delivered. Unavailable with EAGAIN when nothing is there.
-absl::StatusOr<Record> KernelRecordStream::Read(std::size_t limit) {
+// What comes next, of at most `limit` bytes: application data stays in rx_, a record of
+// another type in next_.
+absl::StatusOr<KernelRecordStream::Got> KernelRecordStream::Read(std::size_t limit) {
   RETURN_IF_ERROR(receive_status_);
   for (;;) {
     if (!rx_.held()) rx_ = pool_.Take();
     rx_begin_ = rx_end_ = 0;
     const kernel::Arrived arrived = kernel::Receive(socket_.get(), rx_.span().first(limit));
     if (arrived.size < 0 && errno == EINTR) continue;
+    if (arrived.size < 0 && errno == EAGAIN) {
+      ReleaseIfEmpty();
+      socket_.ClearReadable();
+      return Got::kNothing;
+    }
     if (arrived.size < 0) return ReadError(errno);
     if (arrived.type == 0) {
       return FailReceive(absl::DataLossError("TCP ended without close_notify"));
@@ -114,9 +114,12 @@ absl::StatusOr<Record> KernelRecordStream::Read(std::size_t limit) {
     const absl::StatusOr<Arrival> arrival = rules_.Judge(record.type, record.payload);
     if (!arrival.ok()) return FailReceive(arrival.status());
     if (*arrival == Arrival::kDeliver) {
-      if (record.type != kApplicationData) return Deliver(record);
+      if (record.type != kApplicationData) {
+        next_ = record;
+        return Got::kRecord;
+      }
       rx_end_ = record.payload.size();
-      return record;
+      return Got::kData;
     }
     if (*arrival != Arrival::kSkip) {
       if (absl::Status taken = TakeKeyUpdate(*arrival); !taken.ok()) return FailReceive(taken);
@@ -128,9 +131,6 @@ absl::Status KernelRecordStream::ReadError(int error) {
   ReleaseIfEmpty();
   absl::Status status = ErrnoStatus(error, "receive from the peer");
   switch (error) {
-    case EAGAIN:
-      socket_.ClearReadable();
-      return status;
     // What the kernel says of records that break the protocol (net/tls/tls_sw.c).
     case EBADMSG:
       return FailReceive(
@@ -155,8 +155,8 @@ absl::Status KernelRecordStream::TakeKeyUpdate(Arrival arrival) {
   return absl::OkStatus();
 }
 
-Awaitable<absl::Status> KernelRecordStream::WriteReceived(net::AsyncFd& plain,
-                                                          std::uint64_t& moved) {
+absl::StatusOr<RecordStream::Step> KernelRecordStream::WriteReceived(net::AsyncFd& plain,
+                                                                     std::uint64_t& moved) {
   while (rx_begin_ != rx_end_) {
     const ssize_t sent = send(plain.get(), rx_.span().data() + rx_begin_, rx_end_ - rx_begin_,
                               MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -165,14 +165,15 @@ Awaitable<absl::Status> KernelRecordStream::WriteReceived(net::AsyncFd& plain,
       rx_begin_ += static_cast<std::size_t>(sent);
     } else if (errno == EAGAIN) {
       plain.ClearWritable();
-      CO_RETURN_IF_ERROR(co_await plain.WaitWritable());
+      return Step::kPlainBlocked;
     } else if (errno != EINTR) {
       const absl::Status status = ErrnoStatus(errno, "write to the application");
       rx_begin_ = rx_end_;  // nobody is left to take it
-      co_return WithCode(absl::StatusCode::kAborted, status);
+      return WithCode(absl::StatusCode::kAborted, status);
     }
   }
-  co_return absl::OkStatus();
+  if (!socket_.readable()) ReleaseIfEmpty();
+  return Step::kMoved;
 }
 
 Record KernelRecordStream::Deliver(Record record) {
@@ -183,7 +184,7 @@ Record KernelRecordStream::Deliver(Record record) {
 }
 
 void KernelRecordStream::ReleaseIfEmpty() {
-  if (rx_begin_ != rx_end_) return;
+  if (buffered()) return;
   rx_.Reset();
   rx_begin_ = rx_end_ = 0;
 }
@@ -193,7 +194,7 @@ absl::Status KernelRecordStream::FailReceive(absl::Status status) {
   receive_status_ = status;
   ReleaseIfEmpty();
   if (absl::IsPermissionDenied(status)) {
-    turn_.Fail(absl::FailedPreconditionError("the peer sent a fatal alert"));
+    Fail(absl::FailedPreconditionError("the peer sent a fatal alert"));
   }
   if (const std::uint8_t alert = AlertOf(status); alert != 0) SendAlertNow(alert);
   return status;

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
+#include <optional>
 #include <vector>
 
 #include "net/async_fd.h"
@@ -13,7 +13,7 @@
 #include "tls/kernel_tls.h"
 #include "tls/key_schedule.h"
 #include "tls/record_stream.h"
-#include "tls/send_turn.h"
+#include "tls/sending_stream.h"
 
 namespace tombolo::tls {
 
@@ -27,7 +27,7 @@ namespace tombolo::tls {
 //
 // Receiving: one recvmsg() takes many records into a pooled buffer, which is held
 // only while bytes are in it.
-class KernelRecordStream : public RecordStream {
+class KernelRecordStream : public SendingStream {
  public:
   // `socket` has the tls ULP and nothing was read or written since the handshake.
   // `rekey`: whether this kernel can change keys (6.14). FailedPrecondition when it
@@ -40,17 +40,9 @@ class KernelRecordStream : public RecordStream {
 
   Awaitable<absl::StatusOr<Record>> Receive(MonotonicTime deadline) override;
   absl::StatusOr<Record> TryReceive() override;
-  Awaitable<absl::Status> Send(absl::Span<const std::uint8_t> data,
-                               MonotonicTime deadline) override;
-  Awaitable<absl::Status> SendControl(absl::Span<const std::uint8_t> message,
-                                      MonotonicTime deadline) override;
-  Awaitable<absl::StatusOr<std::size_t>> SendFrom(net::AsyncFd& plain) override;
-  Awaitable<absl::StatusOr<Record>> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
-  Awaitable<void> CloseNotify(MonotonicTime deadline) override;
-  void CancelReceive() override {
-    receive_cancelled_ = true;
-    socket_.CancelRead();
-  }
+  absl::Status PostControl(absl::Span<const std::uint8_t> message, bool more = false) override;
+  absl::StatusOr<Step> SendFrom(net::AsyncFd& plain, std::uint64_t& moved) override;
+  absl::StatusOr<Step> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
   Usage usage() const override;
   bool can_rekey() const override { return rekey_; }
   // Both must be able to: this kernel to change its key, the peer to follow.
@@ -58,9 +50,7 @@ class KernelRecordStream : public RecordStream {
     if (rekey_) rekey_every_ = records;
   }
   RecordLayer layer() const override { return RecordLayer::kKernel; }
-  bool quiet() const override;
-  net::AsyncFd& socket() override { return socket_; }
-  const net::AsyncFd& socket() const override { return socket_; }
+  bool buffered() const override;
 
  private:
   static constexpr std::uint64_t kNeverRekey = ~std::uint64_t{0};
@@ -68,49 +58,58 @@ class KernelRecordStream : public RecordStream {
   KernelRecordStream(net::AsyncFd socket, TrafficSecrets secrets, net::BufferPool& pool, bool rekey,
                      std::uint64_t sent);
 
-  // Sending (kernel_record_send.cc). The caller holds the turn.
-  Awaitable<absl::StatusOr<std::size_t>> MoveBatch(net::AsyncFd& plain);
-  Awaitable<absl::Status> Write(absl::Span<const std::uint8_t> data, MonotonicTime deadline);
-  Awaitable<absl::Status> WriteRecord(std::uint8_t type, absl::Span<const std::uint8_t> payload,
-                                      MonotonicTime deadline);
-  Awaitable<absl::Status> WriteQueue(MonotonicTime deadline);
-  Awaitable<absl::Status> RekeyIfDue(MonotonicTime deadline);
-  Awaitable<absl::Status> Prepare(MonotonicTime deadline);
+  // Behind the batch: a record of a type of its own, or application data.
+  struct Queued {
+    std::uint8_t type;
+    std::vector<std::uint8_t> bytes;
+    std::size_t written = 0;  // application data only: a record goes whole
+  };
+
+  // Sending (kernel_record_send.cc).
+  bool unsent() const override { return batch_begin_ != batch_end_ || !queue_.empty(); }
+  Sent Write() override;
+  void DropUnsent() override;
+  absl::StatusOr<std::size_t> Append(absl::Span<const std::uint8_t> data) override;
+  Awaitable<absl::Status> WriteCloseNotify(MonotonicTime deadline) override;
+  Sent WriteData(const std::uint8_t* bytes, std::size_t end, std::size_t& begin);
+  Sent WriteRecord(std::uint8_t type, absl::Span<const std::uint8_t> payload);
+  Sent WriteQueued(Queued& queued);
+  ssize_t ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch) const;
+  Sent RekeyIfDue();
+  absl::Status InstallNextKey();
   Awaitable<absl::Status> WaitForRoom(MonotonicTime deadline);
-  absl::StatusOr<std::size_t> ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch);
   absl::Status CheckBudget(std::uint64_t limit);
   void SendAlertNow(std::uint8_t alert);
 
   // Receiving (kernel_record_stream.cc).
-  absl::StatusOr<Record> Read(std::size_t limit);
+  enum class Got { kData, kRecord, kNothing };  // in rx_, in next_
+  absl::StatusOr<Got> Read(std::size_t limit);
   absl::Status TakeKeyUpdate(Arrival arrival);
   absl::Status ReadError(int error);
-  Awaitable<absl::Status> WriteReceived(net::AsyncFd& plain, std::uint64_t& moved);
+  absl::StatusOr<Step> WriteReceived(net::AsyncFd& plain, std::uint64_t& moved);
   Record Deliver(Record record);
   void ReleaseIfEmpty();
   absl::Status FailReceive(absl::Status status);
 
-  net::AsyncFd socket_;
-  net::BufferPool& pool_;
-  TrafficSecrets secrets_;
   const bool rekey_;
 
-  SendTurn turn_;
-  // Control messages that came while somebody else was writing.
-  std::vector<std::vector<std::uint8_t>> queue_;
-  std::size_t queued_ = 0;  // bytes
+  net::BufferPool::Lease batch_;  // application data
+  std::size_t batch_begin_ = 0;   // not yet written
+  std::size_t batch_end_ = 0;
+  std::vector<Queued> queue_;
+  std::size_t queue_begin_ = 0;     // not yet written
+  std::size_t queued_control_ = 0;  // bytes, as on the wire
   // No fewer than the kernel has sealed under the present key.
   std::uint64_t sent_at_most_;
   std::uint64_t rekey_every_ = kNeverRekey;
   bool rekey_requested_ = false;
   std::uint64_t keys_sent_with_ = 1;
-  unsigned batches_sent_ = 0;
 
-  bool receive_cancelled_ = false;  // since the present ReceiveTo() began
   ArrivalRules rules_;
   net::BufferPool::Lease rx_;
   std::size_t rx_begin_ = 0;  // application data not yet delivered
   std::size_t rx_end_ = 0;
+  std::optional<Record> next_;           // a control record behind that, in rx_ or delivered_
   std::vector<std::uint8_t> delivered_;  // a small record, so that rx_ can go
   absl::Status receive_status_;          // once set, final
 };

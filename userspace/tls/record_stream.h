@@ -31,8 +31,11 @@ struct Record {
 // the seam between user-space records and kernel TLS: what is above does not
 // know which of the two carries its bytes.
 //
-// One thread. One coroutine may send application data (Send, SendFrom) while
-// another receives; SendControl may be called by either at any time.
+// What is sent goes out in the order of the calls. What the socket has no room for
+// waits here, bounded, and follows by itself when there is room.
+//
+// One thread. One coroutine may wait in Receive at a time; the calls that do not wait
+// may be made at any time.
 //
 // Errors of receiving calls: OutOfRange = the peer ended with close_notify;
 // DataLoss = TCP ended without one (truncation); DeadlineExceeded; Cancelled;
@@ -53,31 +56,44 @@ class RecordStream {
   // is there (ErrnoOf). For tunnels that idle without a coroutine.
   virtual absl::StatusOr<Record> TryReceive() = 0;
 
-  // Sends all of `data` as application data.
+  // Sends all of `data` as application data: for little of it, SendFrom is for much.
+  // It waits for its turn and until the socket has taken everything.
   virtual Awaitable<absl::Status> Send(absl::Span<const std::uint8_t> data,
                                        MonotonicTime deadline) = 0;
 
-  // Sends one control record of at most 4 KiB, after the application data that
-  // went before it and never inside a batch. Queues it when a batch is being
-  // written, which then carries it. At most 64 KiB may be queued: then Unavailable.
+  // Sends one control record of at most 4 KiB, without waiting. Behind data that the
+  // socket has no room for at most 64 KiB may wait: then Unavailable. `more`: something
+  // else is sent at once, and one write may carry both.
+  virtual absl::Status PostControl(absl::Span<const std::uint8_t> message, bool more = false) = 0;
+  // Writes what `more` has held back. An error shows in the next call that sends.
+  virtual void Flush() = 0;
+  // The same, and waits until the socket has taken it, unless it waits behind data.
   virtual Awaitable<absl::Status> SendControl(absl::Span<const std::uint8_t> message,
                                               MonotonicTime deadline) = 0;
 
-  // Waits until `plain` has bytes, then moves one batch of them into records.
-  // The number of bytes moved; 0 = end of `plain`'s stream. A write that
-  // makes no progress has no deadline: the peer's application may read slowly,
-  // and a dead peer ends the tunnel's TCP connection.
-  virtual Awaitable<absl::StatusOr<std::size_t>> SendFrom(net::AsyncFd& plain) = 0;
+  // What one step of moving bytes came to. No step waits.
+  enum class Step {
+    kMoved,         // something has moved: go on
+    kPlainBlocked,  // wait for an edge of `plain`
+    kPeerBlocked,   // wait for an edge of this stream
+    kEnd,           // SendFrom: `plain`'s stream has ended
+    kControl,       // ReceiveTo: a control record is next; TryReceive() takes it
+  };
+  // Moves one batch of bytes from `plain` into records. `moved` counts those that were
+  // taken from `plain`; they are on their way, whatever the socket has room for. There is no
+  // deadline: the peer's application may read slowly, and a dead peer ends the tunnel's TCP.
+  virtual absl::StatusOr<Step> SendFrom(net::AsyncFd& plain, std::uint64_t& moved) = 0;
+  // Moves what has arrived to `plain`, up to the next control record. `moved` counts.
+  virtual absl::StatusOr<Step> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) = 0;
 
-  // Moves application data to `plain` until a control record arrives, which it
-  // returns. `moved` counts the bytes as they are moved.
-  virtual Awaitable<absl::StatusOr<Record>> ReceiveTo(net::AsyncFd& plain,
-                                                      std::uint64_t& moved) = 0;
+  // Who is told of edges: something may have arrived, or there is room again. Null:
+  // nobody. Called from the loop only; it may destroy this object.
+  virtual void SetListener(net::EdgeListener* listener) = 0;
 
   // Flushes, sends close_notify, shuts the sending side down.
   virtual Awaitable<void> CloseNotify(MonotonicTime deadline) = 0;
 
-  // Ends a pending receiving call with Cancelled. No record is lost.
+  // Ends a pending Receive with Cancelled. No record is lost.
   virtual void CancelReceive() = 0;
 
   // Records sent with the present key and received under it.
@@ -97,7 +113,9 @@ class RecordStream {
   // Which layer carries the records, in both directions.
   virtual RecordLayer layer() const = 0;
 
-  // Nothing received is waiting in user space and nothing is unsent.
+  // Something received waits in user space, if only a part of a record.
+  virtual bool buffered() const = 0;
+  // Nothing does, and nothing is unsent.
   virtual bool quiet() const = 0;
 
   virtual net::AsyncFd& socket() = 0;

@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
-#include "tls/fairness.h"
 #include "tls/record_limits.h"
 #include "tls/status_code.h"
 #include "tls/user_record_stream.h"
@@ -35,22 +34,25 @@ absl::StatusOr<RecordKeys> RecordKeys::Derive(TrafficSecrets secrets, std::uint6
 }
 
 UserRecordStream::UserRecordStream(net::AsyncFd socket, RecordKeys keys, net::BufferPool& pool)
-    : socket_(std::move(socket)),
-      pool_(pool),
-      secrets_(std::move(keys.secrets)),
+    : SendingStream(std::move(socket), pool, std::move(keys.secrets)),
       sealer_(std::move(keys.sealer)),
-      turn_(socket_.poller()),
       opener_(std::move(keys.opener)) {}
 
-bool UserRecordStream::quiet() const {
-  return !turn_.taken() && unsent_.empty() && rx_begin_ == rx_end_ && chunk_count_ == 0 && !next_;
+bool UserRecordStream::buffered() const {
+  return rx_begin_ != rx_end_ || chunk_count_ > 0 || next_;
 }
 
 Awaitable<absl::StatusOr<Record>> UserRecordStream::Receive(MonotonicTime deadline) {
   for (;;) {
     CO_ASSIGN_OR_RETURN(const std::optional<Record> record, TakeRecord());
     if (record) co_return *record;
-    CO_RETURN_IF_ERROR(co_await FillOrWait(deadline));
+    if (!socket_.readable()) {
+      ReleaseIfEmpty();
+      CO_RETURN_IF_ERROR(co_await socket_.WaitReadable(deadline));
+    }
+    absl::Status filled = Fill();
+    if (ErrnoOf(filled) == EAGAIN) continue;
+    CO_RETURN_IF_ERROR(filled);
   }
 }
 
@@ -62,25 +64,24 @@ absl::StatusOr<Record> UserRecordStream::TryReceive() {
   }
 }
 
-Awaitable<absl::StatusOr<Record>> UserRecordStream::ReceiveTo(net::AsyncFd& plain,
-                                                              std::uint64_t& moved) {
-  receive_cancelled_ = false;
-  for (unsigned batches = 0;;) {
-    if (receive_cancelled_) co_return absl::CancelledError("cancelled");
-    const absl::Status opened = OpenBatch();
-    // What came before an error still belongs to the application.
-    if (chunk_count_ > 0) {
-      CO_RETURN_IF_ERROR(co_await WriteChunks(plain, moved));
-      if (++batches % kBatchesPerTurn == 0) co_await GiveWay(socket_.poller());
-      continue;
+absl::StatusOr<RecordStream::Step> UserRecordStream::ReceiveTo(net::AsyncFd& plain,
+                                                               std::uint64_t& moved) {
+  absl::Status opened = OpenBatch();
+  if (opened.ok() && chunk_count_ == 0 && !next_) {
+    if (!socket_.readable() && socket_.get() >= 0) {
+      ReleaseIfEmpty();
+      return Step::kPeerBlocked;
     }
-    if (next_) {
-      const RecordOpener::Opened record = *std::exchange(next_, std::nullopt);
-      co_return Deliver(record.type, record.payload);
-    }
-    CO_RETURN_IF_ERROR(opened);
-    CO_RETURN_IF_ERROR(co_await FillOrWait(kNoDeadline));
+    absl::Status filled = Fill();
+    if (ErrnoOf(filled) == EAGAIN) return Step::kPeerBlocked;
+    RETURN_IF_ERROR(filled);
+    opened = OpenBatch();
   }
+  // What came before an error still belongs to the application.
+  if (chunk_count_ > 0) return WriteChunks(plain, moved);
+  if (next_) return Step::kControl;
+  RETURN_IF_ERROR(opened);
+  return Step::kMoved;  // a part of a record
 }
 
 // One read behind the ciphertext. All that is left of that is part of one
@@ -110,18 +111,8 @@ absl::Status UserRecordStream::Fill() {
   return status;
 }
 
-Awaitable<absl::Status> UserRecordStream::FillOrWait(MonotonicTime deadline) {
-  if (!socket_.readable()) {
-    ReleaseIfEmpty();
-    CO_RETURN_IF_ERROR(co_await socket_.WaitReadable(deadline));
-  }
-  absl::Status filled = Fill();
-  if (ErrnoOf(filled) == EAGAIN) co_return absl::OkStatus();
-  co_return filled;
-}
-
 void UserRecordStream::ReleaseIfEmpty() {
-  if (rx_begin_ != rx_end_ || chunk_count_ > 0 || next_) return;
+  if (buffered()) return;
   rx_.Reset();
   rx_begin_ = rx_end_ = 0;
 }
@@ -131,7 +122,7 @@ void UserRecordStream::ReleaseIfEmpty() {
 absl::Status UserRecordStream::FailReceive(absl::Status status) {
   receive_status_ = status;
   if (absl::IsPermissionDenied(status)) {
-    turn_.Fail(absl::FailedPreconditionError("the peer sent a fatal alert"));
+    Fail(absl::FailedPreconditionError("the peer sent a fatal alert"));
   }
   if (const std::uint8_t alert = AlertOf(status); alert != 0) SendAlertNow(alert);
   return status;
@@ -222,7 +213,8 @@ void UserRecordStream::AddChunk(absl::Span<std::uint8_t> payload) {
                              .size = static_cast<std::uint32_t>(payload.size())};
 }
 
-Awaitable<absl::Status> UserRecordStream::WriteChunks(net::AsyncFd& plain, std::uint64_t& moved) {
+absl::StatusOr<RecordStream::Step> UserRecordStream::WriteChunks(net::AsyncFd& plain,
+                                                                 std::uint64_t& moved) {
   while (chunk_count_ > 0) {
     const ssize_t sent = SendChunks(plain.get());
     if (sent >= 0) {
@@ -230,14 +222,14 @@ Awaitable<absl::Status> UserRecordStream::WriteChunks(net::AsyncFd& plain, std::
       ConsumeChunks(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
       plain.ClearWritable();
-      CO_RETURN_IF_ERROR(co_await plain.WaitWritable());
+      return Step::kPlainBlocked;
     } else if (errno != EINTR) {
       const absl::Status status = ErrnoStatus(errno, "write to the application");
       chunk_count_ = 0;  // nobody is left to take it
-      co_return WithCode(absl::StatusCode::kAborted, status);
+      return WithCode(absl::StatusCode::kAborted, status);
     }
   }
-  co_return absl::OkStatus();
+  return Step::kMoved;
 }
 
 ssize_t UserRecordStream::SendChunks(int fd) {

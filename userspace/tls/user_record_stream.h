@@ -14,7 +14,7 @@
 #include "tls/key_schedule.h"
 #include "tls/record_protection.h"
 #include "tls/record_stream.h"
-#include "tls/send_turn.h"
+#include "tls/sending_stream.h"
 
 namespace tombolo::tls {
 
@@ -31,31 +31,23 @@ struct RecordKeys {
 
 // RecordStream that seals and opens records in user space.
 //
-// Sending: whoever holds the turn writes until nothing is left. What others seal
-// meanwhile is appended to `unsent_`, so the order of sealing is the order on the
-// wire.
+// Sending: what is sealed is written before anything else is sealed, except what is
+// appended to `queue_`, which follows `batch_`; so the order of sealing is the order on
+// the wire.
 //
 // Receiving, all inside one pooled buffer:
 //
 //   | opened, not delivered: chunks_, next_ | ciphertext: rx_begin_ .. rx_end_
 //   | room |
-class UserRecordStream : public RecordStream {
+class UserRecordStream : public SendingStream {
  public:
   UserRecordStream(net::AsyncFd socket, RecordKeys keys, net::BufferPool& pool);
 
   Awaitable<absl::StatusOr<Record>> Receive(MonotonicTime deadline) override;
   absl::StatusOr<Record> TryReceive() override;
-  Awaitable<absl::Status> Send(absl::Span<const std::uint8_t> data,
-                               MonotonicTime deadline) override;
-  Awaitable<absl::Status> SendControl(absl::Span<const std::uint8_t> message,
-                                      MonotonicTime deadline) override;
-  Awaitable<absl::StatusOr<std::size_t>> SendFrom(net::AsyncFd& plain) override;
-  Awaitable<absl::StatusOr<Record>> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
-  Awaitable<void> CloseNotify(MonotonicTime deadline) override;
-  void CancelReceive() override {
-    receive_cancelled_ = true;
-    socket_.CancelRead();
-  }
+  absl::Status PostControl(absl::Span<const std::uint8_t> message, bool more = false) override;
+  absl::StatusOr<Step> SendFrom(net::AsyncFd& plain, std::uint64_t& moved) override;
+  absl::StatusOr<Step> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
   Usage usage() const override {
     return {.sent = sealer_.sequence(),
             .received = opener_.sequence(),
@@ -64,9 +56,7 @@ class UserRecordStream : public RecordStream {
   bool can_rekey() const override { return true; }
   void RekeyEvery(std::uint64_t records) override { rekey_every_ = records; }
   RecordLayer layer() const override { return RecordLayer::kUser; }
-  bool quiet() const override;
-  net::AsyncFd& socket() override { return socket_; }
-  const net::AsyncFd& socket() const override { return socket_; }
+  bool buffered() const override;
 
  private:
   // A span of opened application data inside rx_.
@@ -78,16 +68,17 @@ class UserRecordStream : public RecordStream {
   static constexpr std::uint64_t kNeverRekey = ~std::uint64_t{0};
 
   // Sending (user_record_send.cc).
-  absl::StatusOr<std::size_t> FillBatch(absl::Span<std::uint8_t> batch,
-                                        absl::Span<const std::uint8_t>& data);
-  Awaitable<absl::StatusOr<std::size_t>> MoveBatch(net::AsyncFd& plain);
-  absl::StatusOr<std::size_t> ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch);
+  bool unsent() const override { return batch_begin_ != batch_end_ || !queue_.empty(); }
+  Sent Write() override;
+  void DropUnsent() override;
+  absl::StatusOr<std::size_t> Append(absl::Span<const std::uint8_t> data) override;
+  Awaitable<absl::Status> WriteCloseNotify(MonotonicTime deadline) override;
+  Sent WritePart(const std::uint8_t* bytes, std::size_t end, std::size_t& begin);
+  ssize_t ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch) const;
   absl::StatusOr<std::size_t> SealBatch(absl::Span<std::uint8_t> batch, std::size_t bytes);
-  absl::Status SealUnsent(std::uint8_t type, absl::Span<const std::uint8_t> message);
+  absl::Status SealQueued(std::uint8_t type, absl::Span<const std::uint8_t> message);
+  absl::Status RekeyIfDue();
   absl::Status SealKeyUpdate();
-  Awaitable<absl::Status> RekeyIfDue(MonotonicTime deadline);
-  Awaitable<absl::Status> Write(absl::Span<const std::uint8_t> bytes, MonotonicTime deadline);
-  Awaitable<absl::Status> WriteUnsent(MonotonicTime deadline);
   void SendAlertNow(std::uint8_t alert);
 
   // Receiving (user_record_receive.cc).
@@ -97,23 +88,21 @@ class UserRecordStream : public RecordStream {
   absl::StatusOr<std::optional<Record>> TakeRecord();
   Record Deliver(std::uint8_t type, absl::Span<const std::uint8_t> payload);
   absl::Status Fill();
-  Awaitable<absl::Status> FillOrWait(MonotonicTime deadline);
   absl::Status OpenBatch();
   void AddChunk(absl::Span<std::uint8_t> payload);
-  Awaitable<absl::Status> WriteChunks(net::AsyncFd& plain, std::uint64_t& moved);
+  absl::StatusOr<Step> WriteChunks(net::AsyncFd& plain, std::uint64_t& moved);
   ssize_t SendChunks(int fd);
   void ConsumeChunks(std::size_t bytes);
   void ReleaseIfEmpty();
   absl::Status FailReceive(absl::Status status);
 
-  net::AsyncFd socket_;
-  net::BufferPool& pool_;
-  TrafficSecrets secrets_;
-
   RecordSealer sealer_;
-  SendTurn turn_;
-  std::vector<std::uint8_t> unsent_;  // sealed while somebody else was writing
-  unsigned batches_sent_ = 0;
+  net::BufferPool::Lease batch_;  // sealed application data
+  std::size_t batch_begin_ = 0;   // not yet written
+  std::size_t batch_end_ = 0;
+  std::vector<std::uint8_t> queue_;  // sealed records behind the batch
+  std::size_t queue_begin_ = 0;      // not yet written
+  std::size_t queued_control_ = 0;   // bytes in queue_
   std::uint64_t rekey_every_ = kNeverRekey;
   bool rekey_requested_ = false;
   std::uint64_t keys_sent_with_ = 1;
@@ -126,7 +115,6 @@ class UserRecordStream : public RecordStream {
   std::size_t chunk_count_ = 0;
   std::optional<RecordOpener::Opened> next_;  // opened behind the chunks
   std::vector<std::uint8_t> delivered_;       // a small record, so that rx_ can go
-  bool receive_cancelled_ = false;            // since the present ReceiveTo() began
   ArrivalRules rules_{/*rekey=*/true};
   absl::Status receive_status_;  // once set, after what was opened before it
 };

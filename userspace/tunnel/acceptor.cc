@@ -31,7 +31,7 @@ Awaitable<absl::Status> EndRefused(Tunnel& tunnel, MonotonicTime deadline) {
       }
       continue;
     }
-    absl::StatusOr<Message> message = co_await tunnel.Understand(record);
+    absl::StatusOr<Message> message = tunnel.Understand(record);
     if (absl::IsNotFound(message.status())) continue;
     if (!message.ok()) co_return message.status();
     if (message->type == MessageType::kEnd) break;
@@ -60,7 +60,7 @@ Awaitable<absl::Status> ServeOne(Tunnel& tunnel, ConnectionHandler& handler, Mes
 
 Awaitable<absl::Status> ServeAll(Tunnel& tunnel, ConnectionHandler& handler,
                                  AcceptorOptions options) {
-  CO_RETURN_IF_ERROR(co_await tunnel.SendHello(After(options.hello)));
+  CO_RETURN_IF_ERROR(tunnel.PostHello());
   CO_RETURN_IF_ERROR(co_await tunnel.ExpectHello(After(options.hello)));
   MonotonicTime deadline = After(options.hello);
   while (tunnel.reusable()) {

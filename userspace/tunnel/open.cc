@@ -30,7 +30,8 @@ struct Opening {
   bool send_early;
   std::size_t early = 0;  // bytes sent before RESULT
   bool settled = false;   // RESULT has come, or the tunnel failed
-  absl::Status early_failure;
+  absl::Status early_failure{};
+  absl::Status plain_failure{};  // reading has used up the socket's error: it shows only once
 };
 
 // Sends what the application has written beyond what was sent already.
@@ -40,8 +41,11 @@ Awaitable<absl::Status> SendFresh(Opening& opening) {
       recv(opening.plain.get(), lease.span().data(), kMaxEarlyBytes, MSG_PEEK | MSG_DONTWAIT);
   // What comes from now on makes an edge.
   opening.plain.ClearReadable();
-  // An error here shows again when the relay reads, and so does the stream's end.
-  if (n < 0 && errno != EAGAIN && errno != EINTR) co_return ErrnoStatus(errno, "peek");
+  if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    opening.plain_failure = ErrnoStatus(errno, "read from the application");
+    co_return opening.plain_failure;
+  }
+  // The stream's end shows again when the relay reads.
   if (n == 0) co_return absl::OutOfRangeError("the stream has ended");
   if (n <= static_cast<ssize_t>(opening.early)) co_return absl::OkStatus();
   const auto fresh = lease.span().subspan(opening.early, n - opening.early);
@@ -55,6 +59,7 @@ Awaitable<void> SendEarlyData(Opening& opening) {
   if (!opening.send_early) co_return;
   while (!opening.settled && opening.early < kMaxEarlyBytes) {
     absl::Status status = co_await SendFresh(opening);
+    opening.tunnel.stream().Flush();  // OPEN, when there was nothing to go with it
     if (!status.ok() || opening.settled) co_return;
     status = co_await opening.plain.WaitReadable(opening.deadline);
     if (!status.ok()) co_return;
@@ -118,10 +123,11 @@ Awaitable<void> EndRefused(Tunnel& tunnel, MonotonicTime deadline) {
   if (!answer.ok() || answer->type != MessageType::kDone) tunnel.Retire();
 }
 
-Awaitable<absl::Status> SendOpen(Tunnel& tunnel, const proto::Open& open, MonotonicTime deadline) {
-  if (tunnel.connection() == 0) CO_RETURN_IF_ERROR(co_await tunnel.SendHello(deadline));
+// `more`: early data may follow in the same write.
+absl::Status SendOpen(Tunnel& tunnel, const proto::Open& open, bool more) {
+  if (tunnel.connection() == 0) RETURN_IF_ERROR(tunnel.PostHello(/*more=*/true));
   tunnel.BeginConnection();
-  co_return co_await tunnel.Send(MessageType::kOpen, open.SerializeAsString(), deadline);
+  return tunnel.Post(MessageType::kOpen, open.SerializeAsString(), more);
 }
 
 }  // namespace
@@ -130,7 +136,7 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
                                       net::BufferPool& buffers, MonotonicTime deadline,
                                       bool send_early) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT: the operators' only home
-  if (absl::Status sent = co_await SendOpen(tunnel, open, deadline); !sent.ok()) {
+  if (absl::Status sent = SendOpen(tunnel, open, /*more=*/send_early); !sent.ok()) {
     // A refused certificate makes the peer close at once, which a write may meet
     // before the alert is read.
     const auto received = co_await ReceiveResult(tunnel, After(std::chrono::seconds(1)));
@@ -138,7 +144,11 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
     if (!received.ok()) sent = received.status();
     co_return TunnelFailed(sent, 0);
   }
-  Opening opening{tunnel, plain, buffers, deadline, send_early, 0, false, absl::OkStatus()};
+  Opening opening{.tunnel = tunnel,
+                  .plain = plain,
+                  .buffers = buffers,
+                  .deadline = deadline,
+                  .send_early = send_early};
   const absl::StatusOr<proto::Result> result =
       co_await (AwaitResult(opening) && SendEarlyData(opening));
   // What was peeked at, or the stream's end, has used up its edge; the relay or the
@@ -149,8 +159,8 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
     co_return TunnelFailed(result.status(), opening.early);
   }
   if (result->code() == proto::CODE_OK) {
-    absl::Status consumed = absl::OkStatus();
-    if (opening.early_failure.ok()) consumed = ConsumeEarlyData(opening);
+    absl::Status consumed = opening.plain_failure;
+    if (opening.early_failure.ok() && consumed.ok()) consumed = ConsumeEarlyData(opening);
     if (opening.early_failure.ok() && consumed.ok()) {
       co_return OpenOutcome{Kind::kOpened, absl::OkStatus(), opening.early};
     }

@@ -18,6 +18,25 @@ constexpr Duration kFarewell = std::chrono::seconds(2);
 
 }  // namespace
 
+// A tunnel that is idle, and told of what arrives.
+class Pool::Idle : private net::EdgeListener {
+ public:
+  Idle(Pool& pool, std::unique_ptr<Tunnel> tunnel) : pool_(pool), tunnel_(std::move(tunnel)) {
+    tunnel_->stream().SetListener(this);
+  }
+  std::unique_ptr<Tunnel> Release() {
+    tunnel_->stream().SetListener(nullptr);
+    return std::move(tunnel_);
+  }
+  Tunnel& tunnel() const { return *tunnel_; }
+
+ private:
+  void OnEdge() override { pool_.Inspect(*this); }
+
+  Pool& pool_;
+  std::unique_ptr<Tunnel> tunnel_;
+};
+
 Pool::Pool(net::Poller& poller, Options options)
     : poller_(poller),
       options_(std::move(options)),
@@ -26,24 +45,24 @@ Pool::Pool(net::Poller& poller, Options options)
   sweep_timer_.ExpireAt(After(kSweepInterval));
 }
 
-std::unique_ptr<Tunnel> Pool::Remove(const std::string& key, const Tunnel* tunnel) {
-  const auto bucket = idle_.find(key);
-  if (bucket == idle_.end()) return nullptr;
-  auto& tunnels = bucket->second;
-  const auto at = std::find_if(tunnels.begin(), tunnels.end(),
-                               [&](const Idle& idle) { return idle.tunnel.get() == tunnel; });
-  if (at == tunnels.end()) return nullptr;
-  std::unique_ptr<Tunnel> removed = std::move(at->tunnel);
-  tunnels.erase(at);
-  if (tunnels.empty()) idle_.erase(bucket);
+Pool::~Pool() = default;
+
+// Destroys `idle`.
+std::unique_ptr<Tunnel> Pool::Remove(const Idle& idle) {
+  const auto bucket = idle_.find(idle.tunnel().pool_key);
+  auto& all = bucket->second;
+  const auto at =
+      std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.get() == &idle; });
+  std::unique_ptr<Tunnel> removed = (*at)->Release();
+  all.erase(at);
+  if (all.empty()) idle_.erase(bucket);
   --size_;
-  removed->stream().socket().OnReadable(nullptr);
   return removed;
 }
 
 std::unique_ptr<Tunnel> Pool::Take(const std::string& key) {
   for (auto bucket = idle_.find(key); bucket != idle_.end(); bucket = idle_.find(key)) {
-    auto tunnel = Remove(key, bucket->second.back().tunnel.get());
+    auto tunnel = Remove(*bucket->second.back());
     if (tunnel->reusable()) return tunnel;
     Discard(std::move(tunnel));
   }
@@ -55,30 +74,38 @@ void Pool::Put(std::unique_ptr<Tunnel> tunnel) {
       size_ >= options_.max_idle) {
     return Discard(std::move(tunnel));
   }
-  tunnel->last_used = std::chrono::steady_clock::now();
-  const std::string key = tunnel->pool_key;
-  const auto bucket = idle_.find(key);
-  const std::size_t idle_already = bucket == idle_.end() ? 0 : bucket->second.size();
+  const auto same = idle_.find(tunnel->pool_key);
+  const std::size_t idle_already = same == idle_.end() ? 0 : same->second.size();
   if (idle_already >= options_.max_per_key) return Discard(std::move(tunnel));
-  Tunnel* raw = tunnel.get();
-  raw->stream().socket().OnReadable([this, key, raw] { Inspect(key, raw); });
-  idle_[key].push_back({std::move(tunnel), std::chrono::steady_clock::now()});
+  tunnel->last_used = std::chrono::steady_clock::now();
+  auto& bucket = idle_[tunnel->pool_key];
+  bucket.push_back(std::make_unique<Idle>(*this, std::move(tunnel)));
   ++size_;
-  // What arrived before the watch was set gave its edge already.
-  if (raw->stream().socket().readable()) Inspect(key, raw);
+  // What arrived before it was watched gave its edge already.
+  Inspect(*bucket.back());
 }
 
-void Pool::Inspect(const std::string& key_in, Tunnel* raw) {
-  const std::string key = key_in;  // belongs to the callback, which may go away below
-  absl::StatusOr<tls::Record> record = raw->stream().TryReceive();
-  if (ErrnoOf(record.status()) == EAGAIN) return;
-  std::unique_ptr<Tunnel> tunnel = Remove(key, raw);
-  if (tunnel == nullptr) return;
-  if (record.ok()) {
-    tasks_.Spawn(Attend(std::move(tunnel), *record));
-  } else {
-    Report(*tunnel, record.status());
-    Discard(std::move(tunnel));
+// Takes what has arrived, and with it the tunnel's place if it is of no more use: so a
+// dead tunnel is rarely handed out.
+void Pool::Inspect(Idle& idle) {
+  Tunnel& tunnel = idle.tunnel();
+  if (!tunnel.stream().socket().readable()) return;
+  absl::StatusOr<tls::Record> record = tunnel.stream().TryReceive();
+  for (; record.ok(); record = tunnel.stream().TryReceive()) {
+    const absl::StatusOr<Message> message = tunnel.Understand(*record);
+    if (absl::IsNotFound(message.status())) continue;
+    absl::Status why = message.status();
+    if (message.ok()) {
+      why = absl::InvalidArgumentError(absl::StrCat(Name(message->type), " on an idle tunnel"));
+    }
+    Report(tunnel, why);
+    return tasks_.Spawn(EndBroken(Remove(idle), std::string(why.message())));
+  }
+  if (ErrnoOf(record.status()) != EAGAIN) {
+    Report(tunnel, record.status());
+    Discard(Remove(idle));
+  } else if (!tunnel.reusable()) {
+    Discard(Remove(idle));
   }
 }
 
@@ -88,27 +115,8 @@ void Pool::Report(const Tunnel& tunnel, const absl::Status& status) const {
   }
 }
 
-Awaitable<void> Pool::Attend(std::unique_ptr<Tunnel> tunnel, tls::Record record) {
-  for (;;) {
-    const absl::StatusOr<Message> message = co_await tunnel->Understand(record);
-    if (!absl::IsNotFound(message.status())) {
-      absl::Status why = message.status();
-      if (message.ok()) {
-        why = absl::InvalidArgumentError(absl::StrCat(Name(message->type), " on an idle tunnel"));
-      }
-      Report(*tunnel, why);
-      co_await tunnel->Reset(proto::CODE_PROTOCOL_ERROR, std::string(why.message()));
-      co_return;
-    }
-    // More may have come in the same read.
-    const absl::StatusOr<tls::Record> next = tunnel->stream().TryReceive();
-    if (ErrnoOf(next.status()) == EAGAIN) co_return Put(std::move(tunnel));
-    if (!next.ok()) {
-      Report(*tunnel, next.status());
-      co_return Discard(std::move(tunnel));
-    }
-    record = *next;
-  }
+Awaitable<void> Pool::EndBroken(std::unique_ptr<Tunnel> tunnel, std::string why) {
+  co_await tunnel->Reset(proto::CODE_PROTOCOL_ERROR, std::move(why));
 }
 
 void Pool::Discard(std::unique_ptr<Tunnel> tunnel) {
@@ -119,33 +127,26 @@ void Pool::Discard(std::unique_ptr<Tunnel> tunnel) {
 Awaitable<void> Pool::SayGoodbye(std::unique_ptr<Tunnel> tunnel) { co_await tunnel->Close(); }
 
 void Pool::DiscardIf(const std::function<bool(const Tunnel&)>& stale) {
-  std::vector<std::pair<std::string, const Tunnel*>> found;
-  for (const auto& [key, tunnels] : idle_) {
-    for (const Idle& idle : tunnels) {
-      if (stale(*idle.tunnel)) found.emplace_back(key, idle.tunnel.get());
+  std::vector<const Idle*> found;
+  for (const auto& [key, bucket] : idle_) {
+    for (const auto& idle : bucket) {
+      if (stale(idle->tunnel())) found.push_back(idle.get());
     }
   }
-  for (const auto& [key, tunnel] : found) Discard(Remove(key, tunnel));
+  for (const Idle* idle : found) Discard(Remove(*idle));
 }
 
 void Pool::ForEach(const std::function<void(const Tunnel&)>& visit) const {
-  for (const auto& [key, tunnels] : idle_) {
-    for (const Idle& idle : tunnels) visit(*idle.tunnel);
+  for (const auto& [key, bucket] : idle_) {
+    for (const auto& idle : bucket) visit(idle->tunnel());
   }
 }
 
 void Pool::Sweep() {
   sweep_timer_.ExpireAt(After(kSweepInterval));
   const MonotonicTime oldest = std::chrono::steady_clock::now() - options_.idle_limit;
-  std::vector<std::pair<std::string, const Tunnel*>> expired;
-  for (const auto& [key, tunnels] : idle_) {
-    for (const Idle& idle : tunnels) {
-      if (idle.since <= oldest || !idle.tunnel->reusable()) {
-        expired.emplace_back(key, idle.tunnel.get());
-      }
-    }
-  }
-  for (const auto& [key, tunnel] : expired) Discard(Remove(key, tunnel));
+  DiscardIf(
+      [oldest](const Tunnel& tunnel) { return tunnel.last_used <= oldest || !tunnel.reusable(); });
 }
 
 Awaitable<void> Pool::ShutDown() {

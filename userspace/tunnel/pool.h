@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -33,6 +33,7 @@ class Pool {
   };
 
   Pool(net::Poller& poller, Options options);
+  ~Pool();
 
   // The most recently used idle tunnel of `key`, or null.
   std::unique_ptr<Tunnel> Take(const std::string& key);
@@ -54,21 +55,18 @@ class Pool {
   Awaitable<void> ShutDown();
 
  private:
-  struct Idle {
-    std::unique_ptr<Tunnel> tunnel;
-    MonotonicTime since;
-  };
+  class Idle;
 
   void Sweep();
-  Awaitable<void> Attend(std::unique_ptr<Tunnel> tunnel, tls::Record record);
+  void Inspect(Idle& idle);
   void Report(const Tunnel& tunnel, const absl::Status& status) const;
+  static Awaitable<void> EndBroken(std::unique_ptr<Tunnel> tunnel, std::string why);
   static Awaitable<void> SayGoodbye(std::unique_ptr<Tunnel> tunnel);
-  std::unique_ptr<Tunnel> Remove(const std::string& key, const Tunnel* tunnel);
-  void Inspect(const std::string& key, Tunnel* tunnel);
+  std::unique_ptr<Tunnel> Remove(const Idle& idle);
 
   net::Poller& poller_;
   const Options options_;
-  absl::flat_hash_map<std::string, std::deque<Idle>> idle_;  // newest at the back
+  absl::flat_hash_map<std::string, std::vector<std::unique_ptr<Idle>>> idle_;  // newest at the back
   std::size_t size_ = 0;
   bool shut_down_ = false;
   net::Timer sweep_timer_;

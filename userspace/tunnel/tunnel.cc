@@ -43,12 +43,12 @@ absl::Status Unexpected(const Message& message, absl::string_view when) {
 Tunnel::Tunnel(tls::Session session, Role role)
     : session_(std::move(session)), role_(role), id_(NextId()) {}
 
-Awaitable<absl::Status> Tunnel::SendHello(MonotonicTime deadline) {
+absl::Status Tunnel::PostHello(bool more) {
   proto::Hello hello;
   hello.set_version(kVersion);
   if (stream().can_rekey()) hello.set_features(proto::FEATURE_REKEY);
   hello.set_agent("tombolo-agent/" TOMBOLO_VERSION);
-  co_return co_await Send(MessageType::kHello, hello.SerializeAsString(), deadline);
+  return Post(MessageType::kHello, hello.SerializeAsString(), more);
 }
 
 Awaitable<absl::Status> Tunnel::ExpectHello(MonotonicTime deadline) {
@@ -64,11 +64,19 @@ Awaitable<absl::Status> Tunnel::ExpectHello(MonotonicTime deadline) {
   co_return absl::OkStatus();
 }
 
-Awaitable<absl::Status> Tunnel::Send(MessageType type, std::string payload,
-                                     MonotonicTime deadline) {
+Bytes Tunnel::EncodeNow(MessageType type, absl::string_view payload) const {
   const bool whole_tunnel = type == MessageType::kHello || type == MessageType::kGoAway ||
                             type == MessageType::kPing || type == MessageType::kPong;
-  const Bytes bytes = Encode({type, whole_tunnel ? 0 : connection_, std::move(payload)});
+  return Encode({type, whole_tunnel ? 0 : connection_, std::string(payload)});
+}
+
+absl::Status Tunnel::Post(MessageType type, absl::string_view payload, bool more) {
+  return stream().PostControl(EncodeNow(type, payload), more);
+}
+
+Awaitable<absl::Status> Tunnel::Send(MessageType type, std::string payload,
+                                     MonotonicTime deadline) {
+  const Bytes bytes = EncodeNow(type, payload);
   co_return co_await stream().SendControl(bytes, deadline);
 }
 
@@ -81,43 +89,42 @@ bool Tunnel::TooManyAside() {
   return ++side_messages_ > kMaxSideMessages;
 }
 
-Awaitable<absl::StatusOr<Message>> Tunnel::Understand(const tls::Record& record) {
+absl::StatusOr<Message> Tunnel::Understand(const tls::Record& record) {
   if (record.type != tls::kControl) {
-    co_return absl::InvalidArgumentError("application data outside a connection");
+    return absl::InvalidArgumentError("application data outside a connection");
   }
   absl::StatusOr<Message> message = Decode(record.payload);
   if (IsAside(message) && TooManyAside()) {
-    co_return absl::InvalidArgumentError("too many PING, GOAWAY or unknown messages");
+    return absl::InvalidArgumentError("too many PING, GOAWAY or unknown messages");
   }
-  if (!message.ok()) co_return message.status();
+  if (!message.ok()) return message.status();
   switch (message->type) {
     case MessageType::kPing:
       // A PONG that cannot be queued means that the peer does not read.
-      CO_RETURN_IF_ERROR(
-          co_await Send(MessageType::kPong, std::move(message->payload), After(kFarewell)));
-      co_return absl::NotFoundError("PING");
+      RETURN_IF_ERROR(Post(MessageType::kPong, message->payload));
+      return absl::NotFoundError("PING");
     case MessageType::kPong:
-      co_return absl::NotFoundError("PONG");
+      return absl::NotFoundError("PONG");
     case MessageType::kGoAway:
       going_away_ = true;
       if (const auto parsed = ParsePayload<proto::GoAway>(*message); parsed.ok()) {
         goodbye_ = parsed->message();
       }
-      co_return absl::NotFoundError("GOAWAY");
+      return absl::NotFoundError("GOAWAY");
     case MessageType::kHello:
-      if (greeted_) co_return Unexpected(*message, "twice");
-      co_return message;
+      if (greeted_) return Unexpected(*message, "twice");
+      return message;
     case MessageType::kOpen:
-      if (role_ == Role::kDialer) co_return Unexpected(*message, "sent to a dialer");
+      if (role_ == Role::kDialer) return Unexpected(*message, "sent to a dialer");
       if (message->connection != connection_ + 1) {
-        co_return Unexpected(*message, "with a connection number out of order");
+        return Unexpected(*message, "with a connection number out of order");
       }
-      co_return message;
+      return message;
     default:
       if (message->connection != connection_) {
-        co_return Unexpected(*message, "for another connection");
+        return Unexpected(*message, "for another connection");
       }
-      co_return message;
+      return message;
   }
 }
 
@@ -125,7 +132,7 @@ Awaitable<absl::StatusOr<Message>> Tunnel::Receive(MonotonicTime deadline) {
   for (;;) {
     const absl::StatusOr<tls::Record> record = co_await stream().Receive(deadline);
     if (!record.ok()) co_return WithGoodbye(record.status());
-    absl::StatusOr<Message> message = co_await Understand(*record);
+    absl::StatusOr<Message> message = Understand(*record);
     if (!absl::IsNotFound(message.status())) co_return message;
   }
 }

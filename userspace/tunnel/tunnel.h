@@ -37,16 +37,19 @@ class Tunnel {
   std::uint32_t BeginConnection() { return ++connection_; }
 
   // Sends HELLO. The peer's is taken by ExpectHello, in order with what follows.
-  Awaitable<absl::Status> SendHello(MonotonicTime deadline);
+  absl::Status PostHello(bool more = false);
   Awaitable<absl::Status> ExpectHello(MonotonicTime deadline);
   bool greeted() const { return greeted_; }
 
+  // Sends without waiting (RecordStream::PostControl).
+  absl::Status Post(MessageType type, absl::string_view payload, bool more = false);
+  // Sends, and waits until the socket has taken it.
   Awaitable<absl::Status> Send(MessageType type, std::string payload, MonotonicTime deadline);
 
   // Understands a control record; PING and GOAWAY are dealt with here, and then,
   // as for an optional message that is not known, the answer is NotFound: go on.
   // InvalidArgument: the peer broke the protocol; the tunnel must end.
-  Awaitable<absl::StatusOr<Message>> Understand(const tls::Record& record);
+  absl::StatusOr<Message> Understand(const tls::Record& record);
 
   // The next message of the present connection (or OPEN of the next one).
   // Application data here is a protocol error.
@@ -72,6 +75,7 @@ class Tunnel {
   tls::CredentialsPtr credentials;  // the dialer's own, as of the handshake
 
  private:
+  Bytes EncodeNow(MessageType type, absl::string_view payload) const;
   bool TooManyAside();
   absl::Status WithGoodbye(const absl::Status& status) const;
 

@@ -23,6 +23,8 @@ using ::testing::ElementsAre;
 using testing::Loop;
 using ::testing::Pair;
 using testing::Pattern;
+using testing::ReceiveTo;
+using testing::SendFrom;
 using testing::StreamAndPeer;
 using testing::StreamPair;
 using testing::TcpPair;
@@ -57,14 +59,14 @@ struct Application {
 // Until the application ends its stream, which "end" then says.
 Awaitable<absl::Status> SendAll(RecordStream& stream, net::AsyncFd& plain) {
   for (;;) {
-    CO_ASSIGN_OR_RETURN(const std::size_t moved, co_await stream.SendFrom(plain));
+    CO_ASSIGN_OR_RETURN(const std::size_t moved, co_await SendFrom(stream, plain));
     if (moved == 0) co_return co_await stream.SendControl(BytesOf("end"), Soon());
   }
 }
 
 Awaitable<absl::StatusOr<std::string>> ReceiveAll(RecordStream& stream, net::AsyncFd& plain,
                                                   std::uint64_t& moved) {
-  CO_ASSIGN_OR_RETURN(const Record record, co_await stream.ReceiveTo(plain, moved));
+  CO_ASSIGN_OR_RETURN(const Record record, co_await ReceiveTo(stream, plain, moved));
   shutdown(plain.get(), SHUT_WR);
   co_return TextOf(record.payload);
 }
@@ -183,7 +185,7 @@ TEST_F(RecordMoveTest, ControlRecordsDivideTheData) {
   ASSERT_TRUE(loop_.Run(pair_.client->SendControl(BytesOf("two"), Soon())).ok());
   ASSERT_TRUE(loop_.Run(pair_.client->Send(BytesOf("after"), Soon())).ok());
   loop_.Run(pair_.client->CloseNotify(Soon()));
-  auto record = loop_.Run(pair_.server->ReceiveTo(far_.plain, moved));
+  auto record = loop_.Run(ReceiveTo(*pair_.server, far_.plain, moved));
   ASSERT_TRUE(record.ok()) << record.status();
   EXPECT_EQ(TextOf(record->payload), "one");
   std::string got;
@@ -191,12 +193,12 @@ TEST_F(RecordMoveTest, ControlRecordsDivideTheData) {
   std::string expected;
   for (int i = 0; i < 300; ++i) absl::StrAppend(&expected, i, " ");
   EXPECT_EQ(got, expected);
-  record = loop_.Run(pair_.server->ReceiveTo(far_.plain, moved));
+  record = loop_.Run(ReceiveTo(*pair_.server, far_.plain, moved));
   ASSERT_TRUE(record.ok());
   EXPECT_EQ(TextOf(record->payload), "two");
   EXPECT_EQ(moved, expected.size());
   // What came before the end is delivered before the end is reported.
-  record = loop_.Run(pair_.server->ReceiveTo(far_.plain, moved));
+  record = loop_.Run(ReceiveTo(*pair_.server, far_.plain, moved));
   EXPECT_TRUE(absl::IsOutOfRange(record.status()));
   got.clear();
   far_.Read(&got, 100);
@@ -210,7 +212,7 @@ TEST_F(RecordMoveTest, ADeadApplicationAbortsAndTheTunnelLives) {
   loop_.Settle();
   ASSERT_TRUE(loop_.Run(pair_.client->Send(Pattern(50'000), Soon())).ok());
   ASSERT_TRUE(loop_.Run(pair_.client->SendControl(BytesOf("later"), Soon())).ok());
-  auto record = loop_.Run(pair_.server->ReceiveTo(far_.plain, moved));
+  auto record = loop_.Run(ReceiveTo(*pair_.server, far_.plain, moved));
   EXPECT_TRUE(absl::IsAborted(record.status())) << record.status();
   EXPECT_NE(ErrnoOf(record.status()), 0);
   do {
@@ -223,7 +225,7 @@ TEST_F(RecordMoveTest, ADeadApplicationAbortsAndTheTunnelLives) {
 TEST_F(RecordMoveTest, AResetByTheApplicationAbortsAndTheTunnelLives) {
   net::ResetOnClose(near_.fd.get());
   near_.fd.Close();
-  const auto moved = loop_.Run(pair_.client->SendFrom(near_.plain));
+  const auto moved = loop_.Run(SendFrom(*pair_.client, near_.plain));
   EXPECT_TRUE(absl::IsAborted(moved.status())) << moved.status();
   EXPECT_EQ(ErrnoOf(moved.status()), ECONNRESET);
   EXPECT_TRUE(loop_.Run(pair_.client->SendControl(BytesOf("reset"), Soon())).ok());
@@ -232,12 +234,12 @@ TEST_F(RecordMoveTest, AResetByTheApplicationAbortsAndTheTunnelLives) {
 
 TEST_F(RecordMoveTest, CancellingLosesNothing) {
   std::uint64_t moved = 0;
-  auto received = loop_.Start(pair_.server->ReceiveTo(far_.plain, moved));
+  auto received = loop_.Start(ReceiveTo(*pair_.server, far_.plain, moved));
   loop_.Settle();
   pair_.server->CancelReceive();
   ASSERT_TRUE(loop_.RunUntil([&] { return received->has_value(); }));
   EXPECT_TRUE(absl::IsCancelled((*received)->status()));
-  auto sending = loop_.Start(pair_.client->SendFrom(near_.plain));
+  auto sending = loop_.Start(SendFrom(*pair_.client, near_.plain));
   loop_.Settle();
   near_.plain.CancelRead();
   ASSERT_TRUE(loop_.RunUntil([&] { return sending->has_value(); }));
@@ -252,7 +254,7 @@ TEST_F(RecordMoveTest, ABlockedMoveCanBeEnded) {
   const Bytes data = Pattern(24 << 20);
   auto sent = loop_.Start(pair_.client->Send(data, Soon()));
   std::uint64_t moved = 0;
-  auto received = loop_.Start(pair_.server->ReceiveTo(far_.plain, moved));
+  auto received = loop_.Start(ReceiveTo(*pair_.server, far_.plain, moved));
   // Until nothing fits any more.
   for (std::uint64_t before = ~moved; before != moved;) {
     before = moved;
@@ -284,7 +286,7 @@ class RecordMidstreamTest : public ::testing::Test {
   absl::Status MoveWith(std::uint8_t type, absl::Span<const std::uint8_t> payload) {
     const Bytes data = Pattern(kBefore);
     std::uint64_t moved = 0;
-    auto received = loop_.Start(pair_.stream().ReceiveTo(application_.plain, moved));
+    auto received = loop_.Start(ReceiveTo(pair_.stream(), application_.plain, moved));
     for (std::size_t done = 0; done < data.size(); done += kMaxPlaintext) {
       pair_.PeerSends(kApplicationData, absl::MakeSpan(data).subspan(done, kMaxPlaintext));
     }
@@ -334,7 +336,7 @@ TEST_F(RecordMidstreamTest, TheEndOfTcpIsATruncation) {
     pair_.PeerSends(kApplicationData, absl::MakeSpan(data).subspan(done, kMaxPlaintext));
   }
   pair_.ClosePeer();
-  const auto record = loop_.Run(pair_.stream().ReceiveTo(application_.plain, moved));
+  const auto record = loop_.Run(ReceiveTo(pair_.stream(), application_.plain, moved));
   EXPECT_TRUE(absl::IsDataLoss(record.status())) << record.status();
   EXPECT_EQ(moved, kBefore);
 }
@@ -346,9 +348,9 @@ TEST(RecordMoveBudgetTest, ReadsNothingThatItCannotSend) {
   std::size_t put = 0;
   application.Write(Pattern(40'000), &put);
   ASSERT_EQ(put, 40'000);
-  EXPECT_EQ(*loop.Run(pair.stream().SendFrom(application.plain)), kMaxPlaintext);
+  EXPECT_EQ(*loop.Run(SendFrom(pair.stream(), application.plain)), kMaxPlaintext);
   EXPECT_TRUE(
-      absl::IsResourceExhausted(loop.Run(pair.stream().SendFrom(application.plain)).status()));
+      absl::IsResourceExhausted(loop.Run(SendFrom(pair.stream(), application.plain)).status()));
   Bytes left(40'000);
   EXPECT_EQ(recv(application.plain.get(), left.data(), left.size(), 0), 40'000 - kMaxPlaintext);
   // Why it ends can still be said.

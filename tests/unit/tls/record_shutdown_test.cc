@@ -27,6 +27,7 @@ using testing::Bytes;
 using testing::BytesOf;
 using testing::Loop;
 using testing::Pattern;
+using testing::SendFrom;
 using testing::StreamAndPeer;
 using testing::TcpPair;
 
@@ -102,7 +103,7 @@ Awaitable<absl::Status> SendFromApplication(Loop& loop, RecordStream& stream,
       written += static_cast<std::size_t>(put);
     }
     if (written == data.size()) shutdown(application.get(), SHUT_WR);
-    const absl::StatusOr<std::size_t> moved = co_await stream.SendFrom(from);
+    const absl::StatusOr<std::size_t> moved = co_await SendFrom(stream, from);
     status = moved.status();
     ended = moved.ok() && *moved == 0;
   }

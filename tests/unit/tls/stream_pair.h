@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/status_macros.h"
 #include "loop.h"
 #include "net/buffer_pool.h"
 #include "record_layer.h"
@@ -58,6 +59,40 @@ inline std::unique_ptr<tls::RecordStream> NewStream(net::AsyncFd socket, bool cl
   if (!tls::kernel::AttachUlp(socket.get()).ok()) std::abort();
   return *tls::KernelRecordStream::Create(std::move(socket), SecretsOf(client), pool,
                                           KernelUnderTest().rekey, sent);
+}
+
+// What the relay makes of the steps: one batch of `plain`'s bytes, and how many; 0 is the
+// end of its stream.
+inline Awaitable<absl::StatusOr<std::size_t>> SendFrom(tls::RecordStream& stream,
+                                                       net::AsyncFd& plain) {
+  using Step = tls::RecordStream::Step;
+  for (;;) {
+    std::uint64_t moved = 0;
+    CO_ASSIGN_OR_RETURN(const Step step, stream.SendFrom(plain, moved));
+    if (step == Step::kMoved) co_return moved;
+    if (step == Step::kEnd) co_return 0;
+    absl::Status waited;
+    if (step == Step::kPlainBlocked) {
+      waited = co_await plain.WaitReadable();
+    } else {
+      waited = co_await stream.socket().WaitWritable();
+    }
+    CO_RETURN_IF_ERROR(waited);
+  }
+}
+
+// Everything up to the next control record, which it returns.
+inline Awaitable<absl::StatusOr<tls::Record>> ReceiveTo(tls::RecordStream& stream,
+                                                        net::AsyncFd& plain, std::uint64_t& moved) {
+  using Step = tls::RecordStream::Step;
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const Step step, stream.ReceiveTo(plain, moved));
+    if (step == Step::kControl) co_return stream.TryReceive();
+    absl::Status waited;
+    if (step == Step::kPlainBlocked) waited = co_await plain.WaitWritable();
+    if (step == Step::kPeerBlocked) waited = co_await stream.socket().WaitReadable();
+    CO_RETURN_IF_ERROR(waited);
+  }
 }
 
 // Waits until something, or the end, has arrived at a socket.

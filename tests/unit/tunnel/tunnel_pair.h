@@ -76,7 +76,7 @@ class TunnelTest : public ::testing::Test {
   Pair MakeGreetedTunnels() {
     Pair pair = MakeTunnels();
     for (Tunnel* tunnel : {pair.dialer.get(), pair.acceptor.get()}) {
-      EXPECT_TRUE(loop_.Run(tunnel->SendHello(Soon())).ok());
+      EXPECT_TRUE(tunnel->PostHello().ok());
     }
     for (Tunnel* tunnel : {pair.dialer.get(), pair.acceptor.get()}) {
       EXPECT_TRUE(loop_.Run(tunnel->ExpectHello(Soon())).ok());
