@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/record_protection.h"
 
+#include <array>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -27,6 +29,50 @@ const EVP_CIPHER* CipherOf(Suite suite) {
   }
   return nullptr;
 }
+
+struct ContextFreer {
+  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+};
+
+// One thread's contexts: a clock that gives away what was not used since it came by last.
+class Contexts {
+ public:
+  // Of both directions of this many busy connections nothing is ever made again.
+  static constexpr std::size_t kPlaces = 512;
+
+  struct Place {
+    std::unique_ptr<EVP_CIPHER_CTX, ContextFreer> context;
+    std::uint64_t ticket = 0;  // whose it is; 0: nobody's
+    bool used = false;
+  };
+
+  static Contexts& OfThread() {
+    thread_local Contexts contexts;
+    return contexts;
+  }
+
+  // The owner of `ticket`'s context, or null.
+  EVP_CIPHER_CTX* Find(std::uint32_t place, std::uint64_t ticket) {
+    if (ticket == 0 || places_[place].ticket != ticket) return nullptr;
+    places_[place].used = true;
+    return places_[place].context.get();
+  }
+  // A place for a new owner. Its context may be null, or set up for somebody else.
+  std::uint32_t Take() {
+    while (std::exchange(places_[hand_].used, false)) hand_ = (hand_ + 1) % kPlaces;
+    const std::uint32_t taken = hand_;
+    hand_ = (hand_ + 1) % kPlaces;
+    places_[taken].used = true;
+    places_[taken].ticket = ++last_ticket_;
+    return taken;
+  }
+  Place& at(std::uint32_t place) { return places_[place]; }
+
+ private:
+  std::array<Place, kPlaces> places_;
+  std::uint32_t hand_ = 0;
+  std::uint64_t last_ticket_ = 0;
+};
 
 absl::Status CipherError(absl::string_view what) {
   return OpensslStatus(absl::StatusCode::kInternal, what);
@@ -73,26 +119,58 @@ absl::StatusOr<std::size_t> RecordSize(absl::Span<const std::uint8_t> header) {
   return kHeaderSize + size;
 }
 
-void RecordCipher::ContextFreer::operator()(evp_cipher_ctx_st* context) const {
-  EVP_CIPHER_CTX_free(context);
+RecordCipher::RecordCipher(RecordCipher&& other) noexcept
+    : key_(other.key_),
+      direction_(other.direction_),
+      sequence_(other.sequence_),
+      place_(other.place_),
+      ticket_(std::exchange(other.ticket_, 0)) {}
+
+RecordCipher& RecordCipher::operator=(RecordCipher&& other) noexcept {
+  if (this != &other) {
+    Forget();
+    key_ = other.key_;
+    direction_ = other.direction_;
+    sequence_ = other.sequence_;
+    place_ = other.place_;
+    ticket_ = std::exchange(other.ticket_, 0);
+  }
+  return *this;
 }
 
-absl::StatusOr<RecordCipher::Context> RecordCipher::NewContext(const TrafficKey& key,
-                                                               Direction direction) {
-  Context context(EVP_CIPHER_CTX_new());
+// The key schedule is wiped with its connection.
+void RecordCipher::Forget() {
+  Contexts& contexts = Contexts::OfThread();
+  if (contexts.Find(place_, ticket_) == nullptr) return;
+  contexts.at(place_) = {};
+  ticket_ = 0;
+}
+
+EVP_CIPHER_CTX* RecordCipher::Context() {
+  Contexts& contexts = Contexts::OfThread();
+  const auto nonce = Nonce();
   // Every suite has the 12-byte IV that is OpenSSL's default for it.
-  if (context == nullptr ||
-      EVP_CipherInit_ex(context.get(), CipherOf(key.suite), nullptr, key.key.data(), key.iv.data(),
-                        static_cast<int>(direction)) != 1) {
-    return CipherError("set up record cipher");
+  if (EVP_CIPHER_CTX* const context = contexts.Find(place_, ticket_); context != nullptr) {
+    const int done = EVP_CipherInit_ex(context, nullptr, nullptr, nullptr, nonce.data(), -1);
+    return done == 1 ? context : nullptr;
   }
-  return context;
+  place_ = contexts.Take();
+  Contexts::Place& place = contexts.at(place_);
+  ticket_ = place.ticket;
+  if (place.context == nullptr) place.context.reset(EVP_CIPHER_CTX_new());
+  if (place.context != nullptr &&
+      EVP_CipherInit_ex(place.context.get(), CipherOf(key_.suite), nullptr, key_.key.data(),
+                        nonce.data(), static_cast<int>(direction_)) == 1) {
+    return place.context.get();
+  }
+  Forget();
+  return nullptr;
 }
 
 std::array<std::uint8_t, TrafficKey::kIvSize> RecordCipher::Nonce() const {
   // Section 5.3: the sequence number, big-endian and padded on the left, XOR
   // the IV.
-  auto nonce = iv_;
+  auto nonce = key_.iv;
   for (std::size_t i = 0; i < sizeof(sequence_); ++i) {
     nonce[nonce.size() - 1 - i] ^= static_cast<std::uint8_t>(sequence_ >> (8 * i));
   }
@@ -100,8 +178,9 @@ std::array<std::uint8_t, TrafficKey::kIvSize> RecordCipher::Nonce() const {
 }
 
 absl::StatusOr<RecordSealer> RecordSealer::Create(const TrafficKey& key, std::uint64_t sequence) {
-  ASSIGN_OR_RETURN(Context context, NewContext(key, Direction::kSeal));
-  return RecordSealer(std::move(context), key, sequence);
+  RecordSealer sealer(key, Direction::kSeal, sequence);
+  if (sealer.Context() == nullptr) return CipherError("set up record cipher");
+  return sealer;
 }
 
 absl::StatusOr<std::size_t> RecordSealer::Seal(std::uint8_t type, absl::Span<std::uint8_t> slot,
@@ -120,8 +199,8 @@ absl::StatusOr<std::size_t> RecordSealer::Seal(std::uint8_t type, absl::Span<std
   slot[kHeaderSize + size] = type;
   std::uint8_t* body = slot.data() + kHeaderSize;
   int out = 0;
-  EVP_CIPHER_CTX* context = context_.get();
-  if (EVP_EncryptInit_ex(context, nullptr, nullptr, nullptr, Nonce().data()) != 1 ||
+  EVP_CIPHER_CTX* const context = Context();
+  if (context == nullptr ||
       EVP_EncryptUpdate(context, nullptr, &out, slot.data(), kHeaderSize) != 1 ||
       EVP_EncryptUpdate(context, body, &out, body, static_cast<int>(inner)) != 1 ||
       EVP_EncryptFinal_ex(context, body + inner, &out) != 1 ||
@@ -133,8 +212,9 @@ absl::StatusOr<std::size_t> RecordSealer::Seal(std::uint8_t type, absl::Span<std
 }
 
 absl::StatusOr<RecordOpener> RecordOpener::Create(const TrafficKey& key, std::uint64_t sequence) {
-  ASSIGN_OR_RETURN(Context context, NewContext(key, Direction::kOpen));
-  return RecordOpener(std::move(context), key, sequence);
+  RecordOpener opener(key, Direction::kOpen, sequence);
+  if (opener.Context() == nullptr) return CipherError("set up record cipher");
+  return opener;
 }
 
 absl::StatusOr<RecordOpener::Opened> RecordOpener::Open(absl::Span<std::uint8_t> record) {
@@ -145,8 +225,8 @@ absl::StatusOr<RecordOpener::Opened> RecordOpener::Open(absl::Span<std::uint8_t>
   const std::size_t inner = record.size() - kHeaderSize - kTagSize;
   std::uint8_t* body = record.data() + kHeaderSize;
   int out = 0;
-  EVP_CIPHER_CTX* context = context_.get();
-  if (EVP_DecryptInit_ex(context, nullptr, nullptr, nullptr, Nonce().data()) != 1 ||
+  EVP_CIPHER_CTX* const context = Context();
+  if (context == nullptr ||
       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kTagSize, body + inner) != 1 ||
       EVP_DecryptUpdate(context, nullptr, &out, record.data(), kHeaderSize) != 1 ||
       EVP_DecryptUpdate(context, body, &out, body, static_cast<int>(inner)) != 1) {

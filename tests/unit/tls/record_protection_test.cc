@@ -267,5 +267,46 @@ TEST(SecretTest, LeavesRoomForOpenssl) {
   EXPECT_EQ(CRYPTO_secure_used(), 0u);
 }
 
+// More keys in turn than a thread keeps OpenSSL's state of: each goes on where it was.
+TEST(RecordCipherTest, ManyConnectionsOnOneThread) {
+  constexpr int kConnections = 700;
+  std::vector<RecordSealer> sealers;
+  std::vector<RecordOpener> openers;
+  for (int i = 0; i < kConnections; ++i) {
+    TrafficKey key = KeyFor(kSuites[i % 3]);
+    key.key[0] = static_cast<std::uint8_t>(i);
+    key.key[1] = static_cast<std::uint8_t>(i >> 8);
+    sealers.push_back(*RecordSealer::Create(key));
+    openers.push_back(*RecordOpener::Create(key));
+  }
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < kConnections; ++i) {
+      const Bytes text(100, static_cast<std::uint8_t>(i + round));
+      Bytes record = Seal(sealers[i], kApplicationData, text);
+      const auto opened = openers[i].Open(absl::MakeSpan(record));
+      ASSERT_TRUE(opened.ok()) << i << ": " << opened.status();
+      ASSERT_EQ(Bytes(opened->payload.begin(), opened->payload.end()), text);
+    }
+  }
+}
+
+// The state of a key that has gone must not serve another one in its place.
+TEST(RecordCipherTest, AKeyTakesNothingFromItsPredecessor) {
+  Bytes first, second;
+  TrafficKey key = KeyFor(Suite::kAes128GcmSha256);
+  {
+    RecordSealer sealer = *RecordSealer::Create(key);
+    RecordSealer moved = std::move(sealer);
+    first = Seal(moved, kApplicationData, Bytes(10, 1));
+  }
+  key.key[0] ^= 1;
+  RecordSealer other = *RecordSealer::Create(key);
+  second = Seal(other, kApplicationData, Bytes(10, 1));
+  EXPECT_NE(first, second);
+  RecordOpener opener = *RecordOpener::Create(key);
+  EXPECT_TRUE(opener.Open(absl::MakeSpan(second)).ok());
+  EXPECT_FALSE(RecordOpener::Create(key)->Open(absl::MakeSpan(first)).ok());
+}
+
 }  // namespace
 }  // namespace tombolo::tls
