@@ -16,6 +16,7 @@
 #include "datapath/datapath.h"
 #include "net/async_fd.h"
 #include "net/buffer_pool.h"
+#include "net/namespace.h"
 #include "tls/record_settings.h"
 #include "tunnel/pool.h"
 
@@ -43,6 +44,7 @@ struct Context {
   DialSlots& dials;
   tunnel::Pool& pool;
   balance::Balancer& balancer;
+  const net::NetworkNamespace& own_namespace;
 
   WorldPtr world;  // replaced by the control thread's posts
   ConnectionTable connections;

@@ -49,6 +49,8 @@ DataThread::DataThread(const Settings& settings, datapath::Datapath& datapath, C
 
 absl::Status DataThread::SetUp() {
   ASSIGN_OR_RETURN(poller_, net::Poller::Create(io_));
+  ASSIGN_OR_RETURN(auto own, net::NetworkNamespace::OfThisThread());  // every thread's
+  own_namespace_ = std::make_unique<net::NetworkNamespace>(std::move(own));
   dials_ = std::make_unique<DialSlots>(*poller_);
   balancer_ = std::make_unique<balance::Balancer>(std::mt19937_64(std::random_device()()));
   tunnel::Pool::Options options;
@@ -67,6 +69,7 @@ absl::Status DataThread::SetUp() {
                                                   *dials_,
                                                   *pool_,
                                                   *balancer_,
+                                                  *own_namespace_,
                                                   /*world=*/nullptr,
                                                   /*connections=*/{},
                                                   /*accepted_tunnels=*/{}});

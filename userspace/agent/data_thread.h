@@ -75,6 +75,7 @@ class DataThread {
   net::BufferPool buffers_;
   std::unique_ptr<net::Poller> poller_;
   std::unique_ptr<DialSlots> dials_;
+  std::unique_ptr<net::NetworkNamespace> own_namespace_;
   std::unique_ptr<balance::Balancer> balancer_;
   std::unique_ptr<tunnel::Pool> pool_;
   std::unique_ptr<Context> context_;

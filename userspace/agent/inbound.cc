@@ -116,7 +116,7 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
   if (home->second.ns == nullptr) {
     made_there = make();
   } else {
-    made_there = home->second.ns->Run(make);
+    made_there = home->second.ns->Run(context_.own_namespace, make);
   }
   CO_RETURN_IF_ERROR(made_there);
   if (!context_.quotas.reserve.Keep()) co_return ReserveNeeded();
@@ -128,7 +128,7 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
       !local.ok() || *local == endpoint.address) {
     co_return absl::UnavailableError("nothing listens at " + endpoint.address.ToString());
   }
-  net::SetKeepAlive(connected.get());
+  // No keepalive: it is a connection within this machine, and its death is always heard of.
   co_return connected;
 }
 

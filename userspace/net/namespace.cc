@@ -52,11 +52,21 @@ absl::StatusOr<NetworkNamespace> NetworkNamespace::OfThisThread() { return Open(
 absl::Status NetworkNamespace::Run(absl::FunctionRef<absl::Status()> body) const {
   const Fd home(open(kThisThread, O_RDONLY | O_CLOEXEC));
   if (!home.valid()) return ErrnoStatus(errno, "open this thread's network namespace");
+  return RunAndReturn(home.get(), body);
+}
+
+absl::Status NetworkNamespace::Run(const NetworkNamespace& home,
+                                   absl::FunctionRef<absl::Status()> body) const {
+  return RunAndReturn(home.fd_.get(), body);
+}
+
+absl::Status NetworkNamespace::RunAndReturn(int home,
+                                            absl::FunctionRef<absl::Status()> body) const {
   if (setns(fd_.get(), CLONE_NEWNET) != 0) {
     return ErrnoStatus(errno, absl::StrCat("enter network namespace '", path_, "'"));
   }
   absl::Status status = body();
-  if (setns(home.get(), CLONE_NEWNET) != 0) {
+  if (setns(home, CLONE_NEWNET) != 0) {
     log::Error("cannot leave a network namespace", {{"path", path_}});
     std::abort();
   }

@@ -21,12 +21,15 @@ class NetworkNamespace {
   // Ends the process if it cannot come back: every later socket of this thread
   // would be made in a workload's network. Needs CAP_SYS_ADMIN.
   absl::Status Run(absl::FunctionRef<absl::Status()> body) const;
+  // The same, for a caller who has opened the thread's own namespace before.
+  absl::Status Run(const NetworkNamespace& home, absl::FunctionRef<absl::Status()> body) const;
 
   // The kernel's identifier (SO_NETNS_COOKIE), as bpf_get_netns_cookie() shows it.
   std::uint64_t cookie() const { return cookie_; }
   int fd() const { return fd_.get(); }
 
  private:
+  absl::Status RunAndReturn(int home, absl::FunctionRef<absl::Status()> body) const;
   NetworkNamespace(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
   Fd fd_;

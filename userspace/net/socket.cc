@@ -39,6 +39,7 @@ absl::StatusOr<Fd> Listen(const SocketAddress& address, int backlog) {
   ASSIGN_OR_RETURN(Fd fd, TcpSocket(address));
   SetInt(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (!address.ip.is_v4()) SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  SetNoDelay(fd.get());  // what it accepts inherits that
   sockaddr_storage storage;
   const socklen_t size = address.ToSockaddr(storage);
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0) {
@@ -85,10 +86,7 @@ Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddr
 Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener) {
   for (;;) {
     Fd fd(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (fd.valid()) {
-      SetNoDelay(fd.get());
-      co_return fd;
-    }
+    if (fd.valid()) co_return fd;
     if (errno == EAGAIN) {
       listener.ClearReadable();
       CO_RETURN_IF_ERROR(co_await listener.WaitReadable());

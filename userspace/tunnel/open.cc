@@ -151,8 +151,8 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
                   .send_early = send_early};
   const absl::StatusOr<proto::Result> result =
       co_await (AwaitResult(opening) && SendEarlyData(opening));
-  // What was peeked at, or the stream's end, has used up its edge; the relay or the
-  // next attempt must find it all the same.
+  // What was peeked at, or the stream's end behind it, has used up its edge; the relay or
+  // the next attempt must find it all the same.
   plain.MarkReadable();
   if (!result.ok()) {
     tunnel.Retire();
