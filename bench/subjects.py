@@ -8,7 +8,11 @@ import world as worlds
 # name -> what differs in the agents' configuration. No tunnel is kept without a connection:
 # each connection is a mutual handshake.
 TOMBOLO = {"tombolo": {}, "tombolo-full": {"deadlines": {"idle_tunnel": "0s"}},
-           "tombolo-kernel": {"relay": "kernel"}, "tombolo-user": {"relay": "user"}}
+           "tombolo-kernel": {"relay": "kernel"}, "tombolo-user": {"relay": "user"},
+           # Bulk by recv and send in both directions, by splice in one, in both.
+           "tombolo-copy": {"relay": "kernel", "splice": "none"},
+           "tombolo-splicerx": {"relay": "kernel", "splice": "receive"},
+           "tombolo-splice": {"relay": "kernel", "splice": "both"}}
 _PEERS = {kind.name: kind for kind in proxies.KINDS}
 NAMES = ("direct", *TOMBOLO, *_PEERS)
 # Neither of them encrypts.

@@ -52,6 +52,14 @@ absl::Status LoadError(const identity::StorePtr& store, const SpiffeId& id) {
   return entry == store->entries().end() ? absl::OkStatus() : entry->second.error;
 }
 
+// kAuto is what bench/README.md shows to cost least: neither.
+bool SplicesSending(source::SpliceMode mode) {
+  return mode == source::SpliceMode::kSend || mode == source::SpliceMode::kBoth;
+}
+bool SplicesReceiving(source::SpliceMode mode) {
+  return mode == source::SpliceMode::kReceive || mode == source::SpliceMode::kBoth;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(asio::io_context& io, std::string config_path,
@@ -104,7 +112,7 @@ void Agent::Probe() {
 
 absl::Status Agent::ChooseRelay() {
   if (config_.relay == source::RelayMode::kUser) return absl::OkStatus();
-  kernel_tls_ = tls::ProbeKernelTls();
+  kernel_tls_ = tls::ProbeKernelTls(datapath::PutIntoSockmap);
   for (const auto& check : kernel_tls_.checks) {
     log::Info("kernel TLS self-test", {{"check", check.name}, {"result", check.result}});
   }
@@ -115,6 +123,8 @@ absl::Status Agent::ChooseRelay() {
                      kernel_tls_.checks.front().result.message()));
   }
   settings_.kernel_tls = kernel_tls_.works;
+  settings_.kernel_tls.splice_send &= SplicesSending(config_.splice);
+  settings_.kernel_tls.splice_receive &= SplicesReceiving(config_.splice);
   return absl::OkStatus();
 }
 

@@ -131,4 +131,8 @@ class Datapath {
   virtual absl::Status Probe() = 0;
 };
 
+// Puts a TCP socket into a sockmap of its own, which then goes away with it in: for the
+// self-test of what the kernel lets in.
+absl::Status PutIntoSockmap(int fd);
+
 }  // namespace tombolo::datapath

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "net/pipe_pool.h"
 
 namespace tombolo::net {
 
-// Large buffers shared by the connections of one thread. A connection holds one
+// Large buffers, and pipes, shared by the connections of one thread. A connection holds one
 // only while bytes are in flight, so an idle connection holds none. Lives on
 // one thread, and outlives every Lease.
 class BufferPool {
@@ -42,8 +43,10 @@ class BufferPool {
   BufferPool& operator=(const BufferPool&) = delete;
   Lease Take();
   std::size_t in_use() const { return in_use_; }
+  PipePool& pipes() { return pipes_; }
 
  private:
+  PipePool pipes_;
   std::vector<std::unique_ptr<std::uint8_t[]>> free_;
   std::size_t in_use_ = 0;
 };

@@ -131,6 +131,7 @@ void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
   map.Optional("threads", config.threads,
                [](absl::string_view text) { return ParseNumber(text, 0, kMaxThreads); });
   map.Optional("relay", config.relay, ParseRelayMode);
+  map.Optional("splice", config.splice, ParseSpliceMode);
   ReadDeadlines(map.Map("deadlines"), config.deadlines);
   ReadLimits(map.Map("limits"), config.limits);
   ReadLog(map.Map("log"), config.log);
@@ -172,6 +173,31 @@ absl::string_view Name(RelayMode mode) {
   return "unknown";
 }
 
+absl::StatusOr<SpliceMode> ParseSpliceMode(absl::string_view text) {
+  for (const SpliceMode mode : {SpliceMode::kAuto, SpliceMode::kNone, SpliceMode::kSend,
+                                SpliceMode::kReceive, SpliceMode::kBoth}) {
+    if (text == Name(mode)) return mode;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' is not auto, none, send, receive or both"));
+}
+
+absl::string_view Name(SpliceMode mode) {
+  switch (mode) {
+    case SpliceMode::kAuto:
+      return "auto";
+    case SpliceMode::kNone:
+      return "none";
+    case SpliceMode::kSend:
+      return "send";
+    case SpliceMode::kReceive:
+      return "receive";
+    case SpliceMode::kBoth:
+      return "both";
+  }
+  return "unknown";
+}
+
 std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
                                                 const AgentConfig& wanted) {
   std::vector<std::string> keys;
@@ -195,6 +221,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   compare("admin.listen", running.admin.listen, wanted.admin.listen);
   compare("threads", running.threads, wanted.threads);
   compare("relay", running.relay, wanted.relay);
+  compare("splice", running.splice, wanted.splice);
   compare("deadlines.idle_tunnel", running.deadlines.idle_tunnel, wanted.deadlines.idle_tunnel);
   compare("log.format", running.log.format, wanted.log.format);
   return keys;

@@ -22,6 +22,10 @@ enum class RelayMode {
   kUser,
 };
 
+// Which bulk goes through pipes (splice) instead of this process, where the kernel makes the
+// records: what applications send, what they receive.
+enum class SpliceMode { kAuto, kNone, kSend, kReceive, kBoth };
+
 // One node's agent.yaml (docs/configuration.md). Paths are complete: relative
 // ones have been resolved against the file's directory.
 struct AgentConfig {
@@ -82,6 +86,7 @@ struct AgentConfig {
   Admin admin;
   std::uint32_t threads = 0;  // 0: one per core
   RelayMode relay = RelayMode::kAuto;
+  SpliceMode splice = SpliceMode::kAuto;
   Deadlines deadlines;
   Limits limits;
   Log log;
@@ -97,6 +102,9 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path);
 // "auto", "kernel" or "user".
 absl::StatusOr<RelayMode> ParseRelayMode(absl::string_view text);
 absl::string_view Name(RelayMode mode);
+// "auto", "none", "send", "receive" or "both".
+absl::StatusOr<SpliceMode> ParseSpliceMode(absl::string_view text);
+absl::string_view Name(SpliceMode mode);
 
 // The keys, like "capture.port", whose new value a running agent cannot take over.
 std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,

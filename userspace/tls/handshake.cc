@@ -126,7 +126,7 @@ absl::StatusOr<std::unique_ptr<RecordStream>> NewStream(net::AsyncFd socket, Tra
                                                         const RecordSettings& records) {
   if (records.kernel.Carries(secrets.suite)) {
     auto stream = KernelRecordStream::Create(std::move(socket), std::move(secrets), records.buffers,
-                                             records.kernel.rekey);
+                                             records.kernel);
     if (!stream.ok()) {
       return HandshakeError(HandshakeFailure::kKernelTls, stream.status().message());
     }

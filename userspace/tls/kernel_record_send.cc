@@ -22,6 +22,11 @@ namespace tombolo::tls {
 namespace {
 
 constexpr std::size_t kMaxBatch = net::BufferPool::kBufferSize / kMaxPlaintext;
+// A read this large means that more comes: the next goes through a pipe.
+constexpr std::size_t kBulk = 32 * 1024;
+constexpr std::size_t kSpliceBatch = 4 * kMaxPlaintext;
+// 16 pipe buffers and 16 page boundaries more, of 17 that a record has room for.
+constexpr std::uint64_t kFragmentedRecords = 2;
 constexpr std::size_t kAppendAtOnce = 4 * kMaxPlaintext;
 constexpr std::uint8_t kCloseNotifyMessage[] = {kAlertWarning, tls::kCloseNotify};
 
@@ -54,6 +59,15 @@ absl::StatusOr<RecordStream::Step> KernelRecordStream::SendFrom(net::AsyncFd& pl
   if (RekeyIfDue() == Sent::kBlocked) return Step::kPeerBlocked;
   RETURN_IF_ERROR(send_status());
   RETURN_IF_ERROR(CheckBudget(kRecordBudget));
+  if (sends_bulk_ && works_.splice_send) {
+    batch_pipe_ = pool_.pipes().Take();
+    if (batch_pipe_.held()) return SpliceFrom(plain, moved);
+  }
+  return CopyFrom(plain, moved);
+}
+
+absl::StatusOr<RecordStream::Step> KernelRecordStream::CopyFrom(net::AsyncFd& plain,
+                                                                std::uint64_t& moved) {
   net::BufferPool::Lease lease = pool_.Take();
   const ssize_t read = ReadBatch(plain, lease.span());
   if (read == 0) return Step::kEnd;
@@ -65,9 +79,30 @@ absl::StatusOr<RecordStream::Step> KernelRecordStream::SendFrom(net::AsyncFd& pl
     return WithCode(absl::StatusCode::kAborted, ErrnoStatus(errno, "read from the application"));
   }
   moved += static_cast<std::uint64_t>(read);
+  sends_bulk_ = static_cast<std::size_t>(read) >= kBulk;
   batch_ = std::move(lease);
   batch_begin_ = 0;
   batch_end_ = static_cast<std::size_t>(read);
+  if (WriteUnsent() == Sent::kFailed) return send_status();
+  return Step::kMoved;
+}
+
+// Without a copy: the pages of the application's segments are what the kernel seals.
+absl::StatusOr<RecordStream::Step> KernelRecordStream::SpliceFrom(net::AsyncFd& plain,
+                                                                  std::uint64_t& moved) {
+  const ssize_t read = batch_pipe_.FillFrom(plain.get(), kSpliceBatch);
+  const int error = errno;
+  if (read <= 0) batch_pipe_.Reset();
+  if (read == 0) return Step::kEnd;
+  if (read < 0 && error == EAGAIN) {
+    plain.ClearReadable();
+    return Step::kPlainBlocked;
+  }
+  if (read < 0) {
+    return WithCode(absl::StatusCode::kAborted, ErrnoStatus(error, "read from the application"));
+  }
+  moved += static_cast<std::uint64_t>(read);
+  sends_bulk_ = static_cast<std::size_t>(read) >= kMaxPlaintext;
   if (WriteUnsent() == Sent::kFailed) return send_status();
   return Step::kMoved;
 }
@@ -102,11 +137,33 @@ KernelRecordStream::Sent KernelRecordStream::Write() {
     if (sent != Sent::kAll) return sent;
     batch_.Reset();
   }
+  if (batch_pipe_.held()) {
+    const Sent sent = WriteBatchPipe();
+    if (sent != Sent::kAll) return sent;
+  }
   for (; queue_begin_ != queue_.size(); ++queue_begin_) {
     const Sent sent = WriteQueued(queue_[queue_begin_]);
     if (sent != Sent::kAll) return sent;
   }
   DropUnsent();
+  return Sent::kAll;
+}
+
+// Never SPLICE_F_MORE: see WriteData.
+KernelRecordStream::Sent KernelRecordStream::WriteBatchPipe() {
+  while (batch_pipe_.bytes() > 0) {
+    const ssize_t sent = batch_pipe_.DrainTo(socket_.get());
+    if (sent > 0) {
+      // A record also ends where the kernel's list of page fragments is full.
+      sent_at_most_ += RecordsOf(static_cast<std::size_t>(sent)) + kFragmentedRecords;
+    } else if (sent < 0 && errno == EAGAIN) {
+      socket_.ClearWritable();
+      return Sent::kBlocked;
+    } else {
+      return FailWrite(sent == 0 ? EPIPE : errno);
+    }
+  }
+  batch_pipe_.Reset();
   return Sent::kAll;
 }
 
@@ -157,6 +214,7 @@ KernelRecordStream::Sent KernelRecordStream::WriteRecord(std::uint8_t type,
 void KernelRecordStream::DropUnsent() {
   batch_.Reset();
   batch_begin_ = batch_end_ = 0;
+  batch_pipe_.Reset();
   queue_ = {};  // an idle stream keeps no memory
   queue_begin_ = 0;
   queued_control_ = 0;

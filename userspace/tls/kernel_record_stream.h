@@ -12,6 +12,7 @@
 #include "tls/arrival.h"
 #include "tls/kernel_tls.h"
 #include "tls/key_schedule.h"
+#include "tls/record_settings.h"
 #include "tls/record_stream.h"
 #include "tls/sending_stream.h"
 
@@ -30,12 +31,12 @@ namespace tombolo::tls {
 class KernelRecordStream : public SendingStream {
  public:
   // `socket` has the tls ULP and nothing was read or written since the handshake.
-  // `rekey`: whether this kernel can change keys (6.14). FailedPrecondition when it
-  // refuses the keys; the socket is closed then and must not be used (fail closed).
+  // `works`: whether this kernel can change keys, and what to splice. FailedPrecondition when
+  // it refuses the keys; the socket is closed then and must not be used (fail closed).
   static absl::StatusOr<std::unique_ptr<KernelRecordStream>> Create(net::AsyncFd socket,
                                                                     TrafficSecrets secrets,
                                                                     net::BufferPool& pool,
-                                                                    bool rekey,
+                                                                    const KernelTls& works,
                                                                     std::uint64_t sent = 0);
 
   Awaitable<absl::StatusOr<Record>> Receive(MonotonicTime deadline) override;
@@ -44,10 +45,10 @@ class KernelRecordStream : public SendingStream {
   absl::StatusOr<Step> SendFrom(net::AsyncFd& plain, std::uint64_t& moved) override;
   absl::StatusOr<Step> ReceiveTo(net::AsyncFd& plain, std::uint64_t& moved) override;
   Usage usage() const override;
-  bool can_rekey() const override { return rekey_; }
+  bool can_rekey() const override { return works_.rekey; }
   // Both must be able to: this kernel to change its key, the peer to follow.
   void RekeyEvery(std::uint64_t records) override {
-    if (rekey_) rekey_every_ = records;
+    if (works_.rekey) rekey_every_ = records;
   }
   RecordLayer layer() const override { return RecordLayer::kKernel; }
   bool buffered() const override;
@@ -55,8 +56,8 @@ class KernelRecordStream : public SendingStream {
  private:
   static constexpr std::uint64_t kNeverRekey = ~std::uint64_t{0};
 
-  KernelRecordStream(net::AsyncFd socket, TrafficSecrets secrets, net::BufferPool& pool, bool rekey,
-                     std::uint64_t sent);
+  KernelRecordStream(net::AsyncFd socket, TrafficSecrets secrets, net::BufferPool& pool,
+                     const KernelTls& works, std::uint64_t sent);
 
   // Behind the batch: a record of a type of its own, or application data.
   struct Queued {
@@ -66,7 +67,9 @@ class KernelRecordStream : public SendingStream {
   };
 
   // Sending (kernel_record_send.cc).
-  bool unsent() const override { return batch_begin_ != batch_end_ || !queue_.empty(); }
+  bool unsent() const override {
+    return batch_begin_ != batch_end_ || batch_pipe_.held() || !queue_.empty();
+  }
   Sent Write() override;
   void DropUnsent() override;
   absl::StatusOr<std::size_t> Append(absl::Span<const std::uint8_t> data) override;
@@ -74,6 +77,9 @@ class KernelRecordStream : public SendingStream {
   Sent WriteData(const std::uint8_t* bytes, std::size_t end, std::size_t& begin);
   Sent WriteRecord(std::uint8_t type, absl::Span<const std::uint8_t> payload);
   Sent WriteQueued(Queued& queued);
+  Sent WriteBatchPipe();
+  absl::StatusOr<Step> CopyFrom(net::AsyncFd& plain, std::uint64_t& moved);
+  absl::StatusOr<Step> SpliceFrom(net::AsyncFd& plain, std::uint64_t& moved);
   ssize_t ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch) const;
   Sent RekeyIfDue();
   absl::Status InstallNextKey();
@@ -86,16 +92,21 @@ class KernelRecordStream : public SendingStream {
   absl::StatusOr<Got> Read(std::size_t limit);
   absl::Status TakeKeyUpdate(Arrival arrival);
   absl::Status ReadError(int error);
+  bool SpliceRecord();
   absl::StatusOr<Step> WriteReceived(net::AsyncFd& plain, std::uint64_t& moved);
+  absl::StatusOr<Step> WriteReceivedPipe(net::AsyncFd& plain, std::uint64_t& moved);
   Record Deliver(Record record);
   void ReleaseIfEmpty();
   absl::Status FailReceive(absl::Status status);
 
-  const bool rekey_;
+  const KernelTls works_;
 
-  net::BufferPool::Lease batch_;  // application data
-  std::size_t batch_begin_ = 0;   // not yet written
+  // Application data that is not yet written: in the one or the other.
+  net::BufferPool::Lease batch_;
+  std::size_t batch_begin_ = 0;
   std::size_t batch_end_ = 0;
+  net::PipePool::Lease batch_pipe_;
+  bool sends_bulk_ = false;  // the last read brought much
   std::vector<Queued> queue_;
   std::size_t queue_begin_ = 0;     // not yet written
   std::size_t queued_control_ = 0;  // bytes, as on the wire
@@ -109,6 +120,8 @@ class KernelRecordStream : public SendingStream {
   net::BufferPool::Lease rx_;
   std::size_t rx_begin_ = 0;  // application data not yet delivered
   std::size_t rx_end_ = 0;
+  net::PipePool::Lease rx_pipe_;         // the same, instead
+  bool receives_bulk_ = false;           // the last read brought much
   std::optional<Record> next_;           // a control record behind that, in rx_ or delivered_
   std::vector<std::uint8_t> delivered_;  // a small record, so that rx_ can go
   absl::Status receive_status_;          // once set, final

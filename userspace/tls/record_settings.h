@@ -14,6 +14,9 @@ struct KernelTls {
   bool aes_256_gcm = false;
   bool chacha20_poly1305 = false;
   bool rekey = false;  // Linux 6.14
+  // Bulk goes through a pipe, without a copy into this process: from the application, and to it.
+  bool splice_send = false;
+  bool splice_receive = false;
 
   bool any() const { return aes_128_gcm || aes_256_gcm || chacha20_poly1305; }
   bool Carries(Suite suite) const {

@@ -83,6 +83,8 @@ admin:
   socket: /run/tombolo/agent.sock
   listen: 127.0.0.1:15020
 threads: 0
+relay: auto
+splice: auto
 deadlines:
   handshake: 5s
   dial: 5s
@@ -180,6 +182,16 @@ TEST_F(AgentConfigTest, KnowsWhatNeedsARestart) {
   EXPECT_THAT(RestartOnlyDifferences(running, wanted),
               ElementsAre("node", "capture.port", "capture.max_pending", "tunnel.listen",
                           "admin.listen", "threads"));
+}
+
+TEST_F(AgentConfigTest, SpliceIsOneOfItsWords) {
+  for (const char* word : {"auto", "none", "send", "receive", "both"}) {
+    const auto mode = ParseSpliceMode(word);
+    ASSERT_TRUE(mode.ok()) << mode.status();
+    EXPECT_EQ(Name(*mode), word);
+  }
+  EXPECT_EQ(ParseSpliceMode("yes").status().message(),
+            "'yes' is not auto, none, send, receive or both");
 }
 
 }  // namespace

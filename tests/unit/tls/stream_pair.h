@@ -58,7 +58,7 @@ inline std::unique_ptr<tls::RecordStream> NewStream(net::AsyncFd socket, bool cl
   }
   if (!tls::kernel::AttachUlp(socket.get()).ok()) std::abort();
   return *tls::KernelRecordStream::Create(std::move(socket), SecretsOf(client), pool,
-                                          KernelUnderTest().rekey, sent);
+                                          KernelUnderTest(), sent);
 }
 
 // What the relay makes of the steps: one batch of `plain`'s bytes, and how many; 0 is the
