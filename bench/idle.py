@@ -14,7 +14,7 @@ QUESTION = "idle"
 SUBJECTS = ("haproxy-plain", "tombolo", "haproxy", "nginx", "stunnel")
 _PATIENCE = 300.0
 # Until a proxy has let go of what it needed for the handshakes only.
-_SETTLE = 1.5
+_SETTLE = 4.0
 
 
 class _Held:

@@ -12,6 +12,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <malloc.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -29,6 +30,8 @@ namespace {
 // How often cgroups and namespaces that were missing, or were made anew, are
 // looked for.
 constexpr Duration kWorkloadInterval = std::chrono::seconds(1);
+constexpr std::uint64_t kTrimAfter = 100;      // handshakes
+constexpr std::uint64_t kQuietHandshakes = 5;  // within kWorkloadInterval
 constexpr Duration kSweepInterval = std::chrono::seconds(30);
 constexpr Duration kDrainPoll = std::chrono::milliseconds(50);
 constexpr int kTunnelBacklog = 4096;
@@ -329,6 +332,16 @@ Awaitable<void> Agent::FollowFiles() {
   }
 }
 
+// A handshake needs some 50 KiB for a moment. After many at once most of the heap is free
+// but scattered between what stays, and malloc() keeps it: give it back when it is quiet.
+void Agent::GiveMemoryBack() {
+  const std::uint64_t handshakes = counters_.tunnels_dialed + counters_.tunnels_accepted;
+  const std::uint64_t recent = handshakes - std::exchange(handshakes_, handshakes);
+  if (recent > kQuietHandshakes || handshakes - handshakes_at_trim_ < kTrimAfter) return;
+  handshakes_at_trim_ = handshakes;
+  malloc_trim(0);
+}
+
 Awaitable<void> Agent::FollowWorkloads() {
   asio::steady_timer timer(io_);
   MonotonicTime next_sweep = After(kSweepInterval);
@@ -336,6 +349,7 @@ Awaitable<void> Agent::FollowWorkloads() {
     timer.expires_after(kWorkloadInterval);
     auto [error] = co_await timer.async_wait(kUseTuple);
     if (error) co_return;
+    GiveMemoryBack();
     if (enrolment_->Update(*snapshot_) || !apply_status_.ok()) Publish();
     if (std::chrono::steady_clock::now() >= next_sweep) {
       datapath_->SweepPending();

@@ -65,6 +65,7 @@ class Agent {
 
   Awaitable<void> FollowFiles();
   Awaitable<void> FollowWorkloads();
+  void GiveMemoryBack();
   Awaitable<void> Drain();
   Awaitable<bool> DrainedBy(MonotonicTime deadline);
 
@@ -102,6 +103,8 @@ class Agent {
   tls::KernelTlsReport kernel_tls_;  // what the self-test at start has seen
   std::vector<std::unique_ptr<DataThread>> threads_;
   TaskGroup tasks_;
+  std::uint64_t handshakes_ = 0;  // done, a moment ago
+  std::uint64_t handshakes_at_trim_ = 0;
   asio::steady_timer stop_;  // cancelled by Stop()
   int stops_ = 0;
 };
