@@ -92,18 +92,19 @@ void Relay::Fail(absl::Status why, proto::Code code) {
 
 // Moves until both directions have to wait.
 void Relay::Pump() {
-  CheckPlain();
   for (unsigned steps = 0; !over(); ++steps) {
     if (steps == kStepsPerTurn) return next_turn_.ExpireAt(std::chrono::steady_clock::now());
     const bool up = StepToTunnel();
     const bool down = StepToPlain();
     if (!up && !down) break;
   }
+  if (local_end_) CheckPlain();
   if (!over() && ended() && tunnel_.role() == Role::kAcceptor) FinishAccepted();
   if (over() && finished_ != nullptr) finished_->Wake();
 }
 
-// A reset is seen at once, whatever either direction waits for.
+// Nobody reads the plain socket any more, but its reset must still be seen while the other
+// direction goes on. Before that, reading finds it, behind what was sent before it.
 void Relay::CheckPlain() {
   if (over() || !plain_.hung_up()) return;
   if (const int error = net::TakeError(plain_.get()); error != 0) {
@@ -134,8 +135,7 @@ void Relay::EndLocal() {
 
 bool Relay::StepToPlain() {
   if (over()) return false;
-  // An acceptor hears nothing more until it has said DONE.
-  if (remote_end_) return !(ended() && tunnel_.role() == Role::kAcceptor) && TakeControl();
+  if (remote_end_) return TakeControl();
   const absl::StatusOr<Step> step = tunnel_.stream().ReceiveTo(plain_, counters_.from_tunnel);
   if (!step.ok()) {
     Fail(Explain(step.status()), CodeFor(step.status()));
@@ -199,8 +199,6 @@ absl::Status Relay::TakeReset(const Message& message) {
 // retransmissions. That it is closed both ways makes an edge.
 void Relay::FinishAccepted() {
   if (!net::IsClosed(plain_.get())) return tunnel_.stream().Flush();
-  CheckPlain();
-  if (over()) return;
   if (absl::Status sent = tunnel_.Post(MessageType::kDone, ""); !sent.ok()) {
     return Fail(std::move(sent), proto::CODE_UNSPECIFIED);
   }

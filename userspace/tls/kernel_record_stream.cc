@@ -77,6 +77,7 @@ absl::StatusOr<Record> KernelRecordStream::TryReceive() {
   if (rx_pipe_.held()) {  // left by a ReceiveTo() whose socket has gone
     if (!rx_.held()) rx_ = pool_.Take();
     const ssize_t got = rx_pipe_.Read(rx_.span().data(), kMaxPlaintext);
+    rx_begin_ = 0;
     rx_end_ = got > 0 ? static_cast<std::size_t>(got) : 0;
     if (rx_pipe_.bytes() == 0 || got <= 0) rx_pipe_.Reset();
   }
@@ -92,6 +93,7 @@ absl::StatusOr<Record> KernelRecordStream::TryReceive() {
 
 absl::StatusOr<RecordStream::Step> KernelRecordStream::ReceiveTo(net::AsyncFd& plain,
                                                                  std::uint64_t& moved) {
+  if (!plain.writable() && plain.get() >= 0 && buffered()) return Step::kPlainBlocked;
   if (rx_begin_ != rx_end_) return WriteReceived(plain, moved);
   if (rx_pipe_.held()) return WriteReceivedPipe(plain, moved);
   if (next_) return Step::kControl;

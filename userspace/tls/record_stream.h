@@ -79,6 +79,7 @@ class RecordStream {
     kEnd,           // SendFrom: `plain`'s stream has ended
     kControl,       // ReceiveTo: a control record is next; TryReceive() takes it
   };
+  // Neither while a Send() is under way.
   // Moves one batch of bytes from `plain` into records. `moved` counts those that were
   // taken from `plain`; they are on their way, whatever the socket has room for. There is no
   // deadline: the peer's application may read slowly, and a dead peer ends the tunnel's TCP.

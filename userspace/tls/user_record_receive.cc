@@ -78,6 +78,7 @@ absl::StatusOr<RecordStream::Step> UserRecordStream::ReceiveTo(net::AsyncFd& pla
     opened = OpenBatch();
   }
   // What came before an error still belongs to the application.
+  if (chunk_count_ > 0 && !plain.writable() && plain.get() >= 0) return Step::kPlainBlocked;
   if (chunk_count_ > 0) return WriteChunks(plain, moved);
   if (next_) return Step::kControl;
   RETURN_IF_ERROR(opened);

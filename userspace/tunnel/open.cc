@@ -158,9 +158,14 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
     tunnel.Retire();
     co_return TunnelFailed(result.status(), opening.early);
   }
+  // Whatever the answer: another attempt would take its reset for the end of its stream.
+  if (!opening.plain_failure.ok()) {
+    tunnel.Retire();
+    co_return OpenOutcome{Kind::kPlainFailed, opening.plain_failure};
+  }
   if (result->code() == proto::CODE_OK) {
-    absl::Status consumed = opening.plain_failure;
-    if (opening.early_failure.ok() && consumed.ok()) consumed = ConsumeEarlyData(opening);
+    absl::Status consumed;
+    if (opening.early_failure.ok()) consumed = ConsumeEarlyData(opening);
     if (opening.early_failure.ok() && consumed.ok()) {
       co_return OpenOutcome{Kind::kOpened, absl::OkStatus(), opening.early};
     }

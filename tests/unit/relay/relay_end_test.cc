@@ -186,6 +186,46 @@ TEST_F(RelayTest, StopWhileAnEndpointIsBeingDrained) {
   ExpectFailedEnd();
 }
 
+TEST_F(RelayTest, ATunnelThatEndsWhileAnEndpointIsBeingDrained) {
+  Connect();
+  ASSERT_EQ(shutdown(server_.get(), SHUT_WR), 0);
+  EXPECT_EQ(HowItEnds(app_.get()), 0);
+  Transfer up{.from = app_.get(), .to = -1, .data = std::string(1 << 20, 'x')};
+  loop_.RunUntil([&, until = After(std::chrono::milliseconds(300))] {
+    up.Pump();
+    return std::chrono::steady_clock::now() > until;
+  });
+  EXPECT_FALSE(acceptor_.ended->has_value());
+  dialer_.relay->Stop(absl::UnavailableError("draining"), proto::CODE_DRAINING);
+  ExpectFailedEnd();
+}
+
+// As a server does that refuses a request before it has read all of it. Both are there
+// before the relay looks.
+TEST_F(RelayTest, WhatWasSentBeforeAResetArrives) {
+  for (const bool by_server : {true, false}) {
+    Connect();
+    Fd& from = by_server ? server_ : app_;
+    const Fd& to = by_server ? app_ : server_;
+    ASSERT_EQ(send(to.get(), "request", 7, MSG_NOSIGNAL), 7);
+    loop_.Settle(std::chrono::milliseconds(20));
+    ASSERT_EQ(send(from.get(), "answer", 6, MSG_NOSIGNAL), 6);
+    from.Close();  // with the request unread: a reset
+    std::string got;
+    int error = -1;
+    ASSERT_TRUE(loop_.RunUntil([&] {
+      char part[100];
+      const ssize_t n = recv(to.get(), part, sizeof(part), 0);
+      if (n > 0) got.append(part, n);
+      if (n == 0 || (n < 0 && errno != EAGAIN)) error = n == 0 ? 0 : errno;
+      return error >= 0;
+    }));
+    EXPECT_EQ(got, "answer");
+    EXPECT_EQ(error, ECONNRESET);
+    ExpectFailedEnd();
+  }
+}
+
 TEST_F(RelayTest, FailuresKeepNoDescriptor) {
   tunnel::TestIdentities::Get();
   const std::size_t before = tunnel::OpenDescriptors();

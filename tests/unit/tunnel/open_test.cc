@@ -388,5 +388,20 @@ TEST_F(OpenTest, AnApplicationThatIsGoneIsLeftForTheRelay) {
   EXPECT_TRUE(plain_.readable());
 }
 
+// Reading uses the reset up: another attempt would take it for the end of the stream.
+TEST_F(OpenTest, AResetIsNotTakenToAnotherAttempt) {
+  auto tunnel = Dial();
+  auto outcome = Open(*tunnel);
+  loop_.Settle(std::chrono::milliseconds(20));
+  net::ResetOnClose(app_.get());
+  app_.Close();
+  loop_.Settle(std::chrono::milliseconds(20));
+  SayHello();
+  Answer(1, proto::CODE_UNAVAILABLE);
+  const OpenOutcome gone = Finish(outcome);
+  EXPECT_EQ(gone.kind, Kind::kPlainFailed) << gone.status;
+  EXPECT_FALSE(gone.retriable());
+}
+
 }  // namespace
 }  // namespace tombolo::tunnel
