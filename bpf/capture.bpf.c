@@ -142,11 +142,11 @@ int tb_sockops(struct bpf_sock_ops *ctx)
 	if (!sk || (!connects && !closes))
 		return 1;
 	stored = bpf_sk_storage_get(&tb_sock, sk, NULL, 0);
-	if (!stored)
-		return 1;
-	if (connects)
+	if (connects && (!stored || stored->state != TB_SOCKET_CAPTURED))
+		on_direct_connect(ctx);
+	else if (connects)
 		on_connect(ctx, stored);
-	else
+	else if (stored)
 		on_close(stored, ctx->args[0]);
 	return 1;
 }

@@ -34,8 +34,6 @@ static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct tb_connect
  * be refused here: fail closed by leaving no entry, for the agent resets what has none. */
 static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tb_socket *stored)
 {
-	if (stored->state != TB_SOCKET_CAPTURED)
-		return;
 	fill_key(ctx, &stored->key);
 	if (!address_is_local(&stored->key.listener)) {
 		stored->state = TB_SOCKET_NONE;
@@ -50,6 +48,24 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tb_socke
 		return;
 	}
 	stored->state = TB_SOCKET_PENDING;
+}
+
+/* A socket that no hook sent connects to the listener's port on a loopback address, from the same
+ * port as one that was closed before the agent accepted it: it must not be taken for that one. */
+static __always_inline void on_direct_connect(struct bpf_sock_ops *ctx)
+{
+	struct tb_connection_key key = {};
+	const struct tb_original *stale;
+	const struct tb_config *config;
+	__u32 zero = 0;
+
+	config = bpf_map_lookup_elem(&tb_config, &zero);
+	if (!config || config->listener_port != bpf_htons((__u16)bpf_ntohl(ctx->remote_port)))
+		return;
+	fill_key(ctx, &key);
+	stale = bpf_map_lookup_elem(&tb_orig_dst, &key);
+	if (stale && pending_remove(&key, stale->slot))
+		count(TB_PENDING_CLOSED);
 }
 
 /* A socket that was closed in order may be gone before the agent has accepted its connection:

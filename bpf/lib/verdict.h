@@ -35,8 +35,12 @@ static __always_inline __u32 decide_unknown(const struct tb_config *config,
 	if (!range && !refuse)
 		return TB_ALLOWED_UNKNOWN;
 	workload = workload_of_caller(&cgroup_id);
-	if (!workload) /* fail closed below a guard, else open */
-		return range & TB_RANGE_GUARDED ? TB_REFUSED_PROTECTED : TB_ALLOWED_UNKNOWN;
+	if (!workload && range & TB_RANGE_GUARDED)
+		return TB_REFUSED_PROTECTED;
+	if (!workload) /* fail closed if it may be one, else open */
+		return config->flags & TB_CONFIG_REFUSE_STRANGERS && !address_is_local(address) ?
+			   TB_REFUSED_UNENROLLED :
+			   TB_ALLOWED_UNKNOWN;
 	if (workload->flags & TB_WORKLOAD_EXEMPT)
 		return TB_ALLOWED_EXEMPT;
 	if (range & TB_RANGE_CLOSED)

@@ -90,6 +90,43 @@ TEST_F(ApplyTest, AWorkloadThatDoesNotFitClosesServicesToStrangers) {
   EXPECT_EQ(ConnectError(stranger_, kVip), ENETUNREACH);
 }
 
+// Then anybody may be the workload that did not fit, and any address the service.
+TEST_F(ApplyTest, AWorkloadAndAServiceThatDoNotFitCloseEverythingToStrangers) {
+  for (std::uint64_t i = 0; i < options_.max_workloads; ++i) {
+    desired_.workloads.push_back({std::uint64_t{1} << 40 | i, false});
+  }
+  SetServices(1, 10);
+  ASSERT_FALSE(datapath_->Apply(desired_).ok());
+  EXPECT_EQ(ConnectError(stranger_, "10.96.1.10:80"), EACCES);
+  EXPECT_EQ(ConnectError(stranger_, "192.168.1.1:80"), EACCES);
+  const Fd server = ListenOn("127.0.0.1:8080");
+  EXPECT_EQ(ConnectError(stranger_, "127.0.0.1:8080"), 0);
+
+  desired_.workloads.resize(2);
+  SetServices(1, 3);
+  Apply();
+  EXPECT_EQ(ConnectError(stranger_, "192.168.1.1:80"), ENETUNREACH);
+}
+
+// Who has no room in there is refused, and nobody else.
+TEST_F(ApplyTest, AFullAllowListRefusesOnlyWhatDoesNotFit) {
+  datapath_.reset();
+  ASSERT_TRUE(Datapath::Remove(options_.bpffs, options_.instance).ok());
+  options_.max_allowed = 1;
+  Open();
+  SetServices(1, 2);
+  desired_.services[1].id = 2;
+  desired_.allowed = {{workload_.id(), 1}, {workload_.id(), 2}};
+  const absl::Status status = datapath_->Apply(desired_);
+  ASSERT_FALSE(status.ok());
+  EXPECT_TRUE(absl::StrContains(status.message(), "tb_allowed")) << status;
+  EXPECT_FALSE(datapath_->refuse_unknown());
+  ASSERT_TRUE(datapath_->MarkListener(listener4_.get()).ok());
+  EXPECT_EQ(ConnectError(workload_, "10.96.1.1:80"), 0);
+  EXPECT_EQ(ConnectError(workload_, "10.96.1.2:80"), EACCES);
+  EXPECT_EQ(ConnectError(workload_, "192.168.1.1:80"), ENETUNREACH);
+}
+
 TEST_F(ApplyTest, AWorkloadThatIsGoneIsAStranger) {
   desired_.workloads.erase(desired_.workloads.begin());
   desired_.allowed.clear();

@@ -39,7 +39,7 @@ TEST_F(LifecycleTest, WithoutAgentConnectionsAreRefused) {
   EXPECT_EQ(ConnectError(workload_, kVip), ECONNREFUSED);
 }
 
-TEST_F(LifecycleTest, ASecondOpenKeepsEntriesAndReplacesPrograms) {
+TEST_F(LifecycleTest, ASecondOpenReplacesProgramsAndForgetsWhatWasNotTaken) {
   const Attempt pending = Connect(workload_, kVip);
   ASSERT_EQ(pending.error, 0);
   const std::uint32_t before = LinkedProgram("tb_connect4");
@@ -48,9 +48,8 @@ TEST_F(LifecycleTest, ASecondOpenKeepsEntriesAndReplacesPrograms) {
   EXPECT_NE(LinkedProgram("tb_connect4"), before);
   EXPECT_EQ(LinkedProgram("tb_connect4"), datapath_->ReadPrograms()[3].id);
   EXPECT_EQ(Count("captured"), 1u);
-  auto original = AcceptAndTake(listener4_);
-  ASSERT_TRUE(original.ok()) << original.status();
-  EXPECT_EQ(original->destination.ToString(), kVip);
+  // An earlier agent's queue died with it: another connection may have that 4-tuple now.
+  EXPECT_EQ(AcceptAndTake(listener4_).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ConnectError(workload_, kVip), 0) << "services and marks outlive the agent";
 }
 

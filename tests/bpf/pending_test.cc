@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 
 #include "fixture.h"
+#include "net/socket.h"
 
 namespace tombolo::datapath {
 namespace {
@@ -114,6 +115,37 @@ TEST_F(DatapathTest, AFullMapLeavesNoEntryAndIsCounted) {
   EXPECT_EQ(Count("pending_failed"), 1u);
   EXPECT_TRUE(AcceptAndTake(listener4_).ok());
   EXPECT_TRUE(AcceptAndTake(listener4_).ok());
+  EXPECT_EQ(AcceptAndTake(listener4_).status().code(), absl::StatusCode::kNotFound);
+}
+
+// A connection that was closed in order leaves its entry to the agent that accepts it. When
+// that died first, the next socket with the same 4-tuple is somebody else's.
+TEST_F(DatapathTest, AStrangerDoesNotInheritAnEntry) {
+  Attempt attempt = Connect(workload_, kVip);
+  ASSERT_EQ(attempt.error, 0);
+  const net::SocketAddress port = *net::LocalAddress(attempt.socket.get());
+  attempt.socket.Close();
+  listener4_.Close();
+  listener6_.Close();
+  ASSERT_EQ(Entries("tb_orig_dst"), 1u);
+  Listen();
+  Fd direct;
+  ASSERT_TRUE(stranger_
+                  .Run([&] {
+                    const net::SocketAddress listener = Address("127.0.0.1:15001");
+                    sockaddr_storage from{}, to{};
+                    const socklen_t from_size = port.ToSockaddr(from);
+                    const socklen_t to_size = listener.ToSockaddr(to);
+                    direct = Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+                    const int one = 1;
+                    setsockopt(direct.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+                    ASSERT_EQ(bind(direct.get(), reinterpret_cast<sockaddr*>(&from), from_size), 0)
+                        << errno;
+                    ASSERT_EQ(connect(direct.get(), reinterpret_cast<sockaddr*>(&to), to_size), 0)
+                        << errno;
+                  })
+                  .ok());
+  EXPECT_EQ(Entries("tb_orig_dst"), 0u);
   EXPECT_EQ(AcceptAndTake(listener4_).status().code(), absl::StatusCode::kNotFound);
 }
 

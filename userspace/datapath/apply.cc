@@ -134,7 +134,7 @@ absl::Status Change::ApplyAllowed() {
     const tb_allowed_key key{pair.cgroup_id, pair.service_id};
     // One that does not fit is refused with EACCES: closed without a flag, but
     // reported all the same.
-    if (present.emplace(Bytes(key)).second) Note(maps_.allowed.Upsert(key, 1));
+    if (present.emplace(Bytes(key)).second) Note(maps_.allowed.Upsert(key, 1), /*flags=*/0);
   }
   return absl::OkStatus();
 }
@@ -258,6 +258,9 @@ void Change::Note(const absl::Status& status, std::uint32_t flags) {
   if (status.ok()) return;
   ++failures_;
   if (first_failure_.ok()) first_failure_ = status;
+  missing_service_ |= flags == TB_CONFIG_REFUSE_UNKNOWN;
+  missing_workload_ |= (flags & TB_CONFIG_REFUSE_UNENROLLED) != 0;
+  if (missing_service_ && missing_workload_) flags |= TB_CONFIG_REFUSE_STRANGERS;
   if ((needed_flags_ & flags) == flags) return;
   needed_flags_ |= flags;
   if (const absl::Status closed = SetFlags(needed_flags_, /*keep=*/true); !closed.ok()) {

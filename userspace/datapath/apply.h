@@ -50,6 +50,8 @@ class Change {
   std::vector<RangeEntry> ranges_;                                 // as the kernel holds them
   std::vector<std::pair<tb_service_key, tb_service>> tombstones_;  // newest first
   std::uint32_t needed_flags_ = 0;  // because of this change's failures
+  bool missing_service_ = false;
+  bool missing_workload_ = false;  // or range
   absl::Status first_failure_;
   std::size_t failures_ = 0;
 };

@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<Capture>> Capture::Open(const Options& options) {
       new Capture(std::move(object), std::move(pending), options.cgroup_path));
   RETURN_IF_ERROR(capture->WriteConfig(options));
   RETURN_IF_ERROR(WriteProbeServices(capture->object_.maps));
-  RETURN_IF_ERROR(capture->RecountPending());
+  RETURN_IF_ERROR(capture->ForgetPending());
   for (const LoadedProgram& program : capture->object_.programs) {
     RETURN_IF_ERROR(Attach(program, options.cgroup_path));
   }
@@ -70,17 +70,15 @@ absl::Status Capture::WriteConfig(const Options& options) {
   return object_.maps.config.Upsert(0, config);
 }
 
-// An agent that died between taking an entry and counting it down left its
-// counter too high for ever. What connects meanwhile can shift the result by a
-// few, until the next start.
-absl::Status Capture::RecountPending() {
+// What an earlier agent had not accepted died with its listeners: what has their 4-tuple
+// from now on is another connection. An agent that died between taking an entry and
+// counting it down left its counter too high for ever. What connects meanwhile can shift the
+// counters by a few, until the next start.
+absl::Status Capture::ForgetPending() {
   ASSIGN_OR_RETURN(const auto entries, object_.maps.originals.Entries());
-  absl::flat_hash_map<std::uint32_t, std::int64_t> by_slot;
-  for (const auto& [key, original] : entries) ++by_slot[original.slot];
+  for (const auto& [key, original] : entries) RETURN_IF_ERROR(object_.maps.originals.Erase(key));
   for (std::uint32_t slot = 0; slot < pending_.slots(); ++slot) {
-    const auto it = by_slot.find(slot);
-    const std::int64_t actual = it == by_slot.end() ? 0 : it->second;
-    pending_.Adjust(slot, actual - pending_.Read(slot));
+    pending_.Adjust(slot, -pending_.Read(slot));
   }
   return absl::OkStatus();
 }

@@ -33,7 +33,7 @@ class Capture final : public Datapath {
  private:
   Capture(LoadedObject object, PendingCounters pending, std::string cgroup_path);
   absl::Status WriteConfig(const Options& options);
-  absl::Status RecountPending();
+  absl::Status ForgetPending();
 
   LoadedObject object_;
   PendingCounters pending_;

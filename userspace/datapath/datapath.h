@@ -131,6 +131,11 @@ class Datapath {
   virtual absl::Status Probe() = 0;
 };
 
+// Makes <bpffs>/tombolo/<instance>, which is this user's alone, and returns its path.
+// FailedPrecondition when `bpffs` is none, or somebody else has made the directory.
+absl::StatusOr<std::string> MakeInstanceDirectory(const std::string& bpffs,
+                                                  const std::string& instance);
+
 // Puts a TCP socket into a sockmap of its own, which then goes away with it in: for the
 // self-test of what the kernel lets in.
 absl::Status PutIntoSockmap(int fd);

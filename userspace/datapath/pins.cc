@@ -47,9 +47,20 @@ absl::Status CheckInstance(const std::string& instance) {
       absl::StrCat("instance '", instance, "': want 1 to 32 of a-z, 0-9 and '-'"));
 }
 
+// Whoever owns a directory of pins can remove them, which ends capture; and in a bpffs that
+// anybody may write to (its default mode is 1777) anybody may have made it first.
 absl::Status MakeDirectory(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
-  return ErrnoStatus(errno, absl::StrCat("make directory '", path, "'"));
+  if (mkdir(path.c_str(), 0700) == 0) return absl::OkStatus();
+  if (errno != EEXIST) return ErrnoStatus(errno, absl::StrCat("make directory '", path, "'"));
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) return ErrnoStatus(errno, absl::StrCat("'", path, "'"));
+  if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("'", path, "' is not a directory of this user (uid ", geteuid(),
+                     ") but of uid ", info.st_uid, ": who made it could remove the pins in it"));
+  }
+  if ((info.st_mode & 077) == 0 || chmod(path.c_str(), 0700) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("make '", path, "' private"));
 }
 
 absl::StatusOr<std::vector<std::string>> List(const std::string& directory) {
@@ -91,12 +102,19 @@ absl::Status RemoveLink(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<Pins> Pins::Create(const std::string& bpffs, const std::string& instance) {
+absl::StatusOr<std::string> MakeInstanceDirectory(const std::string& bpffs,
+                                                  const std::string& instance) {
   RETURN_IF_ERROR(CheckInstance(instance));
   RETURN_IF_ERROR(CheckBpffs(bpffs));
-  Pins pins(absl::StrCat(bpffs, "/tombolo/", instance));
   RETURN_IF_ERROR(MakeDirectory(absl::StrCat(bpffs, "/tombolo")));
-  RETURN_IF_ERROR(MakeDirectory(pins.directory_));
+  std::string directory = absl::StrCat(bpffs, "/tombolo/", instance);
+  RETURN_IF_ERROR(MakeDirectory(directory));
+  return directory;
+}
+
+absl::StatusOr<Pins> Pins::Create(const std::string& bpffs, const std::string& instance) {
+  ASSIGN_OR_RETURN(std::string directory, MakeInstanceDirectory(bpffs, instance));
+  Pins pins(std::move(directory));
   RETURN_IF_ERROR(MakeDirectory(absl::StrCat(pins.directory_, "/maps")));
   RETURN_IF_ERROR(MakeDirectory(absl::StrCat(pins.directory_, "/links")));
   return pins;

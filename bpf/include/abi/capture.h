@@ -82,6 +82,9 @@ enum {
 	/* A workload or range could not be inserted, so that callers without a workload may be
 	 * workloads: they may not reach services. */
 	TB_CONFIG_REFUSE_UNENROLLED = 2,
+	/* Both a service and a workload could not be inserted: anybody may be that workload, and
+	 * any destination that service. Callers without a workload may reach loopback only. */
+	TB_CONFIG_REFUSE_STRANGERS = 4,
 };
 struct tb_config {
 	__u32 layout; /* TB_LAYOUT of the agent that made the maps */
