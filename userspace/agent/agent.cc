@@ -89,8 +89,8 @@ absl::Status Agent::SetUp() {
   RETURN_IF_ERROR(ReadDirectory());
   ReadIdentities();
   RETURN_IF_ERROR(OpenDatapath());
-  enrolment_ = std::make_unique<Enrolment>(*cgroups_, *datapath_, config_.cluster, config_.node,
-                                           config_.capture.port);
+  enrolment_ = std::make_unique<Enrolment>(*cgroups_, *datapath_, config_.capture.cgroup,
+                                           config_.cluster, config_.node, config_.capture.port);
   enrolment_->Remember(datapath_->EnrolledCgroups());
   RETURN_IF_ERROR(StartThreads());
   enrolment_->Update(*snapshot_);
@@ -133,10 +133,8 @@ absl::Status Agent::ChooseRelay() {
 
 // One agent an instance: a second one would take over the first one's programs.
 absl::Status Agent::LockInstance() {
-  const std::string directory = PinDirectory();
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) return ErrnoStatus(error.value(), "create '" + directory + "'");
+  ASSIGN_OR_RETURN(const std::string directory,
+                   datapath::MakeInstanceDirectory(kBpffs, config_.instance));
   instance_lock_ = Fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!instance_lock_.valid()) return ErrnoStatus(errno, "open '" + directory + "'");
   if (flock(instance_lock_.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
@@ -166,6 +164,7 @@ absl::Status Agent::OpenDatapath() {
   options.max_workloads = capture.max_workloads;
   options.max_pending = capture.max_pending;
   options.max_pending_per_workload = capture.max_pending_per_workload;
+  options.max_allowed = capture.max_allowed;
   ASSIGN_OR_RETURN(datapath_, datapath::Datapath::Open(options));
   return absl::OkStatus();
 }
@@ -293,7 +292,9 @@ void Agent::PublishListeners() {
       }
       absl::StatusOr<Fd> copy = Duplicate(change.fd.get());
       if (!copy.ok()) {
+        // Nobody would accept from it: the hook must find none, until the next try.
         log::Error("a workload's listener is not watched", {{"reason", copy.status()}});
+        enrolment_->DropListener(change.key);
         continue;
       }
       auto shared = std::make_shared<Fd>(*std::move(copy));

@@ -55,7 +55,11 @@ State MakeDesiredState(const mesh::Snapshot& snapshot,
   for (const std::uint64_t cgroup_id : retired) {
     state.workloads.push_back({.cgroup_id = cgroup_id, .exempt = false});
   }
-  if (own_cgroup != 0) state.workloads.push_back({.cgroup_id = own_cgroup, .exempt = true});
+  // An agent that was started inside a workload's cgroup does not exempt the workload.
+  const bool shared = std::ranges::any_of(
+      state.workloads, [&](const auto& workload) { return workload.cgroup_id == own_cgroup; });
+  if (own_cgroup != 0 && !shared)
+    state.workloads.push_back({.cgroup_id = own_cgroup, .exempt = true});
   return state;
 }
 

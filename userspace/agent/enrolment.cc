@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
@@ -28,12 +30,19 @@ bool HasNoIpv6(const absl::Status& status) {
   return error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
 }
 
+// Or the same.
+bool IsBelow(absl::string_view cgroup, absl::string_view ancestor) {
+  if (ancestor == "/" || cgroup == ancestor) return true;
+  return absl::ConsumePrefix(&cgroup, ancestor) && absl::StartsWith(cgroup, "/");
+}
+
 }  // namespace
 
-Enrolment::Enrolment(Cgroups cgroups, datapath::Datapath& datapath, std::string cluster,
-                     std::string node, std::uint16_t port)
+Enrolment::Enrolment(Cgroups cgroups, datapath::Datapath& datapath, std::string capture_cgroup,
+                     std::string cluster, std::string node, std::uint16_t port)
     : cgroups_(std::move(cgroups)),
       datapath_(datapath),
+      capture_cgroup_(std::move(capture_cgroup)),
       cluster_(std::move(cluster)),
       node_(std::move(node)),
       port_(port) {
@@ -99,6 +108,12 @@ Enrolment::Entry Enrolment::Inspect(const mesh::Workload& workload) {
   entry.netns = workload.netns;
   entry.status = OpenNamespaceOf(workload, entry);
   if (workload.cgroup.empty()) return entry;  // a server only
+  if (!IsBelow(workload.cgroup, capture_cgroup_)) {
+    entry.status.Update(absl::FailedPreconditionError(
+        absl::StrCat("cgroup '", workload.cgroup, "' is not below capture.cgroup '",
+                     capture_cgroup_, "': its connections would not be captured")));
+    return entry;
+  }
   if (auto id = cgroups_.IdOf(workload.cgroup); id.ok()) {
     entry.cgroup_id = *id;
     ever_enrolled_.insert(*id);
@@ -145,6 +160,16 @@ bool Enrolment::Update(const mesh::Snapshot& snapshot) {
   const std::size_t enrolled_before = ever_enrolled_.size();
   std::erase_if(ever_enrolled_, [&](std::uint64_t id) { return !cgroups_.Exists(id); });
   return changed || !changes_.empty() || ever_enrolled_.size() != enrolled_before;
+}
+
+void Enrolment::DropListener(std::uint64_t key) {
+  for (auto& [cookie, listeners] : listeners_) {
+    for (Listener* listener : {&listeners.v4, &listeners.v6}) {
+      if (listener->key != key) continue;
+      *listener = {};
+      changes_.push_back({key, Fd(), cookie});  // those that have it already let it go
+    }
+  }
 }
 
 std::vector<Enrolment::ListenerChange> Enrolment::TakeListenerChanges() {

@@ -35,13 +35,16 @@ class Enrolment {
     std::uint64_t netns_cookie = 0;
   };
 
-  Enrolment(Cgroups cgroups, datapath::Datapath& datapath, std::string cluster, std::string node,
-            std::uint16_t port);
+  // The hooks are attached at `capture_cgroup`: a workload elsewhere is not enrolled.
+  Enrolment(Cgroups cgroups, datapath::Datapath& datapath, std::string capture_cgroup,
+            std::string cluster, std::string node, std::uint16_t port);
 
   // Looks again at every workload of `snapshot` on this node. True when something
   // changed: then the World and the kernel's maps must follow.
   bool Update(const mesh::Snapshot& snapshot);
   std::vector<ListenerChange> TakeListenerChanges();
+  // It could not be watched: closes it, and makes it anew at the next Update().
+  void DropListener(std::uint64_t key);
 
   const std::map<std::string, Entry>& entries() const { return entries_; }
   // Where the listeners are, by namespace cookie.
@@ -74,6 +77,7 @@ class Enrolment {
 
   const Cgroups cgroups_;
   datapath::Datapath& datapath_;
+  const std::string capture_cgroup_;
   const std::string cluster_;
   const std::string node_;
   const std::uint16_t port_;

@@ -128,7 +128,7 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
       !local.ok() || *local == endpoint.address) {
     co_return absl::UnavailableError("nothing listens at " + endpoint.address.ToString());
   }
-  // No keepalive: it is a connection within this machine, and its death is always heard of.
+  net::SetKeepAlive(connected.get());
   co_return connected;
 }
 

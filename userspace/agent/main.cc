@@ -71,7 +71,10 @@ Awaitable<void> HandleSignals(asio::io_context& io, Agent& agent) {
 int Serve(const std::string& config_path, const std::string& relay) {
   absl::StatusOr<source::AgentConfig> config = source::LoadAgentConfig(config_path);
   if (!config.ok()) return Fail(config.status());
-  if (!relay.empty()) config->relay = *source::ParseRelayMode(relay);
+  if (!relay.empty()) {
+    config->relay = *source::ParseRelayMode(relay);
+    config->relay_overridden = true;
+  }
   log::SetUp(config->log.level, config->log.format);
   RaiseDescriptorLimit();
   // OpenSSL and splice() write without MSG_NOSIGNAL.

@@ -58,6 +58,7 @@ class Outbound {
     return std::min(latest, After(context_.world->deadlines.dial));
   }
   Awaitable<void> Relay(net::AsyncFd plain);
+  void KeepTunnel();
   absl::StatusOr<Route> RouteTo(const mesh::Endpoint& endpoint) const;
   proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
 
@@ -188,10 +189,7 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
     ReportEnd(context_.counters, *tunnel_, outcome.status);
   }
   early_ = outcome.early;
-  if (outcome.kind != OpenOutcome::Kind::kOpened) {
-    // Put() closes it when the attempt has spoilt it.
-    context_.pool.Put(std::move(tunnel_));
-  }
+  if (outcome.kind != OpenOutcome::Kind::kOpened) KeepTunnel();
   co_return outcome;
 }
 
@@ -284,7 +282,12 @@ Awaitable<void> Outbound::Relay(net::AsyncFd plain) {
   }
   (*entry_)->tunnel = nullptr;
   if (!status.ok()) co_return;
-  // Opened with credentials or a bundle that have been replaced meanwhile?
+  KeepTunnel();
+}
+
+// For the next connection, unless it was made with credentials or a bundle that have been
+// replaced meanwhile, or the attempt has spoilt it: then Put() closes it.
+void Outbound::KeepTunnel() {
   const World& now = *context_.world;
   if (now.identities->Find(tunnel_->info().local) != tunnel_->credentials) tunnel_->Retire();
   context_.pool.Put(std::move(tunnel_));

@@ -69,6 +69,7 @@ void ReadCapture(YamlMap map, AgentConfig::Capture& capture) {
   map.Optional("max_workloads", capture.max_workloads, size);
   map.Optional("max_pending", capture.max_pending, size);
   map.Optional("max_pending_per_workload", capture.max_pending_per_workload, size);
+  map.Optional("max_allowed", capture.max_allowed, size);
   map.Finish();
 }
 
@@ -216,11 +217,12 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   compare("capture.max_pending", a.max_pending, b.max_pending);
   compare("capture.max_pending_per_workload", a.max_pending_per_workload,
           b.max_pending_per_workload);
+  compare("capture.max_allowed", a.max_allowed, b.max_allowed);
   compare("tunnel.listen", running.tunnel.listen, wanted.tunnel.listen);
   compare("admin.socket", running.admin.socket, wanted.admin.socket);
   compare("admin.listen", running.admin.listen, wanted.admin.listen);
   compare("threads", running.threads, wanted.threads);
-  compare("relay", running.relay, wanted.relay);
+  if (!running.relay_overridden) compare("relay", running.relay, wanted.relay);
   compare("splice", running.splice, wanted.splice);
   compare("deadlines.idle_tunnel", running.deadlines.idle_tunnel, wanted.deadlines.idle_tunnel);
   compare("log.format", running.log.format, wanted.log.format);

@@ -42,6 +42,7 @@ struct AgentConfig {
     std::uint32_t max_workloads = 4096;
     std::uint32_t max_pending = 65536;
     std::uint32_t max_pending_per_workload = 8192;
+    std::uint32_t max_allowed = 262144;  // pairs of a workload and a service port
     friend bool operator==(const Capture&, const Capture&) = default;
   };
   struct Tunnel {
@@ -86,6 +87,7 @@ struct AgentConfig {
   Admin admin;
   std::uint32_t threads = 0;  // 0: one per core
   RelayMode relay = RelayMode::kAuto;
+  bool relay_overridden = false;  // by --relay: the file's does not count
   SpliceMode splice = SpliceMode::kAuto;
   Deadlines deadlines;
   Limits limits;

@@ -77,6 +77,7 @@ capture:
   max_workloads: 4096
   max_pending: 65536
   max_pending_per_workload: 8192
+  max_allowed: 262144
 tunnel:
   listen: 0.0.0.0:15008
 admin:
