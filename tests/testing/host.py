@@ -69,7 +69,7 @@ def ensure_bpffs():
     if BPFFS not in mounts("bpf"):
         if not os.path.isdir(BPFFS):
             raise HostError(f"{BPFFS} is missing: sysfs is not mounted, or the kernel has no BPF")
-        sh("mount", "-t", "bpf", "bpf", BPFFS)
+        sh("mount", "-t", "bpf", "-o", "mode=0700", "bpf", BPFFS)
 
 
 def prepare():

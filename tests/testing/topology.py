@@ -243,8 +243,9 @@ class Topology:
             cluster.agent.wait_ready()
 
     def down(self):
-        """Removes every trace."""
-        down(self.name)
+        """Removes every trace, unless another run has the name."""
+        if self._lock is not None:
+            down(self.name)
         for process in self.processes:
             process.wait(timeout=host.PATIENCE)
             for stream in (process.stdin, process.stdout, process.stderr):
