@@ -47,8 +47,13 @@ class ClosedCase(case.PairCase):
     @classmethod
     def tearDownClass(cls):
         """The last word: what crossed the nodes during all tests of the class."""
+        vips = [vip for service in cls.topo.services for vip in (service.vip, service.vip6)]
+        # A pod that is not enrolled is nobody's business.
+        strangers = (cls.stranger.ip, cls.stranger.ip6)
         for capture in cls.captures:
             capture.stop()
+            # The first packet of a connection that the hooks let through.
+            assert not capture.sent_to(vips, strangers), capture.sent_to(vips, strangers)[:5]
             assert not capture.find(MARKER.encode()), capture.find(MARKER.encode())[:5]
             link = capture.only("link0")
             verdict = link.judge_tls(TUNNEL_PORT)
@@ -78,10 +83,12 @@ class DeadAgentTest(ClosedCase):
 
     def test_killed_while_clients_connect_and_the_port_stolen(self):
         server = self.serve("recv-eof")
-        clients = self.peer("connect", f"sleep:0.0{{n}},text:{MARKER},shutdown,recv-eof", 30)
+        clients = self.peer("connect", f"text:{MARKER},shutdown,recv-eof", 400)
+        ends = [clients.next()]  # they are under way
         self.east.agent.kill()
         thieves = [driver.steal(pod, LISTENER) for pod in (self.client, self.other)]
-        ends = [clients.next() for _ in range(30)]
+        ends += [clients.next() for _ in range(399)]
+        self.assertTrue([end for end in ends if end["connect"] == "ok"])
         for _ in range(30):
             ends.append(self.ask())
         for end in ends:
@@ -112,8 +119,13 @@ class DeadAgentTest(ClosedCase):
         self.assert_served()
 
     def test_west_killed_resets(self):
+        self.assert_served()
+        server = self.serve("read-text")
         self.west.agent.kill()
-        self.assertNotEqual(self.ask().get("at"), "done")
+        result = self.ask()
+        self.assertEqual(result.get("end") or result["connect"], "reset", result)
+        self.assertEqual(server.reports(), [])
+        server.kill()
 
 
 class IdentityOfProcessTest(ClosedCase):
@@ -134,9 +146,11 @@ class IdentityOfProcessTest(ClosedCase):
 
     def test_unenrolled_pod_is_not_carried(self):
         server = self.serve("read-text")
+        before = self.east.agent.cli("datapath")["counters"]["allowed_unenrolled"]
         result = driver.connect(self.stranger, self.service.vip, 80, "send:10")
         self.assertNotEqual(result["connect"], "ok")
         self.assertEqual(server.reports(), [])
+        self.assertGreater(self.east.agent.cli("datapath")["counters"]["allowed_unenrolled"], before)
         server.kill()
 
     def test_a_connection_straight_to_the_listener_is_refused(self):

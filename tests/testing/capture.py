@@ -120,6 +120,16 @@ class Capture:
                 found.append(describe(packet))
         return found
 
+    def sent_to(self, addresses, but_from=()):
+        """Packets to one of these addresses, on any interface, in words."""
+        def packed(texts):
+            return {socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+                    for text in texts}
+        wanted, spared = packed(addresses), packed(but_from)
+        parts = [(packet, ip_payload(packet)) for packet in self._traffic()]
+        return [describe(packet) for packet, ip in parts
+                if ip and ip[1] in wanted and ip[0] not in spared]
+
     def traffic(self):
         """Everything but ARP, neighbour discovery and what never leaves the machine (lo)."""
         return [describe(packet) for packet in self._traffic()]
