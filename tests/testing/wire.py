@@ -16,7 +16,7 @@ import tempfile
 from . import host, network
 
 ALPN = "tombolo/1"
-ALERT, APPLICATION, CONTROL = 21, 23, 247  # userspace/tls/record_stream.h
+ALERT, HANDSHAKE, APPLICATION, CONTROL = 21, 22, 23, 247  # userspace/tls/record_stream.h
 # userspace/tunnel/messages.h
 HELLO, OPEN, RESULT, END, DONE, RESET, PING, PONG, GOAWAY = range(1, 10)
 _CIPHERS = {"TLS_AES_128_GCM_SHA256": (16, "sha256", "EVP_aes_128_gcm"),
@@ -77,13 +77,18 @@ class Direction:
     """Keys and record counter of one direction (RFC 8446, 5.3 and 7.3)."""
 
     def __init__(self, cipher, secret):
-        key_size, digest, function = _CIPHERS[cipher]
+        self._cipher, self._secret = cipher, secret
+        key_size, _, function = _CIPHERS[cipher]
+        self._aead = Aead(function, self._expand(b"key", key_size))
+        self._iv, self._count = self._expand(b"iv", 12), 0
 
-        def expand(label, size):
-            info = struct.pack("!HB", size, 6 + len(label)) + b"tls13 " + label + b"\0"
-            return hmac.new(secret, info + b"\1", digest).digest()[:size]
-        self._aead, self._iv = Aead(function, expand(b"key", key_size)), expand(b"iv", 12)
-        self._count = 0
+    def _expand(self, label, size):
+        info = struct.pack("!HB", size, 6 + len(label)) + b"tls13 " + label + b"\0"
+        return hmac.new(self._secret, info + b"\1", _CIPHERS[self._cipher][1]).digest()[:size]
+
+    def next(self):
+        """The direction after a KeyUpdate (RFC 8446, 7.2)."""
+        return Direction(self._cipher, self._expand(b"traffic upd", len(self._secret)))
 
     def _nonce(self):
         nonce = int.from_bytes(self._iv, "big") ^ self._count
@@ -145,17 +150,25 @@ class Tunnel:
         """One record of any content type."""
         self.sock.sendall(self._out.seal(kind, payload))
 
+    def update_key(self, request=False):
+        """KeyUpdate: what is sent after it has another key. May ask the peer for the same."""
+        self.send(HANDSHAKE, bytes([24, 0, 0, 1, request]))
+        self._out = self._out.next()
+
     def message(self, kind, payload=b"", **header):
         """One control record; see control()."""
         self.send(CONTROL, control(kind, payload, **header))
 
     def receive(self):
-        """(content type, payload), or None when TCP ended or was reset."""
+        """(content type, payload), or None when TCP ended or was reset. Follows a KeyUpdate."""
         try:
             header = self._exactly(5)
-            return self._in.open(header, self._exactly(struct.unpack("!H", header[3:])[0]))
+            record = self._in.open(header, self._exactly(struct.unpack("!H", header[3:])[0]))
         except (ConnectionError, EOFError):
             return None
+        if record[0] == HANDSHAKE and record[1][0] == 24:
+            self._in = self._in.next()
+        return record
 
     def receive_message(self):
         """(type, payload) of the next control record, or None at the end."""
