@@ -9,6 +9,9 @@ class RelayTest(case.PairCase):
     """What an application does and what the other one sees of it."""
 
     topology_name = "relay"
+    DIGEST = "sha256"
+    GIGABYTE = scaled(1 << 30)
+    MIXED = 200
 
     @classmethod
     def build(cls):
@@ -26,14 +29,13 @@ class RelayTest(case.PairCase):
             server.kill()
 
     def test_curl_of_a_gigabyte(self):
-        size = scaled(1 << 30)
+        url = f"http://{self.service.vip}/bytes/{self.GIGABYTE}"
         server = self.serve("http")
-        done = self.client.run(
-            ["sh", "-c", f"curl -sS http://{self.service.vip}/bytes/{size} | sha256sum"],
-            timeout=200)
+        done = self.client.run(["sh", "-c", f"curl -sS {url} | {self.DIGEST}sum"], timeout=500)
         server.kill()
         self.assertEqual(done.stderr, "")
-        self.assertEqual(done.stdout.split()[0], driver.pattern_sha256("server", size))
+        self.assertEqual(done.stdout.split()[0],
+                         driver.pattern_digest("server", self.GIGABYTE, self.DIGEST))
 
     def test_upload(self):
         size = scaled(256 << 20)
@@ -43,11 +45,11 @@ class RelayTest(case.PairCase):
 
     def test_200_mixed_at_once(self):
         server = self.serve("exchange-server")
-        client = self.peer("mixed", 200, 1)
-        for _ in range(200):
+        client = self.peer("mixed", self.MIXED, 1)
+        for _ in range(self.MIXED):
             result = client.next()
             self.assert_done(result, sent=result["up"], received=result["down"])
-        for _ in range(200):
+        for _ in range(self.MIXED):
             result = server.next()
             self.assert_done(result, received=result["expected"])
         server.kill()

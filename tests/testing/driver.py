@@ -93,9 +93,9 @@ def connect_many(pod, address, port, script, count):
     return [client.next() for _ in range(count)]
 
 
-def pattern_sha256(role, size):
-    """The checksum of what `role` sends in so many bytes."""
-    digest, offset = hashlib.sha256(), 0
+def pattern_digest(role, size, name):
+    """The checksum, "sha256" or "md5", of what `role` sends in so many bytes."""
+    digest, offset = hashlib.new(name), 0
     for piece in pieces(size):
         digest.update(pattern(role, offset, piece))
         offset += piece
