@@ -12,12 +12,15 @@
 
 namespace tombolo::testing {
 
-// The record layer under test: TOMBOLO_RECORD_LAYER=kernel where the kernel has TLS
-// (tests/vm), else user space. A peer in the test's own hands is always the latter.
-inline bool InKernel() {
+// The record layer under test: TOMBOLO_RECORD_LAYER is "kernel", or "splice" for the kernel with
+// bulk through pipes, where the kernel has TLS (tests/vm), else user space. A peer in the test's
+// own hands is always the latter.
+inline absl::string_view LayerName() {
   const char* layer = std::getenv("TOMBOLO_RECORD_LAYER");
-  return layer != nullptr && absl::string_view(layer) == "kernel";
+  return layer != nullptr ? layer : "user";
 }
+
+inline bool InKernel() { return LayerName() == "kernel" || LayerName() == "splice"; }
 
 inline tls::RecordLayer LayerUnderTest() {
   return InKernel() ? tls::RecordLayer::kKernel : tls::RecordLayer::kUser;
@@ -34,7 +37,10 @@ inline tls::KernelTls KernelUnderTest() {
       std::fprintf(stderr, "%s\n", (check.name + ": " + check.result.ToString()).c_str());
       std::abort();
     }
-    return report.works;
+    tls::KernelTls works = report.works;
+    works.splice_send &= LayerName() == "splice";
+    works.splice_receive &= LayerName() == "splice";
+    return works;
   }();
   return works;
 }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs unit test programs in the kernel's record layer: python3 -m vm.inside.unit_test PROGRAM...
 
-That they really did is the kernel's word, not theirs: sockets with TLS in software, both ways.
+Those that move an application's bytes run twice: read and written, and spliced. That the records
+really were the kernel's is its word, not theirs: sockets with TLS in software, both ways.
 """
 import os
 import subprocess
@@ -12,8 +13,9 @@ from testing import case
 from vm.inside import machine, tls_stat
 
 PROGRAMS = sys.argv[1:]
-# Streams that a program's self-test makes, three suites and one rekey, do not count.
-_SELF_TEST = 4
+# Streams that a program's self-test makes do not count: three suites, a rekey, a splice each way.
+_SELF_TEST = 6
+_MOVERS = {"record_move_test", "record_shutdown_test"}
 # These send records that do not decrypt, on purpose.
 _HOSTILE = {"record_stream_test", "record_move_test", "live_peer_test"}
 
@@ -23,16 +25,18 @@ class UnitTest(unittest.TestCase):
 
     def test_in_the_kernel(self):
         for path in PROGRAMS:
-            with self.subTest(os.path.basename(path)):
-                self.run_program(path)
+            name = os.path.basename(path)
+            for layer in ("kernel", "splice") if name in _MOVERS else ("kernel",):
+                with self.subTest(name, layer=layer):
+                    self.run_program(path, layer)
 
-    def run_program(self, path):
+    def run_program(self, path, layer):
         """One program: passes, skips nothing, and its records are the kernel's."""
         before = tls_stat.read()
         done = subprocess.run([path, "--gtest_brief=1"], stdout=subprocess.PIPE, text=True,
                               stderr=subprocess.STDOUT, check=False,
-                              env=os.environ | {"TOMBOLO_RECORD_LAYER": "kernel"})
-        print(f"{path}:\n{done.stdout}", flush=True)
+                              env=os.environ | {"TOMBOLO_RECORD_LAYER": layer})
+        print(f"{path}, {layer}:\n{done.stdout}", flush=True)
         self.assertEqual(done.returncode, 0)
         if machine.can_rekey():
             self.assertNotIn("SKIPPED", done.stdout)
