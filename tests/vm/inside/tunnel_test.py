@@ -5,9 +5,10 @@ The peer is the test's own, with records made here (testing/wire.py): what the k
 seals for an agent is what another implementation means.
 """
 import contextlib
+import socket
 
 from netns import hostile_acceptor_test, protocol_test
-from testing import case, driver, wire
+from testing import case, driver, host, wire
 from testing.conversation import pattern
 from vm.inside import machine
 from vm.inside.records_case import RecordsCase
@@ -71,6 +72,12 @@ class KernelProtocolTest(RecordsCase, protocol_test.ProtocolTest):
     def test_an_alert_in_mid_stream(self):
         self.cut(wire.ALERT, bytes([2, 48]), None)
 
+    def test_the_end_of_tcp_in_mid_stream(self):
+        """Without close_notify, and at the edge of a record: only TLS can tell that it is cut."""
+        server, tunnel = self.stream("recv-eof")
+        tunnel.sock.shutdown(socket.SHUT_WR)
+        self.assert_cut(server, tunnel, None)
+
     def test_a_key_update_in_mid_stream(self):
         if not machine.can_rekey():
             self.cut(wire.HANDSHAKE, _KEY_UPDATE, _UNEXPECTED_MESSAGE)
@@ -117,6 +124,37 @@ class KernelHostileAcceptorTest(RecordsCase, hostile_acceptor_test.HostileAccept
     wording = {"record of 65535 bytes": "Message too long", "does not authenticate": "Bad message"}
     if not machine.can_rekey():
         wording["unexpected handshake message"] = "record of unexpected type 22"
+
+    def test_a_key_update_that_asks_for_another(self):
+        half, taken = 30_000, []
+
+        def act(tunnel):
+            tunnel.accept()
+            for offset in (0, 15_000):
+                tunnel.send(wire.APPLICATION, pattern("server", offset, 15_000))
+            tunnel.update_key(request=True)
+            if not machine.can_rekey():
+                return  # the dialer ends it
+            for offset in (half, half + 15_000):
+                tunnel.send(wire.APPLICATION, pattern("server", offset, 15_000))
+            tunnel.message(wire.END)
+            while (record := tunnel.receive())[0] != wire.CONTROL:
+                taken.append(record)
+            tunnel.message(wire.DONE)
+        self.hostile.act = act
+        client = driver.connect(self.client, self.service.vip, 80,
+                                f"recv:{half},recv-eof,send:50000,shutdown")
+        self.assertTrue(self.hostile.ended.acquire(timeout=host.PATIENCE))
+        self.assertEqual(self.hostile.errors, [])
+        if not machine.can_rekey():
+            self.assert_intact(client, received=half)
+            self.assertEqual(client["end"], "reset", client)
+            return
+        self.assert_done(client, sent=50_000, received=2 * half)
+        self.assertEqual([payload for kind, payload in taken if kind == wire.HANDSHAKE],
+                         [_KEY_UPDATE])
+        self.assertEqual(b"".join(payload for kind, payload in taken if kind == wire.APPLICATION),
+                         pattern("client", 0, 50_000))
 
 
 if __name__ == "__main__":
