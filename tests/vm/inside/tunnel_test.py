@@ -141,6 +141,7 @@ class KernelHostileAcceptorTest(RecordsCase, hostile_acceptor_test.HostileAccept
             while (record := tunnel.receive())[0] != wire.CONTROL:
                 taken.append(record)
             tunnel.message(wire.DONE)
+            tunnel.sock.shutdown(socket.SHUT_WR)  # the dialer would keep it for the next test
         self.hostile.act = act
         client = driver.connect(self.client, self.service.vip, 80,
                                 f"recv:{half},recv-eof,send:50000,shutdown")
