@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/socket.h"
 
+#include <linux/sockios.h>
+#include <linux/tcp.h>  // glibc's tcp_info ends before tcpi_bytes_acked
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -20,6 +22,9 @@ namespace {
 constexpr int kKeepAliveIdleSeconds = 30;
 constexpr int kKeepAliveIntervalSeconds = 10;
 constexpr int kKeepAliveProbes = 3;
+// tcpi_state (include/net/tcp_states.h); <netinet/tcp.h> names them, but not beside linux/tcp.h.
+constexpr std::uint8_t kTcpTimeWait = 6;
+constexpr std::uint8_t kTcpClose = 7;
 
 void SetInt(int fd, int level, int option, int value) {
   // A refused tuning option costs speed, never correctness.
@@ -175,11 +180,29 @@ absl::StatusOr<TcpState> ReadTcpState(int fd) {
                   .retransmits = info.tcpi_total_retrans};
 }
 
+absl::StatusOr<std::uint64_t> BytesGivenToTcp(int fd) {
+  std::uint64_t acknowledged = 0;
+  int unacknowledged = 0;
+  for (bool again = false;; again = true) {
+    tcp_info info{};
+    socklen_t size = sizeof(info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {
+      return ErrnoStatus(errno, "read TCP_INFO");
+    }
+    if (info.tcpi_state == kTcpClose) return absl::UnavailableError("the connection is gone");
+    // The one was read while the other did not change.
+    if (again && info.tcpi_bytes_acked == acknowledged) break;
+    acknowledged = info.tcpi_bytes_acked;
+    if (ioctl(fd, SIOCOUTQ, &unacknowledged) != 0) return ErrnoStatus(errno, "read SIOCOUTQ");
+  }
+  return acknowledged + static_cast<std::uint64_t>(unacknowledged);
+}
+
 bool IsClosed(int fd) {
   tcp_info info{};
   socklen_t size = sizeof(info);
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return true;
-  return info.tcpi_state == TCP_CLOSE || info.tcpi_state == TCP_TIME_WAIT;
+  return info.tcpi_state == kTcpClose || info.tcpi_state == kTcpTimeWait;
 }
 
 }  // namespace tombolo::net

@@ -59,6 +59,10 @@ struct TcpState {
   std::uint32_t retransmits = 0;            // segments, in all
 };
 absl::StatusOr<TcpState> ReadTcpState(int fd);
+// Bytes that TCP has been given to send, from some number on that is the connection's own: two
+// of them differ by what was given in between. Unavailable: the connection is gone, and TCP takes
+// no more.
+absl::StatusOr<std::uint64_t> BytesGivenToTcp(int fd);
 // The connection has ended both ways and the peer has acknowledged everything.
 bool IsClosed(int fd);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sending half of KernelRecordStream.
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <iterator>
 #include <utility>
 
@@ -28,16 +28,12 @@ constexpr std::size_t kSpliceBatch = 4 * kMaxPlaintext;
 // 16 pipe buffers and 16 page boundaries more, of 17 that a record has room for.
 constexpr std::uint64_t kFragmentedRecords = 2;
 constexpr std::size_t kAppendAtOnce = 4 * kMaxPlaintext;
+constexpr Duration kFlushedSoon = std::chrono::milliseconds(1);
+constexpr Duration kFlushedLater = std::chrono::milliseconds(32);
 constexpr std::uint8_t kCloseNotifyMessage[] = {kAlertWarning, tls::kCloseNotify};
 
 // Records that the kernel makes of one write of application data.
 std::uint64_t RecordsOf(std::size_t bytes) { return (bytes + kMaxPlaintext - 1) / kMaxPlaintext; }
-
-bool Writable(int fd) {
-  pollfd entry{.fd = fd, .events = POLLOUT, .revents = 0};
-  // Also after an error, which the next write tells.
-  return poll(&entry, 1, /*timeout=*/0) == 1;
-}
 
 }  // namespace
 
@@ -154,6 +150,7 @@ KernelRecordStream::Sent KernelRecordStream::WriteBatchPipe() {
   while (batch_pipe_.bytes() > 0) {
     const ssize_t sent = batch_pipe_.DrainTo(socket_.get());
     if (sent > 0) {
+      sent_bytes_ += static_cast<std::uint64_t>(sent);
       // A record also ends where the kernel's list of page fragments is full.
       sent_at_most_ += RecordsOf(static_cast<std::size_t>(sent)) + kFragmentedRecords;
     } else if (sent < 0 && errno == EAGAIN) {
@@ -180,6 +177,7 @@ KernelRecordStream::Sent KernelRecordStream::WriteData(const std::uint8_t* bytes
     const ssize_t sent =
         send(socket_.get(), bytes + begin, end - begin, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
+      sent_bytes_ += static_cast<std::uint64_t>(sent);
       sent_at_most_ += RecordsOf(static_cast<std::size_t>(sent));
       begin += static_cast<std::size_t>(sent);
     } else if (errno == EAGAIN) {
@@ -207,6 +205,7 @@ KernelRecordStream::Sent KernelRecordStream::WriteRecord(std::uint8_t type,
     }
     if (errno != EINTR) return FailWrite(errno);
   }
+  sent_bytes_ += payload.size();
   ++sent_at_most_;
   return Sent::kAll;
 }
@@ -243,10 +242,13 @@ KernelRecordStream::Sent KernelRecordStream::RekeyIfDue() {
 }
 
 absl::Status KernelRecordStream::InstallNextKey() {
+  ASSIGN_OR_RETURN(const std::uint64_t records,
+                   kernel::Sequence(socket_.get(), kernel::Direction::kSend, secrets_.suite));
   ASSIGN_OR_RETURN(Secret next, NextSecret(secrets_.suite, secrets_.send));
   ASSIGN_OR_RETURN(const TrafficKey key, DeriveTrafficKey(secrets_.suite, next));
   RETURN_IF_ERROR(kernel::InstallKey(socket_.get(), kernel::Direction::kSend, key));
   secrets_.send = std::move(next);
+  earlier_records_ += records;
   sent_at_most_ = 0;
   rekey_requested_ = false;
   ++keys_sent_with_;
@@ -254,27 +256,31 @@ absl::Status KernelRecordStream::InstallNextKey() {
 }
 
 // shutdown() drops records that the kernel has sealed but found no room for
-// (net/tls/tls_sw.c, tls_sw_release_resources_tx). Whatever is sent pushes them first,
-// in order and at once: so a close_notify that finds room takes along what was left,
-// and if even that has filled the socket, a second one, which nobody reads, pushes
-// the first.
+// (net/tls/tls_sw.c, tls_sw_release_resources_tx), and poll() calls a socket writable that
+// still has such records: only TCP's own count tells. The kernel hands them on by itself as
+// room comes (tls_sw_write_space), which raises no edge of its own.
 Awaitable<absl::Status> KernelRecordStream::WriteCloseNotify(MonotonicTime deadline) {
-  for (int pushed = 0; pushed < 2; ++pushed) {
-    CO_RETURN_IF_ERROR(co_await WaitForRoom(deadline));
-    queue_.push_back({.type = kAlert,
-                      .bytes = {std::begin(kCloseNotifyMessage), std::end(kCloseNotifyMessage)}});
-    CO_RETURN_IF_ERROR(co_await WaitSent(deadline));
-    if (Writable(socket_.get())) break;
+  queue_.push_back(
+      {.type = kAlert, .bytes = {std::begin(kCloseNotifyMessage), std::end(kCloseNotifyMessage)}});
+  CO_RETURN_IF_ERROR(co_await WaitSent(deadline));
+  for (Duration pause = kFlushedSoon;; pause = std::min(2 * pause, kFlushedLater)) {
+    CO_ASSIGN_OR_RETURN(const bool flushed, TcpHasAll());
+    if (flushed) co_return absl::OkStatus();
+    const MonotonicTime next = After(pause);
+    if (next > deadline) co_return absl::DeadlineExceededError("timed out waiting to send");
+    net::Waiter waiter(socket_.poller());
+    const net::Waiter::End end = co_await waiter.Wait(next);
+    if (end == net::Waiter::End::kCancelled) co_return absl::CancelledError("cancelled");
   }
-  co_return absl::OkStatus();
 }
 
-Awaitable<absl::Status> KernelRecordStream::WaitForRoom(MonotonicTime deadline) {
-  while (!Writable(socket_.get())) {
-    socket_.ClearWritable();
-    CO_RETURN_IF_ERROR(co_await socket_.WaitWritable(deadline));
-  }
-  co_return absl::OkStatus();
+// Whether everything that was sent is TCP's by now; nothing is unsent.
+absl::StatusOr<bool> KernelRecordStream::TcpHasAll() const {
+  ASSIGN_OR_RETURN(const std::uint64_t records,
+                   kernel::Sequence(socket_.get(), kernel::Direction::kSend, secrets_.suite));
+  ASSIGN_OR_RETURN(const std::uint64_t given, net::BytesGivenToTcp(socket_.get()));
+  const std::uint64_t sealed = sent_bytes_ + (earlier_records_ + records) * kRecordOverhead;
+  return given - given_to_tcp_before_ >= sealed;
 }
 
 // Tells the peer what it did wrong, if that can be said without waiting.

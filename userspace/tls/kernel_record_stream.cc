@@ -9,6 +9,7 @@
 
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "net/socket.h"
 #include "tls/alert.h"
 #include "tls/record_limits.h"
 #include "tls/record_protection.h"
@@ -37,16 +38,19 @@ absl::StatusOr<std::unique_ptr<KernelRecordStream>> KernelRecordStream::Create(
     net::AsyncFd socket, TrafficSecrets secrets, net::BufferPool& pool, const KernelTls& works,
     std::uint64_t sent) {
   RETURN_IF_ERROR(InstallKeys(socket.get(), secrets, sent));
-  return std::unique_ptr<KernelRecordStream>(
-      new KernelRecordStream(std::move(socket), std::move(secrets), pool, works, sent));
+  ASSIGN_OR_RETURN(const std::uint64_t given_to_tcp, net::BytesGivenToTcp(socket.get()));
+  return std::unique_ptr<KernelRecordStream>(new KernelRecordStream(
+      std::move(socket), std::move(secrets), pool, works, sent, given_to_tcp));
 }
 
 KernelRecordStream::KernelRecordStream(net::AsyncFd socket, TrafficSecrets secrets,
                                        net::BufferPool& pool, const KernelTls& works,
-                                       std::uint64_t sent)
+                                       std::uint64_t sent, std::uint64_t given_to_tcp)
     : SendingStream(std::move(socket), pool, std::move(secrets)),
       works_(works),
       sent_at_most_(sent),
+      given_to_tcp_before_(given_to_tcp),
+      earlier_records_(0 - sent),
       rules_(works.rekey) {
   // Records that came before the keys did not raise an edge of their own.
   socket_.MarkReadable();

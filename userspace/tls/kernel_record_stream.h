@@ -57,7 +57,7 @@ class KernelRecordStream : public SendingStream {
   static constexpr std::uint64_t kNeverRekey = ~std::uint64_t{0};
 
   KernelRecordStream(net::AsyncFd socket, TrafficSecrets secrets, net::BufferPool& pool,
-                     const KernelTls& works, std::uint64_t sent);
+                     const KernelTls& works, std::uint64_t sent, std::uint64_t given_to_tcp);
 
   // Behind the batch: a record of a type of its own, or application data.
   struct Queued {
@@ -83,7 +83,7 @@ class KernelRecordStream : public SendingStream {
   ssize_t ReadBatch(net::AsyncFd& plain, absl::Span<std::uint8_t> batch) const;
   Sent RekeyIfDue();
   absl::Status InstallNextKey();
-  Awaitable<absl::Status> WaitForRoom(MonotonicTime deadline);
+  absl::StatusOr<bool> TcpHasAll() const;
   absl::Status CheckBudget(std::uint64_t limit);
   void SendAlertNow(std::uint8_t alert);
 
@@ -115,6 +115,10 @@ class KernelRecordStream : public SendingStream {
   std::uint64_t rekey_every_ = kNeverRekey;
   bool rekey_requested_ = false;
   std::uint64_t keys_sent_with_ = 1;
+  // What the kernel has been given, to tell whether TCP has all of it.
+  const std::uint64_t given_to_tcp_before_;
+  std::uint64_t sent_bytes_ = 0;   // in records of all types
+  std::uint64_t earlier_records_;  // of keys before the present one; less those before this
 
   ArrivalRules rules_;
   net::BufferPool::Lease rx_;
