@@ -65,9 +65,10 @@ Bytes Seal(RecordSealer& sealer, std::uint8_t type, const Bytes& plaintext) {
 // or longer than allowed, none of which the sealer makes.
 Bytes SealInner(const TrafficKey& key, const Bytes& inner) {
   const std::size_t length = inner.size() + kTagSize;
-  Bytes record = {kApplicationData, 3, 3, static_cast<std::uint8_t>(length >> 8),
-                  static_cast<std::uint8_t>(length)};
-  record.resize(kHeaderSize + length);
+  const Bytes header = {kApplicationData, 3, 3, static_cast<std::uint8_t>(length >> 8),
+                        static_cast<std::uint8_t>(length)};
+  Bytes record(kHeaderSize + length);
+  std::copy(header.begin(), header.end(), record.begin());
   int out = 0;
   EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
   EVP_EncryptInit_ex(context, EVP_aes_128_gcm(), nullptr, key.key.data(), key.iv.data());
