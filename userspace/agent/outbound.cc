@@ -148,14 +148,15 @@ Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Outbound::Dial(const Route& r
 // Whether a failed dial may be tried elsewhere: the network's failures may, what
 // certificates say may not, and this process's own have nothing to do with where.
 OpenOutcome DialFailed(const absl::Status& status) {
-  if (OutOfDescriptors(status)) return {OpenOutcome::Kind::kPlainFailed, status};
+  if (OutOfDescriptors(status)) return {OpenOutcome::Kind::kNotTried, status};
   switch (tls::ReasonOf(status)) {
     case tls::HandshakeFailure::kNone:
     case tls::HandshakeFailure::kTimeout:
     case tls::HandshakeFailure::kTransport:
-    case tls::HandshakeFailure::kKernelTls:    // this node's kernel: nothing has been said yet
     case tls::HandshakeFailure::kUnknownName:  // it does not serve this, or cannot for now
       return {OpenOutcome::Kind::kNotSent, status};
+    case tls::HandshakeFailure::kKernelTls:  // this node's kernel
+      return {OpenOutcome::Kind::kNotTried, status};
     default:
       return {OpenOutcome::Kind::kDenied, status};
   }
@@ -174,7 +175,7 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
   MonotonicTime deadline = AttemptDeadline(latest);
   if (tunnel_is_new_) {
     absl::StatusOr<DialSlots::Slot> slot = co_await context_.dials.Take(latest);
-    if (!slot.ok()) co_return OpenOutcome{OpenOutcome::Kind::kNotSent, slot.status()};
+    if (!slot.ok()) co_return OpenOutcome{OpenOutcome::Kind::kNotTried, slot.status()};
     deadline = AttemptDeadline(latest);  // waiting was not the endpoint's doing
     auto dialed = co_await Dial(route, deadline);
     if (!dialed.ok()) co_return DialFailed(dialed.status());
@@ -194,7 +195,6 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
 }
 
 Refused ToRefused(const OpenOutcome& outcome) {
-  if (OutOfDescriptors(outcome.status)) return {Refusal::kResources, outcome.status};
   switch (outcome.kind) {
     case OpenOutcome::Kind::kDenied:
       return {tls::ReasonOf(outcome.status) == tls::HandshakeFailure::kNone ? Refusal::kDenied
@@ -202,6 +202,8 @@ Refused ToRefused(const OpenOutcome& outcome) {
               outcome.status};
     case OpenOutcome::Kind::kUncertain:
       return {Refusal::kUncertain, outcome.status};
+    case OpenOutcome::Kind::kNotTried:
+      return {Refusal::kResources, outcome.status};
     case OpenOutcome::Kind::kPlainFailed:
       return {Refusal::kApplicationGone, outcome.status};
     default:

@@ -21,6 +21,7 @@ struct OpenOutcome {
     kDenied,       // refused by certificate or policy: never retried, not the endpoint's fault
     kUncertain,    // the tunnel failed after application bytes had been sent: not retried
     kPlainFailed,  // the application went away meanwhile
+    kNotTried,     // this node could not: says nothing of the endpoint, nor would another help
   };
   Kind kind;
   absl::Status status;    // why, unless kOpened
