@@ -3,10 +3,12 @@
 
 #include <sys/un.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "source/values.h"
 #include "source/yaml_reader.h"
@@ -91,6 +93,15 @@ void ReadDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
   map.Optional("endpoint_connect", deadlines.endpoint_connect, ParseDeadline);
   map.Optional("idle_tunnel", deadlines.idle_tunnel, ParseDuration);
   map.Optional("drain", deadlines.drain, ParseDuration);
+  // An acceptor that tries for longer has nobody left to tell.
+  if (!map.Has("endpoint_connect")) {
+    deadlines.endpoint_connect = std::min(deadlines.endpoint_connect, deadlines.dial);
+  } else if (deadlines.endpoint_connect > deadlines.dial) {
+    map.Error("endpoint_connect",
+              absl::StrCat(absl::FormatDuration(absl::FromChrono(deadlines.endpoint_connect)),
+                           " is longer than deadlines.dial, after which a dialer gives up: ",
+                           absl::FormatDuration(absl::FromChrono(deadlines.dial))));
+  }
   map.Finish();
 }
 

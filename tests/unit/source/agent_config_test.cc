@@ -114,7 +114,7 @@ capture: {cgroup: /a, port: 1, protected_ranges: [10.0.0.0/8, "fd00::/8"], max_s
 tunnel: {listen: "[::]:5"}
 admin: {socket: s.sock, listen: ""}
 threads: 6
-deadlines: {handshake: 7ms, dial: 8s, connect: 9m, endpoint_connect: 10h, idle_tunnel: 0s,
+deadlines: {handshake: 7ms, dial: 8s, connect: 9m, endpoint_connect: 6s, idle_tunnel: 0s,
             drain: 0s}
 limits: {connections_per_workload: 11, tunnels_per_peer: 12, handshakes: 13,
          handshakes_per_address: 14}
@@ -128,7 +128,7 @@ log: {level: debug, format: json}
   EXPECT_EQ(config->admin.socket, dir_.Path("s.sock"));
   EXPECT_EQ(config->admin.listen, std::nullopt);
   EXPECT_EQ(config->threads, 6u);
-  EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::hours(10));
+  EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::seconds(6));
   EXPECT_EQ(config->deadlines.drain, Duration::zero());
   EXPECT_EQ(config->limits.connections_per_workload, 11u);
   EXPECT_EQ(config->limits.tunnels_per_peer, 12u);
@@ -136,6 +136,15 @@ log: {level: debug, format: json}
   EXPECT_EQ(config->limits.handshakes_per_address, 14u);
   EXPECT_EQ(config->log.level, log::Level::kDebug);
   EXPECT_EQ(config->log.format, log::Format::kJson);
+}
+
+TEST_F(AgentConfigTest, EndpointConnectIsNoLongerThanDial) {
+  const auto config = Load(absl::StrCat(kRequired, "deadlines: {dial: 2s}\n"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::seconds(2));
+  EXPECT_EQ(ErrorOf("deadlines: {dial: 2s, endpoint_connect: 2500ms}\n"),
+            "agent.yaml:5: deadlines.endpoint_connect: 2.5s is longer than deadlines.dial, after "
+            "which a dialer gives up: 2s");
 }
 
 TEST_F(AgentConfigTest, ErrorsSayWhere) {
