@@ -6,6 +6,7 @@ import time
 
 from netns.reload_case import ReloadCase
 from testing import case, driver, host
+from testing.capture import Capture
 from testing.topology import Endpoint
 from testing.yaml_text import to_yaml
 
@@ -132,6 +133,22 @@ class ServiceReloadTest(ReloadCase):
         self.replace(content)
         self.assertEqual((self.ask(), self.ask(self.other)), ("EACCES", "x"))
         self.replace(self.topo.directory())
+        self.assertEqual(self.ask(), "x")
+        server.kill()
+
+    def test_emptied_directory_refuses_all(self):
+        """A truncated list must not turn the mesh off: nothing goes out in the clear."""
+        whole = self.topo.directory()
+        nothing = {"services": [], "workloads": [], "allow": []}
+        server = self.echo()
+        for emptied in (nothing, {"services": [], "allow": []}, {"allow": []}):
+            with self.subTest(sorted(emptied)), Capture(self.east.netns) as capture:
+                self.replace(whole | emptied)
+                for pod in (self.client, self.other):
+                    self.assertIn(self.ask(pod), ("EACCES", "ECONNREFUSED"))
+                capture.stop()
+                self.assertEqual(capture.sent_to([self.service.vip, self.service.vip6]), [])
+        self.replace(whole)
         self.assertEqual(self.ask(), "x")
         server.kill()
 
