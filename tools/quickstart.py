@@ -242,14 +242,15 @@ def main():
         return 0
     report = Report()
     keep = False
-    world = World()
+    world = None
     try:
+        world = World()
         run(report, world)
         keep = options.keep
     except host.HostError as error:
         report.check(False, str(error))
     finally:
-        if not keep:
+        if world is not None and not keep:
             world.topo.down()
     if keep:
         explain_keep(world)
