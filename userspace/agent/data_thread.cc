@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/data_thread.h"
 
+#include <sched.h>
+
 #include <random>
 #include <utility>
 
@@ -30,6 +32,16 @@ Connection AsConnection(const tunnel::Tunnel& tunnel) {
   connection.service = tunnel.service;
   connection.port = tunnel.port;
   return connection;
+}
+
+// A thread that is woken takes the core from whoever has woken it, as a rule. With a batch
+// thread the application goes on until it waits: then there is more than one event to deal
+// with, and both have fewer context switches (docs/performance.md). Another policy than the
+// default is somebody's decision, and is kept.
+void YieldToApplications() {
+  if (sched_getscheduler(0) != SCHED_OTHER) return;
+  const sched_param none{};
+  (void)sched_setscheduler(0, SCHED_BATCH, &none);  // costs speed only, if refused
 }
 
 }  // namespace
@@ -100,6 +112,7 @@ Awaitable<void> DataThread::ShutDown() {
 
 void DataThread::Run() {
   pthread_setname_np(pthread_self(), "tombolo-data");
+  YieldToApplications();
   poller_->Run();
 }
 
