@@ -77,6 +77,9 @@ absl::StatusOr<Fd> Enrolment::ListenIn(const Entry& entry, bool ipv6) {
     return absl::OkStatus();
   };
   RETURN_IF_ERROR(entry.ns == nullptr ? listen() : entry.ns->Run(listen));
+  // Until a connection is relayed to its end, closing it must be a reset, also by the kernel
+  // for a dead agent: the application already believes that it is connected.
+  net::ResetOnClose(fd.get());
   RETURN_IF_ERROR(datapath_.MarkListener(fd.get()));
   return fd;
 }

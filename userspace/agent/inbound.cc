@@ -128,7 +128,8 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
       !local.ok() || *local == endpoint.address) {
     co_return absl::UnavailableError("nothing listens at " + endpoint.address.ToString());
   }
-  net::SetKeepAlive(connected.get());
+  // No keepalive: the other end is in this very kernel.
+  net::ResetOnClose(connected.get());
   co_return connected;
 }
 

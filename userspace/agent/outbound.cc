@@ -83,9 +83,6 @@ Outbound::Outbound(Context& context, Fd client, std::uint64_t netns_cookie)
   const auto id = tls::Random128();
   request_.id.assign(id.begin(), id.end());
   request_.netns_cookie = netns_cookie;
-  // Until the connection is relayed, closing it must be a reset: the application
-  // already believes that it is connected.
-  net::ResetOnClose(client_.get());
 }
 
 void Outbound::Refuse(absl::Status why) {

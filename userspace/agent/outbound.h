@@ -14,7 +14,8 @@ namespace tombolo::agent {
 // Carries one application's connection, which the hook sent to the listener of
 // the network namespace `netns_cookie`: finds out who asked for what, chooses an
 // endpoint, opens a tunnel and relays. Whatever goes wrong before bytes flow ends
-// as a reset of `client` and a line in the log (fail closed).
+// as a reset of `client`, which its listener has prepared for (net::ResetOnClose), and a
+// line in the log (fail closed).
 Awaitable<void> ServeApplication(Context& context, Fd client, std::uint64_t netns_cookie);
 
 // Resets it at once, because `why` (no descriptor) keeps it from being carried.

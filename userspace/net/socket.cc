@@ -84,7 +84,8 @@ Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddr
   if (absl::Status waited = co_await fd.WaitWritable(deadline); !waited.ok()) {
     co_return Annotate(waited, what());
   }
-  if (const int error = TakeError(fd.get()); error != 0) co_return ErrnoStatus(error, what());
+  const int error = fd.hung_up() ? TakeError(fd.get()) : 0;
+  if (error != 0) co_return ErrnoStatus(error, what());
   co_return fd;
 }
 

@@ -47,7 +47,8 @@ void SetNoDelay(int fd);
 // no TCP_USER_TIMEOUT: it also ends connections to a live peer that does not read
 // for that long (net/ipv4/tcp_timer.c, tcp_probe_timer).
 void SetKeepAlive(int fd);
-// The next close() sends RST instead of FIN, and drops what is unsent.
+// The next close() sends RST instead of FIN, and drops what is unsent. Of a listener: that of
+// every connection that it accepts from now on.
 void ResetOnClose(int fd);
 // Undoes ResetOnClose.
 void CloseInOrder(int fd);

@@ -28,7 +28,10 @@ class Relay : private net::EdgeListener {
     std::uint64_t from_tunnel = 0;  // bytes
   };
 
-  // `early`: application bytes that went into the tunnel before, for the count.
+  // `plain` resets on close (net::ResetOnClose) until both streams have ended in order:
+  // should this process die, the application must not take the end of its socket for the
+  // end of the stream. `early`: application bytes that went into the tunnel before, for the
+  // count.
   Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel, std::uint64_t early = 0);
 
   // OK: both streams ended in order, the plain socket is closed, DONE has been
@@ -45,6 +48,7 @@ class Relay : private net::EdgeListener {
  private:
   void OnEdge() override { Pump(); }
   void Pump();
+  void HoldBack();
   bool StepToTunnel();
   bool StepToPlain();
   void CheckPlain();
@@ -62,13 +66,15 @@ class Relay : private net::EdgeListener {
   net::AsyncFd plain_;
   tunnel::Tunnel& tunnel_;
   Counters counters_;
+  bool holds_back_;          // RESULT may wait for the endpoint's answer
   bool local_end_ = false;   // END sent: the plain socket's stream is over
   bool remote_end_ = false;  // END received
   bool done_ = false;        // DONE received, or sent
   absl::Status failure_;     // the first
   // What to tell the peer about it; CODE_UNSPECIFIED: the tunnel cannot carry it.
   tunnel::proto::Code failure_code_ = tunnel::proto::CODE_UNSPECIFIED;
-  net::Timer next_turn_;             // goes on after the thread's others
+  net::Timer next_turn_;  // goes on after the thread's others, or holds back no more
+  MonotonicTime held_until_ = kNoDeadline;
   net::Waiter* finished_ = nullptr;  // on Run()'s frame
 };
 

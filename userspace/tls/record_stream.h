@@ -61,9 +61,13 @@ class RecordStream {
   virtual Awaitable<absl::Status> Send(absl::Span<const std::uint8_t> data,
                                        MonotonicTime deadline) = 0;
 
+  // Sends `data` without waiting, with what `more` has held back before it: all of it, or
+  // nothing while the socket is full. Returns how much. For little of it, like Send.
+  virtual absl::StatusOr<std::size_t> PostData(absl::Span<const std::uint8_t> data) = 0;
+
   // Sends one control record of at most 4 KiB, without waiting. Behind data that the
   // socket has no room for at most 64 KiB may wait: then Unavailable. `more`: something
-  // else is sent at once, and one write may carry both.
+  // else is sent soon, and one write may carry both; or else Flush() is due.
   virtual absl::Status PostControl(absl::Span<const std::uint8_t> message, bool more = false) = 0;
   // Writes what `more` has held back. An error shows in the next call that sends.
   virtual void Flush() = 0;

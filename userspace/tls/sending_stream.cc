@@ -97,6 +97,18 @@ Awaitable<absl::Status> SendingStream::Send(absl::Span<const std::uint8_t> data,
   co_return absl::OkStatus();
 }
 
+absl::StatusOr<std::size_t> SendingStream::PostData(absl::Span<const std::uint8_t> data) {
+  RETURN_IF_ERROR(send_status_);
+  if (sending_ || (unsent() && !socket_.writable())) return std::size_t{0};
+  std::size_t taken = 0;
+  while (taken < data.size()) {
+    ASSIGN_OR_RETURN(const std::size_t part, Append(data.subspan(taken)));
+    taken += part;
+  }
+  if (WriteUnsent() == Sent::kFailed) return send_status_;
+  return taken;
+}
+
 Awaitable<absl::Status> SendingStream::SendControl(absl::Span<const std::uint8_t> message,
                                                    MonotonicTime deadline) {
   const bool behind = unsent() && !socket_.writable();

@@ -21,6 +21,7 @@ class SendingStream : public RecordStream, private net::EdgeListener {
  public:
   Awaitable<absl::Status> Send(absl::Span<const std::uint8_t> data,
                                MonotonicTime deadline) override;
+  absl::StatusOr<std::size_t> PostData(absl::Span<const std::uint8_t> data) override;
   Awaitable<absl::Status> SendControl(absl::Span<const std::uint8_t> message,
                                       MonotonicTime deadline) override;
   void Flush() override { (void)WriteUnsent(); }

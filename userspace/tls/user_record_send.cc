@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::size_t kSlotSize = kMaxPlaintext + kRecordOverhead;
 constexpr std::size_t kMaxSlots = net::BufferPool::kBufferSize / kSlotSize + 1;
+// So much of what was held back (PostControl, `more`) goes before a batch, in its write.
+constexpr std::size_t kMaxHeldBack = 1024;
 
 // Plaintext bytes that fit into the slot that begins at `offset` of `size`.
 std::size_t SlotRoom(std::size_t size, std::size_t offset) {
@@ -55,15 +57,17 @@ absl::StatusOr<std::size_t> UserRecordStream::SealBatch(absl::Span<std::uint8_t>
 absl::StatusOr<RecordStream::Step> UserRecordStream::SendFrom(net::AsyncFd& plain,
                                                               std::uint64_t& moved) {
   RETURN_IF_ERROR(send_status());
-  if (WriteUnsent() == Sent::kBlocked || sending()) return Step::kPeerBlocked;
-  RETURN_IF_ERROR(send_status());
+  if (sending() || !OnlyHeldBack()) {
+    if (WriteUnsent() == Sent::kBlocked || sending()) return Step::kPeerBlocked;
+    RETURN_IF_ERROR(send_status());
+  }
   if (!plain.readable() && plain.get() >= 0) return Step::kPlainBlocked;
   RETURN_IF_ERROR(RekeyIfDue());
-  if (WriteUnsent() == Sent::kBlocked) return Step::kPeerBlocked;
-  RETURN_IF_ERROR(send_status());
   if (sealer_.remaining() == 0) return SendBudgetUsedUp();
   net::BufferPool::Lease lease = pool_.Take();
-  const ssize_t read = ReadBatch(plain, lease.span());
+  std::copy(queue_.begin(), queue_.end(), lease.span().begin());
+  const absl::Span<std::uint8_t> slots = lease.span().subspan(queue_.size());
+  const ssize_t read = ReadBatch(plain, slots);
   if (read == 0) return Step::kEnd;
   if (read < 0 && errno == EAGAIN) {
     plain.ClearReadable();
@@ -72,15 +76,23 @@ absl::StatusOr<RecordStream::Step> UserRecordStream::SendFrom(net::AsyncFd& plai
   if (read < 0) {
     return WithCode(absl::StatusCode::kAborted, ErrnoStatus(errno, "read from the application"));
   }
-  absl::StatusOr<std::size_t> sealed = SealBatch(lease.span(), static_cast<std::size_t>(read));
+  absl::StatusOr<std::size_t> sealed = SealBatch(slots, static_cast<std::size_t>(read));
   if (!sealed.ok()) Fail(sealed.status());  // bytes are lost: nothing may follow
   RETURN_IF_ERROR(sealed.status());
   moved += static_cast<std::uint64_t>(read);
   batch_ = std::move(lease);
   batch_begin_ = 0;
-  batch_end_ = *sealed;
+  batch_end_ = queue_.size() + *sealed;
+  DropQueue();
   if (WriteUnsent() == Sent::kFailed) return send_status();
   return Step::kMoved;
+}
+
+// Nothing waits to be written but a little that could be, now, and may as well go with what
+// follows.
+bool UserRecordStream::OnlyHeldBack() const {
+  return batch_begin_ == batch_end_ && queue_begin_ == 0 && queue_.size() <= kMaxHeldBack &&
+         (queue_.empty() || socket_.writable());
 }
 
 // One read from `plain`, scattered over as many slots as the key may still
@@ -174,6 +186,10 @@ UserRecordStream::Sent UserRecordStream::WritePart(const std::uint8_t* bytes, st
 void UserRecordStream::DropUnsent() {
   batch_.Reset();
   batch_begin_ = batch_end_ = 0;
+  DropQueue();
+}
+
+void UserRecordStream::DropQueue() {
   queue_ = {};  // an idle stream keeps no memory
   queue_begin_ = 0;
   queued_control_ = 0;

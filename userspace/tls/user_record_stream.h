@@ -32,8 +32,8 @@ struct RecordKeys {
 // RecordStream that seals and opens records in user space.
 //
 // Sending: what is sealed is written before anything else is sealed, except what is
-// appended to `queue_`, which follows `batch_`; so the order of sealing is the order on
-// the wire.
+// appended to `queue_`, which follows `batch_`, and what `queue_` has held back when a batch
+// begins, which is its head; so the order of sealing is the order on the wire.
 //
 // Receiving, all inside one pooled buffer:
 //
@@ -71,6 +71,8 @@ class UserRecordStream : public SendingStream {
   bool unsent() const override { return batch_begin_ != batch_end_ || !queue_.empty(); }
   Sent Write() override;
   void DropUnsent() override;
+  void DropQueue();
+  bool OnlyHeldBack() const;
   absl::StatusOr<std::size_t> Append(absl::Span<const std::uint8_t> data) override;
   Awaitable<absl::Status> WriteCloseNotify(MonotonicTime deadline) override;
   Sent WritePart(const std::uint8_t* bytes, std::size_t end, std::size_t& begin);

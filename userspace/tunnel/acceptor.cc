@@ -52,9 +52,10 @@ Awaitable<absl::Status> ServeOne(Tunnel& tunnel, ConnectionHandler& handler, Mes
     answer.code = proto::CODE_DRAINING;
     answer.message = "this tunnel takes no more connections";
   }
-  CO_RETURN_IF_ERROR(co_await tunnel.Send(
-      MessageType::kResult, SerializeResult(answer.code, answer.message), After(kAnswer)));
-  if (answer.code != proto::CODE_OK) co_return co_await EndRefused(tunnel, After(kAnswer));
+  const bool opened = answer.code == proto::CODE_OK;
+  CO_RETURN_IF_ERROR(tunnel.Post(MessageType::kResult, SerializeResult(answer.code, answer.message),
+                                 /*more=*/opened));
+  if (!opened) co_return co_await EndRefused(tunnel, After(kAnswer));
   co_return co_await handler.Carry(tunnel, std::move(answer.endpoint));
 }
 

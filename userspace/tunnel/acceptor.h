@@ -24,8 +24,9 @@ class ConnectionHandler {
   };
   virtual Awaitable<Answer> Open(Tunnel& tunnel, proto::Open open) = 0;
 
-  // Relays until both ends are done; called after RESULT ok was sent. OK: the
-  // tunnel may carry another connection. It closes the endpoint's socket.
+  // Relays until both ends are done. RESULT ok has been posted and may be held back
+  // (RecordStream::PostControl): Flush() it soon. OK: the tunnel may carry another connection.
+  // It closes the endpoint's socket.
   virtual Awaitable<absl::Status> Carry(Tunnel& tunnel, net::AsyncFd endpoint) = 0;
 };
 

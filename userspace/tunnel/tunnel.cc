@@ -53,15 +53,19 @@ absl::Status Tunnel::PostHello(bool more) {
 
 Awaitable<absl::Status> Tunnel::ExpectHello(MonotonicTime deadline) {
   CO_ASSIGN_OR_RETURN(const Message message, co_await Receive(deadline));
-  if (message.type != MessageType::kHello) co_return Unexpected(message, "before HELLO");
-  CO_ASSIGN_OR_RETURN(const proto::Hello hello, ParsePayload<proto::Hello>(message));
+  co_return TakeHello(message);
+}
+
+absl::Status Tunnel::TakeHello(const Message& message) {
+  if (message.type != MessageType::kHello) return Unexpected(message, "before HELLO");
+  ASSIGN_OR_RETURN(const proto::Hello hello, ParsePayload<proto::Hello>(message));
   if (hello.version() != kVersion) {
-    co_return absl::InvalidArgumentError(
+    return absl::InvalidArgumentError(
         absl::StrCat("the peer speaks version ", hello.version(), " of tombolo/1 records"));
   }
   if ((hello.features() & proto::FEATURE_REKEY) != 0) stream().RekeyEvery(tls::kRekeyAfter);
   greeted_ = true;
-  co_return absl::OkStatus();
+  return absl::OkStatus();
 }
 
 Bytes Tunnel::EncodeNow(MessageType type, absl::string_view payload) const {
@@ -134,6 +138,15 @@ Awaitable<absl::StatusOr<Message>> Tunnel::Receive(MonotonicTime deadline) {
     if (!record.ok()) co_return WithGoodbye(record.status());
     absl::StatusOr<Message> message = Understand(*record);
     if (!absl::IsNotFound(message.status())) co_return message;
+  }
+}
+
+absl::StatusOr<Message> Tunnel::TryReceive() {
+  for (;;) {
+    const absl::StatusOr<tls::Record> record = stream().TryReceive();
+    if (!record.ok()) return WithGoodbye(record.status());
+    absl::StatusOr<Message> message = Understand(*record);
+    if (!absl::IsNotFound(message.status())) return message;
   }
 }
 

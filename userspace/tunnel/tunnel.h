@@ -39,6 +39,7 @@ class Tunnel {
   // Sends HELLO. The peer's is taken by ExpectHello, in order with what follows.
   absl::Status PostHello(bool more = false);
   Awaitable<absl::Status> ExpectHello(MonotonicTime deadline);
+  absl::Status TakeHello(const Message& message);
   bool greeted() const { return greeted_; }
 
   // Sends without waiting (RecordStream::PostControl).
@@ -54,6 +55,8 @@ class Tunnel {
   // The next message of the present connection (or OPEN of the next one).
   // Application data here is a protocol error.
   Awaitable<absl::StatusOr<Message>> Receive(MonotonicTime deadline);
+  // The same without waiting: Unavailable with EAGAIN (ErrnoOf) when none is there.
+  absl::StatusOr<Message> TryReceive();
 
   // The peer said GOAWAY, or the SVID of either side has expired: no further
   // connection may begin here.

@@ -114,6 +114,26 @@ Awaitable<void> ResetReachesThePeer(Poller& poller) {
 
 TEST_F(Ipv4SocketTest, ResetReachesThePeer) { RunToEnd(*poller_, ResetReachesThePeer(*poller_)); }
 
+Awaitable<void> AcceptedSocketsInheritTheReset(Poller& poller) {
+  Fd listening = *Listen(*SocketAddress::Parse("127.0.0.1:0"), 5);
+  ResetOnClose(listening.get());
+  const SocketAddress address = *LocalAddress(listening.get());
+  AsyncFd listener = *AsyncFd::Adopt(poller, std::move(listening));
+  for (const bool in_order : {false, true}) {
+    AsyncFd client = *co_await Connect(poller, *TcpSocket(address), address, After(seconds(5)));
+    Fd server = *co_await Accept(listener);
+    if (in_order) CloseInOrder(server.get());
+    server.Close();
+    client.ClearReadable();
+    EXPECT_TRUE((co_await client.WaitReadable(After(seconds(5)))).ok());
+    EXPECT_EQ(TakeError(client.get()), in_order ? 0 : ECONNRESET);
+  }
+}
+
+TEST_F(Ipv4SocketTest, AcceptedSocketsInheritTheReset) {
+  RunToEnd(*poller_, AcceptedSocketsInheritTheReset(*poller_));
+}
+
 Awaitable<void> ClosedMeansBothWays(Poller& poller) {
   Pair pair;
   co_await MakePair(poller, "127.0.0.1", pair);
