@@ -2,6 +2,7 @@
 #include "agent/accepted_tunnel.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -148,29 +149,36 @@ Awaitable<void> ServeAuthenticated(Context& context, Tunnel& tunnel) {
   if (!ended.ok()) ReportEnd(context.counters, tunnel, ended);
 }
 
-}  // namespace
-
-Awaitable<void> ServeTunnel(Context& context, Fd socket) {
+// Null: it has been reported why there is none. A coroutine of its own, so that nothing of the
+// handshake is kept while the tunnel idles.
+Awaitable<std::unique_ptr<Tunnel>> Accept(Context& context, Fd socket) {
   const auto peer = net::PeerAddress(socket.get());
-  if (!peer.ok()) co_return;  // it has gone already
+  if (!peer.ok()) co_return nullptr;  // it has gone already
   const std::string peer_address = peer->ToString();
   absl::StatusOr<HandshakeShare> share = TakeHandshake(context, peer->ip);
   if (!share.ok()) {
     net::ResetOnClose(socket.get());
     Refuse(context, Refusal::kHandshakeLimit, peer_address, share.status());
-    co_return;
+    co_return nullptr;
   }
   absl::StatusOr<Accepted> accepted =
       co_await Handshake(context, std::move(socket), *std::move(share));
   if (!accepted.ok()) {
     ReportHandshake(context, peer_address, accepted.status());
-    co_return;
+    co_return nullptr;
   }
   Add(context.counters.tunnels_accepted);
-  Tunnel tunnel(std::move(accepted->session), tunnel::Role::kAcceptor);
-  tunnel.credentials = std::move(accepted->credentials);
-  tunnel.peer_address = peer_address;
-  co_await ServeAuthenticated(context, tunnel);
+  auto tunnel = std::make_unique<Tunnel>(std::move(accepted->session), tunnel::Role::kAcceptor);
+  tunnel->credentials = std::move(accepted->credentials);
+  tunnel->peer_address = peer_address;
+  co_return tunnel;
+}
+
+}  // namespace
+
+Awaitable<void> ServeTunnel(Context& context, Fd socket) {
+  const std::unique_ptr<Tunnel> tunnel = co_await Accept(context, std::move(socket));
+  if (tunnel != nullptr) co_await ServeAuthenticated(context, *tunnel);
 }
 
 void RefuseTunnel(Context& context, Fd socket, absl::Status why) {

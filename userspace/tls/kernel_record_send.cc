@@ -7,6 +7,7 @@
 #include <chrono>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
@@ -214,7 +215,7 @@ void KernelRecordStream::DropUnsent() {
   batch_.Reset();
   batch_begin_ = batch_end_ = 0;
   batch_pipe_.Reset();
-  queue_ = {};  // an idle stream keeps no memory
+  std::vector<Queued>().swap(queue_);  // an idle stream keeps no memory
   queue_begin_ = 0;
   queued_control_ = 0;
 }

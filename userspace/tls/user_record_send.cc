@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
@@ -190,7 +191,7 @@ void UserRecordStream::DropUnsent() {
 }
 
 void UserRecordStream::DropQueue() {
-  queue_ = {};  // an idle stream keeps no memory
+  std::vector<std::uint8_t>().swap(queue_);  // an idle stream keeps no memory
   queue_begin_ = 0;
   queued_control_ = 0;
 }

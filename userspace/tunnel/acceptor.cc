@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tunnel/acceptor.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,7 +42,16 @@ Awaitable<absl::Status> EndRefused(Tunnel& tunnel, MonotonicTime deadline) {
   co_return co_await tunnel.Send(MessageType::kDone, "", deadline);
 }
 
-Awaitable<absl::Status> ServeOne(Tunnel& tunnel, ConnectionHandler& handler, Message message) {
+// The next connection's OPEN, answered: the endpoint, or none where it was refused and the
+// tunnel is in order. A coroutine of its own, so that nothing of it is kept while the
+// connection runs.
+Awaitable<absl::StatusOr<std::optional<net::AsyncFd>>> NextConnection(Tunnel& tunnel,
+                                                                      ConnectionHandler& handler,
+                                                                      MonotonicTime deadline) {
+  CO_ASSIGN_OR_RETURN(const Message message, co_await tunnel.Receive(deadline));
+  if (message.type != MessageType::kOpen) {
+    co_return absl::InvalidArgumentError(absl::StrCat(Name(message.type), " instead of OPEN"));
+  }
   tunnel.BeginConnection();
   CO_ASSIGN_OR_RETURN(proto::Open open, ParsePayload<proto::Open>(message));
   CO_RETURN_IF_ERROR(Validate(open));
@@ -55,8 +65,9 @@ Awaitable<absl::Status> ServeOne(Tunnel& tunnel, ConnectionHandler& handler, Mes
   const bool opened = answer.code == proto::CODE_OK;
   CO_RETURN_IF_ERROR(tunnel.Post(MessageType::kResult, SerializeResult(answer.code, answer.message),
                                  /*more=*/opened));
-  if (!opened) co_return co_await EndRefused(tunnel, After(kAnswer));
-  co_return co_await handler.Carry(tunnel, std::move(answer.endpoint));
+  if (opened) co_return std::move(answer.endpoint);
+  CO_RETURN_IF_ERROR(co_await EndRefused(tunnel, After(kAnswer)));
+  co_return std::nullopt;
 }
 
 Awaitable<absl::Status> ServeAll(Tunnel& tunnel, ConnectionHandler& handler,
@@ -65,12 +76,9 @@ Awaitable<absl::Status> ServeAll(Tunnel& tunnel, ConnectionHandler& handler,
   CO_RETURN_IF_ERROR(co_await tunnel.ExpectHello(After(options.hello)));
   MonotonicTime deadline = After(options.hello);
   while (tunnel.reusable()) {
-    absl::StatusOr<Message> message = co_await tunnel.Receive(deadline);
-    if (!message.ok()) co_return message.status();
-    if (message->type != MessageType::kOpen) {
-      co_return absl::InvalidArgumentError(absl::StrCat(Name(message->type), " instead of OPEN"));
-    }
-    CO_RETURN_IF_ERROR(co_await ServeOne(tunnel, handler, *std::move(message)));
+    CO_ASSIGN_OR_RETURN(std::optional<net::AsyncFd> endpoint,
+                        co_await NextConnection(tunnel, handler, deadline));
+    if (endpoint) CO_RETURN_IF_ERROR(co_await handler.Carry(tunnel, *std::move(endpoint)));
     deadline = After(options.idle);
   }
   co_return absl::OkStatus();

@@ -204,7 +204,8 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
   const absl::StatusOr<proto::Result> result = co_await opening.Run(deadline);
   if (!sent.ok()) {
     tunnel.Retire();
-    co_return TunnelFailed(result.ok() ? sent : result.status(), 0);
+    if (!result.ok()) sent = result.status();
+    co_return TunnelFailed(sent, 0);
   }
   if (result.ok() && result->code() == proto::CODE_OK && opening.early_failure().ok() &&
       opening.plain_failure().ok()) {
