@@ -48,10 +48,9 @@ static __always_inline bool pending_insert(const struct tb_connection_key *key,
 	 * 4-tuple has come round already. Which of the two the agent will accept is not known:
 	 * unless both mean the same, neither gets an entry (fail closed, both are reset). */
 	if (stale) {
-		bool same = stale->cgroup_id == original->cgroup_id &&
-			    stale->port == original->port &&
-			    !__builtin_memcmp(&stale->address, &original->address,
-					      sizeof(stale->address));
+		bool same =
+		    stale->cgroup_id == original->cgroup_id && stale->port == original->port &&
+		    !__builtin_memcmp(&stale->address, &original->address, sizeof(stale->address));
 
 		pending_remove(key, stale->slot);
 		if (!same)

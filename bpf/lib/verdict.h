@@ -38,9 +38,9 @@ static __always_inline __u32 decide_unknown(const struct tb_config *config,
 	if (!workload && range & TB_RANGE_GUARDED)
 		return TB_REFUSED_PROTECTED;
 	if (!workload) /* fail closed if it may be one, else open */
-		return config->flags & TB_CONFIG_REFUSE_STRANGERS && !address_is_local(address) ?
-			   TB_REFUSED_UNENROLLED :
-			   TB_ALLOWED_UNKNOWN;
+		return config->flags & TB_CONFIG_REFUSE_STRANGERS && !address_is_local(address)
+			   ? TB_REFUSED_UNENROLLED
+			   : TB_ALLOWED_UNKNOWN;
 	if (workload->flags & TB_WORKLOAD_EXEMPT)
 		return TB_ALLOWED_EXEMPT;
 	if (range & TB_RANGE_CLOSED)
