@@ -12,7 +12,7 @@
 namespace tombolo::net {
 
 // One registered descriptor. Its address is the epoll cookie, so it never moves.
-class AsyncFd::Watch : public EventSink {
+class AsyncFd::Watch final : public EventSink {
  public:
   struct Direction {
     void Wake() const {

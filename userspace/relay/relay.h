@@ -21,7 +21,7 @@ namespace tombolo::relay {
 //
 // Owns the plain socket; borrows the tunnel. One thread. Destroy it only after
 // Run() has returned.
-class Relay : private net::EdgeListener {
+class Relay final : private net::EdgeListener {
  public:
   struct Counters {
     std::uint64_t to_tunnel = 0;    // bytes

@@ -26,7 +26,7 @@ using Kind = OpenOutcome::Kind;
 
 // Waits for RESULT on the tunnel's edges, and meanwhile sends what the application writes,
 // on the edges of its socket.
-class Opening : private net::EdgeListener {
+class Opening final : private net::EdgeListener {
  public:
   Opening(Tunnel& tunnel, net::AsyncFd& plain, net::BufferPool& buffers, bool send_early)
       : tunnel_(tunnel), plain_(plain), buffers_(buffers), sends_early_(send_early) {}

@@ -19,7 +19,7 @@ constexpr Duration kFarewell = std::chrono::seconds(2);
 }  // namespace
 
 // A tunnel that is idle, and told of what arrives.
-class Pool::Idle : private net::EdgeListener {
+class Pool::Idle final : private net::EdgeListener {
  public:
   Idle(Pool& pool, std::unique_ptr<Tunnel> tunnel) : pool_(pool), tunnel_(std::move(tunnel)) {
     tunnel_->stream().SetListener(this);
