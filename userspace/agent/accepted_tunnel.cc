@@ -149,8 +149,8 @@ Awaitable<void> ServeAuthenticated(Context& context, Tunnel& tunnel) {
   if (!ended.ok()) ReportEnd(context.counters, tunnel, ended);
 }
 
-// Null: it has been reported why there is none. A coroutine of its own, so that nothing of the
-// handshake is kept while the tunnel idles.
+// Null: it has been reported why there is none, or the peer has gone already. A coroutine of its
+// own, so that nothing of the handshake is kept while the tunnel idles.
 Awaitable<std::unique_ptr<Tunnel>> Accept(Context& context, Fd socket) {
   const auto peer = net::PeerAddress(socket.get());
   if (!peer.ok()) co_return nullptr;  // it has gone already

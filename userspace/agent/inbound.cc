@@ -128,7 +128,8 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
       !local.ok() || *local == endpoint.address) {
     co_return absl::UnavailableError("nothing listens at " + endpoint.address.ToString());
   }
-  // No keepalive: the other end is in this very kernel.
+  // The other end is in this kernel, but its FIN cannot come once its address is gone.
+  net::SetKeepAlive(connected.get());
   net::ResetOnClose(connected.get());
   co_return connected;
 }

@@ -26,7 +26,7 @@ namespace proto = tunnel::proto;
 // after so many steps (about 2 MiB) the thread's others have their turn.
 constexpr unsigned kStepsPerTurn = 16;
 // An endpoint that answers a small request within this time has its answer in one write
-// with RESULT: a wake-up less for both agents.
+// with RESULT: a wake-up less for both agents. (Two writes where the kernel makes records.)
 constexpr Duration kAnswersSoon = std::chrono::milliseconds(1);
 constexpr std::uint64_t kSmallRequest = 16 * 1024;
 
@@ -218,6 +218,10 @@ absl::Status Relay::TakeReset(const Message& message) {
 // retransmissions. That it is closed both ways makes an edge.
 void Relay::FinishAccepted() {
   if (!net::IsClosed(plain_.get())) return tunnel_.stream().Flush();
+  // Closed by a reset whose edge has not come yet: it has thrown away what it was sent.
+  if (const int error = net::TakeError(plain_.get()); error != 0) {
+    return Fail(ErrnoStatus(error, "application socket"), proto::CODE_APPLICATION_RESET);
+  }
   if (absl::Status sent = tunnel_.Post(MessageType::kDone, ""); !sent.ok()) {
     return Fail(std::move(sent), proto::CODE_UNSPECIFIED);
   }

@@ -128,7 +128,10 @@ absl::StatusOr<std::unique_ptr<RecordStream>> NewStream(net::AsyncFd socket, Tra
     auto stream = KernelRecordStream::Create(std::move(socket), std::move(secrets), records.buffers,
                                              records.kernel);
     if (!stream.ok()) {
-      return HandshakeError(HandshakeFailure::kKernelTls, stream.status().message());
+      // A peer that has gone already is not this kernel's doing.
+      const bool gone = absl::IsUnavailable(stream.status());
+      return HandshakeError(gone ? HandshakeFailure::kTransport : HandshakeFailure::kKernelTls,
+                            stream.status().message());
     }
     return *std::move(stream);
   }

@@ -286,11 +286,11 @@ absl::StatusOr<bool> KernelRecordStream::TcpHasAll() const {
 
 // Tells the peer what it did wrong, if that can be said without waiting.
 void KernelRecordStream::SendAlertNow(std::uint8_t alert) {
-  if (!send_status().ok() || unsent()) return;
-  const std::uint8_t message[] = {kAlertFatal, alert};
   // A record that could not be opened is an error of the socket as well, which would
   // meet the next write.
   (void)net::TakeError(socket_.get());
+  if (!send_status().ok() || WriteUnsent() != Sent::kAll) return;
+  const std::uint8_t message[] = {kAlertFatal, alert};
   (void)kernel::SendRecord(socket_.get(), kAlert, message);
   Fail(absl::FailedPreconditionError(absl::StrCat("sent alert ", AlertName(alert))));
 }

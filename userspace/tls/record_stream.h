@@ -62,7 +62,8 @@ class RecordStream {
                                        MonotonicTime deadline) = 0;
 
   // Sends `data` without waiting, with what `more` has held back before it: all of it, or
-  // nothing while the socket is full. Returns how much. For little of it, like Send.
+  // nothing while the socket is full. Returns how much; after an error a part may have gone.
+  // For little of it, like Send.
   virtual absl::StatusOr<std::size_t> PostData(absl::Span<const std::uint8_t> data) = 0;
 
   // Sends one control record of at most 4 KiB, without waiting. Behind data that the

@@ -102,8 +102,10 @@ absl::StatusOr<std::size_t> SendingStream::PostData(absl::Span<const std::uint8_
   if (sending_ || (unsent() && !socket_.writable())) return std::size_t{0};
   std::size_t taken = 0;
   while (taken < data.size()) {
-    ASSIGN_OR_RETURN(const std::size_t part, Append(data.subspan(taken)));
-    taken += part;
+    const absl::StatusOr<std::size_t> part = Append(data.subspan(taken));
+    if (!part.ok() && taken > 0) Fail(part.status());  // nothing may follow a part of it
+    RETURN_IF_ERROR(part.status());
+    taken += *part;
   }
   if (WriteUnsent() == Sent::kFailed) return send_status_;
   return taken;

@@ -204,7 +204,7 @@ Awaitable<absl::Status> UserRecordStream::WriteCloseNotify(MonotonicTime deadlin
 
 // Tells the peer what it did wrong, if that can be said without waiting.
 void UserRecordStream::SendAlertNow(std::uint8_t alert) {
-  if (!send_status().ok() || unsent()) return;
+  if (!send_status().ok() || WriteUnsent() != Sent::kAll) return;
   const std::uint8_t message[] = {kAlertFatal, alert};
   if (SealQueued(kAlert, message).ok()) (void)WriteUnsent();
   Fail(absl::FailedPreconditionError(absl::StrCat("sent alert ", AlertName(alert))));

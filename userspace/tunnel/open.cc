@@ -135,6 +135,7 @@ bool Opening::SendFresh(absl::Span<const std::uint8_t> seen) {
   if (!fresh.empty()) {
     const absl::StatusOr<std::size_t> sent = tunnel_.stream().PostData(fresh);
     if (!sent.ok()) {
+      early_ += fresh.size();  // a part of it may have gone
       early_failure_ = sent.status();
       sends_early_ = false;
       return true;
