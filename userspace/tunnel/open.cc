@@ -217,14 +217,14 @@ Awaitable<OpenOutcome> OpenConnection(Tunnel& tunnel, proto::Open open, net::Asy
   }
   // What was peeked at has used up its edge; the next attempt must find it all the same.
   plain.MarkReadable();
-  if (!result.ok()) {
-    tunnel.Retire();
-    co_return TunnelFailed(result.status(), opening.early());
-  }
-  // Whatever the answer: another attempt would take its reset for the end of its stream.
+  // Whatever the answer, or none: another attempt would take its reset for the end of its stream.
   if (!opening.plain_failure().ok()) {
     tunnel.Retire();
     co_return OpenOutcome{Kind::kPlainFailed, opening.plain_failure()};
+  }
+  if (!result.ok()) {
+    tunnel.Retire();
+    co_return TunnelFailed(result.status(), opening.early());
   }
   if (result->code() == proto::CODE_OK) {
     tunnel.Retire();
