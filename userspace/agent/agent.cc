@@ -15,14 +15,12 @@
 #include <malloc.h>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "agent/desired_state.h"
 #include "agent/reserve_descriptor.h"
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
-#include "source/directory_file.h"
 
 namespace tombolo::agent {
 namespace {
@@ -46,13 +44,6 @@ absl::StatusOr<Fd> Duplicate(int fd) {
 Awaitable<void> Sleep(asio::io_context& io, Duration duration) {
   asio::steady_timer timer(io, duration);
   (void)co_await timer.async_wait(kUseTuple);
-}
-
-// What was said already about the files of `id`.
-absl::Status LoadError(const identity::StorePtr& store, const SpiffeId& id) {
-  if (store == nullptr) return absl::OkStatus();
-  const auto entry = store->entries().find(id);
-  return entry == store->entries().end() ? absl::OkStatus() : entry->second.error;
 }
 
 // kAuto is what bench/README.md shows to cost least: neither.
@@ -189,100 +180,6 @@ absl::Status Agent::ListenForTunnels() {
   return absl::OkStatus();
 }
 
-void Agent::WatchFiles() {
-  watcher_->Watch({config_path_, config_.directory, config_.identity.bundle},
-                  {config_.identity.svids});
-}
-
-void Agent::ReadConfig() {
-  absl::StatusOr<source::AgentConfig> wanted = source::LoadAgentConfig(config_path_);
-  config_status_ = wanted.status();
-  if (!wanted.ok()) {
-    log::Error("configuration not taken over", {{"reason", config_status_}});
-    return;
-  }
-  if (const auto keys = source::RestartOnlyDifferences(config_, *wanted); !keys.empty()) {
-    config_status_ = absl::FailedPreconditionError(
-        absl::StrCat("a restart is needed for a change of ", absl::StrJoin(keys, ", ")));
-    log::Warning("configuration partly taken over", {{"reason", config_status_}});
-  }
-  config_.directory = wanted->directory;
-  config_.identity = wanted->identity;
-  config_.deadlines = wanted->deadlines;
-  config_.limits = wanted->limits;
-  config_.capture.protected_ranges = wanted->capture.protected_ranges;
-  if (!(config_.log == wanted->log)) log::SetLevel(wanted->log.level);
-  config_.log = wanted->log;
-}
-
-absl::Status Agent::ReadDirectory() {
-  absl::StatusOr<std::shared_ptr<mesh::Snapshot>> loaded = source::LoadDirectory(config_.directory);
-  directory_status_ = loaded.status();
-  if (!loaded.ok()) return directory_status_;
-  if ((*loaded)->FindNode(config_.cluster, config_.node) == nullptr) {
-    directory_status_ = absl::FailedPreconditionError(
-        absl::StrCat(config_.directory, ": node '", config_.node, "' of cluster '", config_.cluster,
-                     "' is not in the directory"));
-    return directory_status_;
-  }
-  (*loaded)->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
-  snapshot_ = *std::move(loaded);
-  snapshot_loaded_at_ = std::chrono::system_clock::now();
-  return absl::OkStatus();
-}
-
-void Agent::ReadIdentities() {
-  const identity::StorePtr before = identities_;
-  identities_ = identity::Store::Load({config_.identity.svids, config_.identity.bundle}, *snapshot_,
-                                      config_.cluster, config_.node, identities_.get());
-  for (const auto& [id, entry] : identities_->entries()) {
-    if (!entry.error.ok() && entry.error != LoadError(before, id)) {
-      log::Error("SVID not usable", {{"id", id.text()},
-                                     {"reason", entry.error},
-                                     {"kept_previous", entry.credentials != nullptr}});
-    }
-  }
-}
-
-void Agent::ReadFiles() {
-  WatchFiles();  // before reading, so that no change falls between
-  ReadConfig();
-  WatchFiles();  // it may name other files
-  if (absl::Status read = ReadDirectory(); !read.ok()) {
-    log::Error("directory not taken over", {{"reason", read}});
-  } else {
-    log::Info("directory loaded", {{"version", snapshot_->version},
-                                   {"services", snapshot_->services.size()},
-                                   {"workloads", snapshot_->workloads.size()}});
-  }
-  ReadIdentities();
-}
-
-void Agent::Reload() {
-  if (stops_ > 0) return;
-  ReadFiles();
-  enrolment_->Update(*snapshot_);
-  Publish();
-}
-
-WorldPtr Agent::MakeWorld() const {
-  auto world = std::make_shared<World>();
-  world->deadlines = config_.deadlines;
-  world->limits = config_.limits;
-  world->snapshot = snapshot_;
-  world->identities = identities_;
-  world->namespaces = enrolment_->Namespaces();
-  world->served = ServedBy(*snapshot_, config_.cluster, config_.node);
-  for (const auto& [name, entry] : enrolment_->entries()) {
-    const mesh::Workload* workload = snapshot_->FindWorkload(name);
-    if (workload == nullptr) continue;
-    if (entry.cgroup_id != 0) world->workload_by_cgroup[entry.cgroup_id] = workload;
-    const bool reachable = workload->netns.empty() || entry.ns != nullptr;
-    world->homes[name] = {entry.ns, reachable ? absl::OkStatus() : entry.status};
-  }
-  return world;
-}
-
 void Agent::PublishListeners() {
   for (const Enrolment::ListenerChange& change : enrolment_->TakeListenerChanges()) {
     for (auto& thread : threads_) {
@@ -322,15 +219,6 @@ void Agent::Publish() {
                {{"reason", applied}});
   }
   apply_status_ = std::move(applied);
-}
-
-Awaitable<void> Agent::FollowFiles() {
-  // Not as the loop's condition: g++ 12 miscompiles a co_await there.
-  for (;;) {
-    const absl::Status changed = co_await watcher_->Changed();
-    if (!changed.ok()) co_return;
-    Reload();
-  }
 }
 
 // A handshake needs some 50 KiB for a moment. After many at once most of the heap is free

@@ -32,7 +32,8 @@ class KernelRecordStream : public SendingStream {
  public:
   // `socket` has the tls ULP and nothing was read or written since the handshake.
   // `works`: whether this kernel can change keys, and what to splice. FailedPrecondition when
-  // it refuses the keys; the socket is closed then and must not be used (fail closed).
+  // it refuses the keys, Unavailable when the peer has gone; the socket is closed then (fail
+  // closed).
   static absl::StatusOr<std::unique_ptr<KernelRecordStream>> Create(net::AsyncFd socket,
                                                                     TrafficSecrets secrets,
                                                                     net::BufferPool& pool,

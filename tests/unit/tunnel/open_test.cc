@@ -403,5 +403,18 @@ TEST_F(OpenTest, AResetIsNotTakenToAnotherAttempt) {
   EXPECT_FALSE(gone.retriable());
 }
 
+TEST_F(OpenTest, AResetIsNotTakenToAnotherAttemptWithoutAnAnswer) {
+  auto tunnel = Dial();
+  auto outcome = Open(*tunnel);
+  loop_.Settle(std::chrono::milliseconds(20));
+  net::ResetOnClose(app_.get());
+  app_.Close();
+  loop_.Settle(std::chrono::milliseconds(20));
+  raw_.stream->socket().Close();
+  const OpenOutcome gone = Finish(outcome);
+  EXPECT_EQ(gone.kind, Kind::kPlainFailed) << gone.status;
+  EXPECT_FALSE(gone.retriable());
+}
+
 }  // namespace
 }  // namespace tombolo::tunnel
