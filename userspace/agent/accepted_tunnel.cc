@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/carried.h"
 #include "agent/inbound.h"
 #include "agent/quota.h"
 #include "agent/tunnel_end.h"
@@ -129,24 +131,85 @@ void Label(const Context& context, Tunnel& tunnel) {
   tunnel.port = served->port->port;
 }
 
-Awaitable<void> ServeAuthenticated(Context& context, Tunnel& tunnel) {
-  const std::string& peer_id = tunnel.info().peer.text();
-  const absl::StatusOr<Quota::Share> share =
-      context.quotas.tunnels.Take(peer_id, context.world->limits.tunnels_per_peer);
-  if (!share.ok()) {
-    const absl::Status why = Annotate(share.status(), "limits.tunnels_per_peer");
-    Refuse(context, Refusal::kTunnelLimit, tunnel.peer_address, why);
-    co_return co_await tunnel.GoAway(std::string(why.message()));
+// An accepted tunnel until it ends. A coroutine has it while it waits for a connection, and
+// the connection while it is relayed.
+struct AcceptedTunnel {
+  AcceptedTunnel(Context& context, std::unique_ptr<Tunnel> accepted, Quota::Share share)
+      : tunnel(std::move(accepted)),
+        of_peer(std::move(share)),
+        registration(context, *tunnel),
+        handler(context) {}
+
+  std::unique_ptr<Tunnel> tunnel;
+  Quota::Share of_peer;
+  Registration registration;
+  Inbound handler;
+};
+
+Awaitable<void> ServeConnections(Context& context, std::unique_ptr<AcceptedTunnel> accepted);
+
+Awaitable<void> CloseTunnel(Context& context, std::unique_ptr<AcceptedTunnel> accepted,
+                            relay::Relay::End end) {
+  if (!absl::IsCancelled(end.status)) ReportEnd(context.counters, *accepted->tunnel, end.status);
+  co_await relay::CloseTunnel(*accepted->tunnel, std::move(end));
+}
+
+class CarriedInbound final : public Carried {
+ public:
+  CarriedInbound(Context& context, net::AsyncFd endpoint, std::unique_ptr<AcceptedTunnel> accepted)
+      : Carried(context, {context.connections, accepted->handler.TakeConnection()},
+                std::move(endpoint), *accepted->tunnel, /*early=*/0),
+        accepted_(std::move(accepted)) {}
+
+ private:
+  void OnEnd(relay::Relay::End end) override {
+    if (end.status.ok()) {
+      context_.tasks.Spawn(ServeConnections(context_, std::move(accepted_)));
+    } else {
+      context_.tasks.Spawn(CloseTunnel(context_, std::move(accepted_), std::move(end)));
+    }
   }
-  Label(context, tunnel);
-  const Registration registration(context, tunnel);
-  if (context.draining) tunnel.Retire();
-  const auto handler = MakeInboundHandler(context);
+
+  std::unique_ptr<AcceptedTunnel> accepted_;
+};
+
+void Carry(Context& context, net::AsyncFd endpoint, std::unique_ptr<AcceptedTunnel> accepted) {
+  auto carried =
+      std::make_unique<CarriedInbound>(context, std::move(endpoint), std::move(accepted));
+  // What was allowed when it began may have been forbidden since.
+  absl::Status allowed = StillAllowed(*context.world, carried->connection());
+  if (!allowed.ok()) carried->Stop(std::move(allowed), tunnel::proto::CODE_DENIED);
+  Carried::Start(std::move(carried));
+}
+
+// Up to the next connection that is carried.
+Awaitable<void> ServeConnections(Context& context, std::unique_ptr<AcceptedTunnel> accepted) {
+  Tunnel& tunnel = *accepted->tunnel;
   tunnel::AcceptorOptions options;
   options.hello = context.world->deadlines.handshake;
   options.idle = context.settings.idle_tunnel * 3 / 2;
-  const absl::Status ended = co_await tunnel::Serve(tunnel, *handler, options);
-  if (!ended.ok()) ReportEnd(context.counters, tunnel, ended);
+  absl::StatusOr<std::optional<net::AsyncFd>> endpoint =
+      co_await tunnel::Serve(tunnel, accepted->handler, options);
+  if (!endpoint.ok()) {
+    ReportEnd(context.counters, tunnel, endpoint.status());
+  } else if (endpoint->has_value()) {
+    Carry(context, **std::move(endpoint), std::move(accepted));
+  }
+}
+
+Awaitable<void> ServeAuthenticated(Context& context, std::unique_ptr<Tunnel> tunnel) {
+  const std::string& peer_id = tunnel->info().peer.text();
+  absl::StatusOr<Quota::Share> share =
+      context.quotas.tunnels.Take(peer_id, context.world->limits.tunnels_per_peer);
+  if (!share.ok()) {
+    const absl::Status why = Annotate(share.status(), "limits.tunnels_per_peer");
+    Refuse(context, Refusal::kTunnelLimit, tunnel->peer_address, why);
+    co_return co_await tunnel->GoAway(std::string(why.message()));
+  }
+  Label(context, *tunnel);
+  if (context.draining) tunnel->Retire();
+  co_await ServeConnections(
+      context, std::make_unique<AcceptedTunnel>(context, std::move(tunnel), *std::move(share)));
 }
 
 // Null: it has been reported why there is none, or the peer has gone already. A coroutine of its
@@ -177,8 +240,8 @@ Awaitable<std::unique_ptr<Tunnel>> Accept(Context& context, Fd socket) {
 }  // namespace
 
 Awaitable<void> ServeTunnel(Context& context, Fd socket) {
-  const std::unique_ptr<Tunnel> tunnel = co_await Accept(context, std::move(socket));
-  if (tunnel != nullptr) co_await ServeAuthenticated(context, *tunnel);
+  std::unique_ptr<Tunnel> tunnel = co_await Accept(context, std::move(socket));
+  if (tunnel != nullptr) co_await ServeAuthenticated(context, std::move(tunnel));
 }
 
 void RefuseTunnel(Context& context, Fd socket, absl::Status why) {

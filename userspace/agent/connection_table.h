@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <list>
 #include <string>
+#include <utility>
 
 #include "agent/world.h"
 #include "base/time.h"
@@ -39,15 +40,17 @@ class ConnectionTable {
   class Entry {
    public:
     Entry(ConnectionTable& table, Connection connection)
-        : table_(table), at_(table.list_.insert(table.list_.end(), std::move(connection))) {}
-    Entry(const Entry&) = delete;
-    Entry& operator=(const Entry&) = delete;
-    ~Entry() { table_.list_.erase(at_); }
-    Connection* operator->() { return &*at_; }
-    Connection& operator*() { return *at_; }
+        : table_(&table), at_(table.list_.insert(table.list_.end(), std::move(connection))) {}
+    Entry(Entry&& other) noexcept : table_(std::exchange(other.table_, nullptr)), at_(other.at_) {}
+    Entry& operator=(Entry&&) = delete;
+    ~Entry() {
+      if (table_ != nullptr) table_->list_.erase(at_);
+    }
+    Connection* operator->() const { return &*at_; }
+    Connection& operator*() const { return *at_; }
 
    private:
-    ConnectionTable& table_;
+    ConnectionTable* table_;  // null: moved from
     std::list<Connection>::iterator at_;
   };
 

@@ -45,6 +45,7 @@ struct Context {
   tunnel::Pool& pool;
   balance::Balancer& balancer;
   const net::NetworkNamespace& own_namespace;
+  TaskGroup& tasks;
 
   WorldPtr world;  // replaced by the control thread's posts
   ConnectionTable connections;

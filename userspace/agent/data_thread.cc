@@ -23,6 +23,8 @@ namespace {
 
 namespace proto = tunnel::proto;
 
+constexpr Duration kTurn = std::chrono::milliseconds(1);
+
 // What a tunnel may carry: always the same pair of identities, service and port.
 Connection AsConnection(const tunnel::Tunnel& tunnel) {
   const bool dialed = tunnel.role() == tunnel::Role::kDialer;
@@ -70,6 +72,7 @@ absl::Status DataThread::SetUp() {
   options.on_protocol_error = [this](const tunnel::Tunnel& tunnel, const absl::Status& why) {
     ReportEnd(counters_, tunnel, why);
   };
+  tasks_ = std::make_unique<TaskGroup>(io_.get_executor());
   pool_ = std::make_unique<tunnel::Pool>(*poller_, std::move(options));
   context_ = std::unique_ptr<Context>(new Context{settings_,
                                                   datapath_,
@@ -82,10 +85,10 @@ absl::Status DataThread::SetUp() {
                                                   *pool_,
                                                   *balancer_,
                                                   *own_namespace_,
+                                                  *tasks_,
                                                   /*world=*/nullptr,
                                                   /*connections=*/{},
                                                   /*accepted_tunnels=*/{}});
-  tasks_ = std::make_unique<TaskGroup>(io_.get_executor());
   return absl::OkStatus();
 }
 
@@ -103,10 +106,15 @@ DataThread::~DataThread() {
 }
 
 Awaitable<void> DataThread::ShutDown() {
-  for (auto& [key, listener] : listeners_) listener->Close();
-  listeners_.clear();
-  if (tunnel_listener_ != nullptr) tunnel_listener_->Close();
-  co_await tasks_->CancelAndJoin();
+  Drain();  // so that no tunnel waits for another connection
+  tasks_->Cancel();
+  // A connection ends in a turn of its own; one that was opening may just have begun.
+  while (!context_->connections.all().empty()) {
+    StopRelays(absl::CancelledError("cancelled"), proto::CODE_UNSPECIFIED);
+    net::Waiter turn(*poller_);
+    (void)co_await turn.Wait(After(kTurn));
+  }
+  co_await tasks_->Join();
   co_await pool_->ShutDown();
 }
 
@@ -205,10 +213,12 @@ void DataThread::RetireAccepted(const std::function<bool(const tunnel::Tunnel&)>
 }
 
 void DataThread::ResetAll() {
+  StopRelays(absl::UnavailableError("the agent is shutting down"), proto::CODE_DRAINING);
+}
+
+void DataThread::StopRelays(const absl::Status& why, proto::Code code) {
   for (Connection& connection : context_->connections.all()) {
-    if (connection.relay == nullptr) continue;
-    connection.relay->Stop(absl::UnavailableError("the agent is shutting down"),
-                           proto::CODE_DRAINING);
+    if (connection.relay != nullptr) connection.relay->Stop(why, code);
   }
 }
 

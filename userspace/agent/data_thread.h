@@ -63,6 +63,7 @@ class DataThread {
   absl::Status SetUp();
   void Run();
   void Recheck();
+  void StopRelays(const absl::Status& why, tunnel::proto::Code code);
   void RetireAccepted(const std::function<bool(const tunnel::Tunnel&)>& which);
   Awaitable<void> ShutDown();
 

@@ -9,7 +9,6 @@
 #include "base/status_macros.h"
 #include "net/socket.h"
 #include "policy/authorize.h"
-#include "relay/relay.h"
 #include "tunnel/routing_id.h"
 
 namespace tombolo::agent {
@@ -22,43 +21,6 @@ net::SocketAddress FromProto(const proto::Address& address) {
   std::uint8_t bytes[16];
   std::copy(address.ip().begin(), address.ip().end(), bytes);
   return {net::IpAddress::FromBytes(bytes), static_cast<std::uint16_t>(address.port())};
-}
-
-// The connections of one tunnel, one after the other.
-class Inbound : public tunnel::ConnectionHandler {
- public:
-  explicit Inbound(Context& context) : context_(context) {}
-
-  Awaitable<Answer> Open(Tunnel& tunnel, proto::Open open) override;
-  Awaitable<absl::Status> Carry(Tunnel& tunnel, net::AsyncFd endpoint) override;
-
- private:
-  struct Choice {
-    const mesh::Endpoint* endpoint = nullptr;
-    Answer refusal;  // when endpoint is null
-  };
-  Choice Choose(const World& world, const Tunnel& tunnel, const proto::Open& open);
-  Answer Refuse(Refusal reason, proto::Code code, std::string message);
-  Awaitable<absl::StatusOr<net::AsyncFd>> Connect(WorldPtr world, const mesh::Endpoint& endpoint);
-
-  Context& context_;
-  Connection connection_;  // the one that Open() accepted, for Carry()
-};
-
-tunnel::ConnectionHandler::Answer Inbound::Refuse(Refusal reason, proto::Code code,
-                                                  std::string message) {
-  context_.counters.accepted_refused.Add(reason);
-  log::WriteLimited(log::Level::kInfo, "connection from a tunnel refused", Name(reason),
-                    {{"id", connection_.id},
-                     {"reason", Name(reason)},
-                     {"source", connection_.source.text()},
-                     {"service", connection_.service},
-                     {"port", connection_.port},
-                     {"detail", message}});
-  Answer answer;
-  answer.code = code;
-  answer.message = std::move(message);
-  return answer;
 }
 
 const mesh::Endpoint* FindEndpoint(const Context& context, const World::Served& served,
@@ -75,6 +37,24 @@ const mesh::Endpoint* FindEndpoint(const Context& context, const World::Served& 
     }
   }
   return nullptr;
+}
+
+}  // namespace
+
+tunnel::ConnectionHandler::Answer Inbound::Refuse(Refusal reason, proto::Code code,
+                                                  std::string message) {
+  context_.counters.accepted_refused.Add(reason);
+  log::WriteLimited(log::Level::kInfo, "connection from a tunnel refused", Name(reason),
+                    {{"id", connection_.id},
+                     {"reason", Name(reason)},
+                     {"source", connection_.source.text()},
+                     {"service", connection_.service},
+                     {"port", connection_.port},
+                     {"detail", message}});
+  Answer answer;
+  answer.code = code;
+  answer.message = std::move(message);
+  return answer;
 }
 
 Inbound::Choice Inbound::Choose(const World& world, const Tunnel& tunnel, const proto::Open& open) {
@@ -166,35 +146,6 @@ Awaitable<tunnel::ConnectionHandler::Answer> Inbound::Open(Tunnel& tunnel, proto
   answer.code = proto::CODE_OK;
   answer.endpoint = *std::move(connected);
   co_return answer;
-}
-
-Awaitable<absl::Status> Inbound::Carry(Tunnel& tunnel, net::AsyncFd endpoint) {
-  ConnectionTable::Entry entry(context_.connections, connection_);
-  relay::Relay relay(std::move(endpoint), tunnel);
-  entry->relay = &relay;
-  if (absl::Status allowed = StillAllowed(*context_.world, connection_); !allowed.ok()) {
-    relay.Stop(std::move(allowed), proto::CODE_DENIED);
-  }
-  Add(context_.counters.accepted);
-  const absl::Status status = co_await relay.Run();
-  Add(context_.counters.bytes_to_tunnel, relay.counters().to_tunnel);
-  Add(context_.counters.bytes_from_tunnel, relay.counters().from_tunnel);
-  if (!status.ok()) {
-    Add(context_.counters.accepted_failed);
-    log::WriteLimited(log::Level::kInfo, "connection to an endpoint reset",
-                      absl::StatusCodeToString(status.code()),
-                      {{"id", connection_.id},
-                       {"service", connection_.service},
-                       {"endpoint", connection_.endpoint},
-                       {"reason", status}});
-  }
-  co_return status;
-}
-
-}  // namespace
-
-std::unique_ptr<tunnel::ConnectionHandler> MakeInboundHandler(Context& context) {
-  return std::make_unique<Inbound>(context);
 }
 
 }  // namespace tombolo::agent

@@ -1,15 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
+#include <string>
+#include <utility>
 
+#include "agent/connection_table.h"
 #include "agent/context.h"
+#include "agent/world.h"
+#include "base/asio.h"
 #include "tunnel/acceptor.h"
 
 namespace tombolo::agent {
 
-// Decides on the connections that arrive through one tunnel and carries them to
-// this node's endpoints. `context` outlives it.
-std::unique_ptr<tunnel::ConnectionHandler> MakeInboundHandler(Context& context);
+// Decides on the connections that arrive through one tunnel, one after the other, and
+// connects them to this node's endpoints. `context` outlives it.
+class Inbound final : public tunnel::ConnectionHandler {
+ public:
+  explicit Inbound(Context& context) : context_(context) {}
+
+  Awaitable<Answer> Open(tunnel::Tunnel& tunnel, tunnel::proto::Open open) override;
+
+  // What Open() has accepted last.
+  Connection TakeConnection() { return std::move(connection_); }
+
+ private:
+  struct Choice {
+    const mesh::Endpoint* endpoint = nullptr;
+    Answer refusal;  // when endpoint is null
+  };
+  Choice Choose(const World& world, const tunnel::Tunnel& tunnel, const tunnel::proto::Open& open);
+  Answer Refuse(Refusal reason, tunnel::proto::Code code, std::string message);
+  Awaitable<absl::StatusOr<net::AsyncFd>> Connect(WorldPtr world, const mesh::Endpoint& endpoint);
+
+  Context& context_;
+  Connection connection_;
+};
 
 }  // namespace tombolo::agent

@@ -9,12 +9,12 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "agent/carried.h"
 #include "agent/request.h"
 #include "agent/reserve_descriptor.h"
 #include "agent/tunnel_end.h"
 #include "base/errno_status.h"
 #include "base/log.h"
-#include "base/rate_limited_log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
 #include "relay/relay.h"
@@ -40,6 +40,46 @@ struct Route {
   std::string pool_key;
 };
 
+// For the next connection, unless it was made with credentials or a bundle that have been
+// replaced meanwhile, or the attempt has spoilt it: then Put() closes it.
+void KeepTunnel(Context& context, std::unique_ptr<Tunnel> tunnel) {
+  const World& now = *context.world;
+  if (now.identities->Find(tunnel->info().local) != tunnel->credentials) tunnel->Retire();
+  context.pool.Put(std::move(tunnel));
+}
+
+Awaitable<void> CloseTunnel(std::unique_ptr<Tunnel> tunnel, relay::Relay::End end) {
+  co_await relay::CloseTunnel(*tunnel, std::move(end));
+}
+
+// What has to be there while an application's connection is relayed.
+struct Opened {
+  std::unique_ptr<Tunnel> tunnel;
+  std::uint64_t early = 0;               // bytes sent with OPEN
+  balance::Balancer::Attempt in_flight;  // until the connection has ended
+  Quota::Share share;                    // of the workload's connections
+};
+
+class CarriedOutbound final : public Carried {
+ public:
+  CarriedOutbound(Context& context, ConnectionTable::Entry entry, net::AsyncFd plain, Opened opened)
+      : Carried(context, std::move(entry), std::move(plain), *opened.tunnel, opened.early),
+        tunnel_(std::move(opened.tunnel)),
+        in_flight_(std::move(opened.in_flight)),
+        share_(std::move(opened.share)) {}
+
+ private:
+  void OnEnd(relay::Relay::End end) override {
+    if (end.status.ok()) return KeepTunnel(context_, std::move(tunnel_));
+    if (absl::IsInvalidArgument(end.status)) Add(context_.counters.tunnel_protocol_errors);
+    context_.tasks.Spawn(CloseTunnel(std::move(tunnel_), std::move(end)));
+  }
+
+  std::unique_ptr<Tunnel> tunnel_;
+  balance::Balancer::Attempt in_flight_;
+  Quota::Share share_;
+};
+
 class Outbound {
  public:
   Outbound(Context& context, Fd client, std::uint64_t netns_cookie);
@@ -57,8 +97,6 @@ class Outbound {
   MonotonicTime AttemptDeadline(MonotonicTime latest) const {
     return std::min(latest, After(context_.world->deadlines.dial));
   }
-  Awaitable<void> Relay(net::AsyncFd plain);
-  void KeepTunnel();
   absl::StatusOr<Route> RouteTo(const mesh::Endpoint& endpoint) const;
   proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
 
@@ -66,7 +104,7 @@ class Outbound {
   Fd client_;
   Request request_;
   std::optional<ConnectionTable::Entry> entry_;
-  balance::Balancer::Attempt attempt_;  // in flight until the connection has ended
+  balance::Balancer::Attempt attempt_;  // the one that opened
   std::unique_ptr<Tunnel> tunnel_;
   bool tunnel_is_new_ = false;
   std::size_t early_ = 0;  // bytes sent with OPEN
@@ -187,7 +225,7 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
     ReportEnd(context_.counters, *tunnel_, outcome.status);
   }
   early_ = outcome.early;
-  if (outcome.kind != OpenOutcome::Kind::kOpened) KeepTunnel();
+  if (outcome.kind != OpenOutcome::Kind::kOpened) KeepTunnel(context_, std::move(tunnel_));
   co_return outcome;
 }
 
@@ -259,39 +297,6 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
   co_return last;
 }
 
-Awaitable<void> Outbound::Relay(net::AsyncFd plain) {
-  relay::Relay relay(std::move(plain), *tunnel_, early_);
-  (*entry_)->tunnel = tunnel_.get();
-  (*entry_)->relay = &relay;
-  Add(context_.counters.dialed);
-  const absl::Status status = co_await relay.Run();
-  (*entry_)->relay = nullptr;
-  Add(context_.counters.bytes_to_tunnel, relay.counters().to_tunnel);
-  Add(context_.counters.bytes_from_tunnel, relay.counters().from_tunnel);
-  if (!status.ok()) {
-    Add(context_.counters.dialed_failed);
-    log::WriteLimited(log::Level::kInfo, "connection reset",
-                      absl::StatusCodeToString(status.code()),
-                      {{"id", (*entry_)->id},
-                       {"source", (*entry_)->source.text()},
-                       {"service", (*entry_)->service},
-                       {"endpoint", (*entry_)->endpoint},
-                       {"reason", status}});
-    if (absl::IsInvalidArgument(status)) Add(context_.counters.tunnel_protocol_errors);
-  }
-  (*entry_)->tunnel = nullptr;
-  if (!status.ok()) co_return;
-  KeepTunnel();
-}
-
-// For the next connection, unless it was made with credentials or a bundle that have been
-// replaced meanwhile, or the attempt has spoilt it: then Put() closes it.
-void Outbound::KeepTunnel() {
-  const World& now = *context_.world;
-  if (now.identities->Find(tunnel_->info().local) != tunnel_->credentials) tunnel_->Retire();
-  context_.pool.Put(std::move(tunnel_));
-}
-
 Awaitable<void> Outbound::Run() {
   std::optional<Refused> refused = Resolve(context_, client_.get(), request_);
   if (!refused) refused = Authorize(context_, request_);
@@ -322,7 +327,9 @@ Awaitable<void> Outbound::Run() {
     if (tunnel_ != nullptr) context_.pool.Discard(std::move(tunnel_));
     co_return;
   }
-  co_await Relay(*std::move(plain));
+  Carried::Start(std::make_unique<CarriedOutbound>(
+      context_, *std::move(entry_), *std::move(plain),
+      Opened{std::move(tunnel_), early_, std::move(attempt_), std::move(request_.share)}));
 }
 
 }  // namespace

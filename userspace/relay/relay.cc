@@ -5,12 +5,11 @@
 
 #include <cerrno>
 #include <chrono>
+#include <string>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
-#include "base/status_macros.h"
 #include "net/socket.h"
 
 namespace tombolo::relay {
@@ -53,34 +52,15 @@ Relay::Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel, std::uint64_t early)
     : plain_(std::move(plain)),
       tunnel_(tunnel),
       holds_back_(tunnel.role() == Role::kAcceptor),
-      next_turn_(plain_.poller(), [this] { Pump(); }) {
+      next_turn_(plain_.poller(), [this] { Turn(); }) {
   counters_.to_tunnel = early;
 }
 
-Awaitable<absl::Status> Relay::Run() {
+void Relay::Start(std::function<void(End)> on_end) {
+  on_end_ = std::move(on_end);
   plain_.SetListener(this);
   tunnel_.stream().SetListener(this);
   Pump();
-  while (!over()) {
-    net::Waiter finished(plain_.poller());
-    finished_ = &finished;
-    const absl::Cleanup forget = [this] { finished_ = nullptr; };
-    // Cancelled: the thread is being shut down.
-    const net::Waiter::End end = co_await finished.Wait();
-    if (end == net::Waiter::End::kCancelled) Fail(absl::CancelledError("cancelled"), {});
-  }
-  tunnel_.stream().SetListener(nullptr);
-  next_turn_.Cancel();
-  // After a failure it has been reset already, and an acceptor's has ended (IsClosed).
-  if (failure_.ok() && tunnel_.role() == Role::kDialer) net::CloseInOrder(plain_.get());
-  plain_.Close();
-  if (failure_.ok()) co_return absl::OkStatus();
-  if (failure_code_ == proto::CODE_UNSPECIFIED) {
-    co_await tunnel_.Close();
-  } else {
-    co_await tunnel_.Reset(failure_code_, std::string(failure_.message()));
-  }
-  co_return failure_;
 }
 
 void Relay::Stop(absl::Status why, proto::Code code) { Fail(std::move(why), code); }
@@ -91,7 +71,24 @@ void Relay::Fail(absl::Status why, proto::Code code) {
   failure_code_ = code;
   net::ResetOnClose(plain_.get());
   plain_.Close();
-  if (finished_ != nullptr) finished_->Wake();
+  FinishSoon();
+}
+
+// Whoever is told may destroy this object, which is still at work.
+void Relay::FinishSoon() {
+  if (on_end_ != nullptr) next_turn_.ExpireAt(std::chrono::steady_clock::now());
+}
+
+void Relay::Turn() { over() ? Finish() : Pump(); }
+
+void Relay::Finish() {
+  if (on_end_ == nullptr) return;
+  tunnel_.stream().SetListener(nullptr);
+  // After a failure it has been reset already, and an acceptor's has ended (IsClosed).
+  if (failure_.ok() && tunnel_.role() == Role::kDialer) net::CloseInOrder(plain_.get());
+  plain_.Close();
+  const auto on_end = std::exchange(on_end_, nullptr);
+  on_end({failure_, failure_code_});
 }
 
 // Moves until both directions have to wait.
@@ -105,7 +102,7 @@ void Relay::Pump() {
   if (local_end_) CheckPlain();
   if (holds_back_) HoldBack();
   if (!over() && ended() && tunnel_.role() == Role::kAcceptor) FinishAccepted();
-  if (over() && finished_ != nullptr) finished_->Wake();
+  if (over()) FinishSoon();
 }
 
 // Only a small request that came with OPEN is worth waiting for its answer.
@@ -226,6 +223,11 @@ void Relay::FinishAccepted() {
     return Fail(std::move(sent), proto::CODE_UNSPECIFIED);
   }
   done_ = true;
+}
+
+Awaitable<void> CloseTunnel(tunnel::Tunnel& tunnel, Relay::End end) {
+  if (end.code == proto::CODE_UNSPECIFIED) co_return co_await tunnel.Close();
+  co_await tunnel.Reset(end.code, std::string(end.status.message()));
 }
 
 }  // namespace tombolo::relay

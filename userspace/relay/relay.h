@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <functional>
 
 #include "absl/status/status.h"
 #include "base/asio.h"
@@ -19,8 +19,7 @@ namespace tombolo::relay {
 // It lives on the edges of its two sockets: between them it is these few fields, with
 // no coroutine and no buffer.
 //
-// Owns the plain socket; borrows the tunnel. One thread. Destroy it only after
-// Run() has returned.
+// Owns the plain socket; borrows the tunnel. One thread.
 class Relay final : private net::EdgeListener {
  public:
   struct Counters {
@@ -34,20 +33,29 @@ class Relay final : private net::EdgeListener {
   // count.
   Relay(net::AsyncFd plain, tunnel::Tunnel& tunnel, std::uint64_t early = 0);
 
-  // OK: both streams ended in order, the plain socket is closed, DONE has been
-  // sent or received, and the tunnel may carry another connection. Otherwise why
-  // the connection was reset; the tunnel is closed.
-  Awaitable<absl::Status> Run();
+  struct End {
+    // OK: both streams ended in order, the plain socket is closed, DONE has been sent or
+    // received, and the tunnel may carry another connection. Otherwise why the connection
+    // was reset: CloseTunnel() is next.
+    absl::Status status;
+    tunnel::proto::Code code;  // for CloseTunnel()
+  };
+  // Begins. `on_end` is called once, never from within a call to this object; it may
+  // destroy it.
+  void Start(std::function<void(End)> on_end);
 
-  // Resets the connection, for a reason outside it (policy, drain deadline). Run()
-  // returns `why`. May be called at any time.
+  // Resets the connection, for a reason outside it (policy, drain deadline), which is how it
+  // ends then. May be called at any time.
   void Stop(absl::Status why, tunnel::proto::Code code);
 
   const Counters& counters() const { return counters_; }
 
  private:
   void OnEdge() override { Pump(); }
+  void Turn();
   void Pump();
+  void FinishSoon();
+  void Finish();
   void HoldBack();
   bool StepToTunnel();
   bool StepToPlain();
@@ -75,7 +83,10 @@ class Relay final : private net::EdgeListener {
   tunnel::proto::Code failure_code_ = tunnel::proto::CODE_UNSPECIFIED;
   net::Timer next_turn_;  // goes on after the thread's others, or holds back no more
   MonotonicTime held_until_ = kNoDeadline;
-  net::Waiter* finished_ = nullptr;  // on Run()'s frame
+  std::function<void(End)> on_end_;  // null: not begun, or it has ended
 };
+
+// Tells the peer why the connection through `tunnel` has failed, if it can, and closes it.
+Awaitable<void> CloseTunnel(tunnel::Tunnel& tunnel, Relay::End end);
 
 }  // namespace tombolo::relay

@@ -70,31 +70,44 @@ Awaitable<absl::StatusOr<std::optional<net::AsyncFd>>> NextConnection(Tunnel& tu
   co_return std::nullopt;
 }
 
-Awaitable<absl::Status> ServeAll(Tunnel& tunnel, ConnectionHandler& handler,
-                                 AcceptorOptions options) {
+Awaitable<absl::Status> Greet(Tunnel& tunnel, MonotonicTime deadline) {
   CO_RETURN_IF_ERROR(tunnel.PostHello());
-  CO_RETURN_IF_ERROR(co_await tunnel.ExpectHello(After(options.hello)));
-  MonotonicTime deadline = After(options.hello);
+  co_return co_await tunnel.ExpectHello(deadline);
+}
+
+// nullopt: the tunnel takes no more of them.
+Awaitable<absl::StatusOr<std::optional<net::AsyncFd>>> NextToCarry(Tunnel& tunnel,
+                                                                   ConnectionHandler& handler,
+                                                                   AcceptorOptions options) {
+  MonotonicTime deadline = After(options.idle);
+  if (!tunnel.greeted()) {
+    CO_RETURN_IF_ERROR(co_await Greet(tunnel, After(options.hello)));
+    deadline = After(options.hello);
+  }
   while (tunnel.reusable()) {
     CO_ASSIGN_OR_RETURN(std::optional<net::AsyncFd> endpoint,
                         co_await NextConnection(tunnel, handler, deadline));
-    if (endpoint) CO_RETURN_IF_ERROR(co_await handler.Carry(tunnel, *std::move(endpoint)));
+    if (endpoint) co_return std::move(endpoint);
     deadline = After(options.idle);
   }
-  co_return absl::OkStatus();
+  co_return std::nullopt;
 }
 
 // Ends that are nobody's fault: the dialer said goodbye, the tunnel was idle for
 // too long, or this agent is draining.
 bool Orderly(const Tunnel& tunnel, const absl::Status& status) {
-  return absl::IsOutOfRange(status) || absl::IsCancelled(status) ||
+  return status.ok() || absl::IsOutOfRange(status) || absl::IsCancelled(status) ||
          (absl::IsDeadlineExceeded(status) && tunnel.connection() > 0);
 }
 
 }  // namespace
 
-Awaitable<absl::Status> Serve(Tunnel& tunnel, ConnectionHandler& handler, AcceptorOptions options) {
-  const absl::Status status = co_await ServeAll(tunnel, handler, options);
+Awaitable<absl::StatusOr<std::optional<net::AsyncFd>>> Serve(Tunnel& tunnel,
+                                                             ConnectionHandler& handler,
+                                                             AcceptorOptions options) {
+  absl::StatusOr<std::optional<net::AsyncFd>> next = co_await NextToCarry(tunnel, handler, options);
+  if (next.ok() && next->has_value()) co_return next;
+  const absl::Status status = next.status();
   if (absl::IsInvalidArgument(status)) {
     co_await tunnel.Reset(proto::CODE_PROTOCOL_ERROR, std::string(status.message()));
     co_return status;
@@ -104,8 +117,8 @@ Awaitable<absl::Status> Serve(Tunnel& tunnel, ConnectionHandler& handler, Accept
   } else {
     co_await tunnel.Close();
   }
-  if (Orderly(tunnel, status)) co_return absl::OkStatus();
-  co_return status;
+  if (!Orderly(tunnel, status)) co_return status;
+  co_return std::nullopt;
 }
 
 }  // namespace tombolo::tunnel

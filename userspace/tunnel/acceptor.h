@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/asio.h"
 #include "base/time.h"
 #include "net/async_fd.h"
@@ -11,7 +12,7 @@
 
 namespace tombolo::tunnel {
 
-// What an agent does with the connections that arrive through a tunnel.
+// What an agent says to the connections that arrive through a tunnel.
 class ConnectionHandler {
  public:
   virtual ~ConnectionHandler() = default;
@@ -23,11 +24,6 @@ class ConnectionHandler {
     net::AsyncFd endpoint;
   };
   virtual Awaitable<Answer> Open(Tunnel& tunnel, proto::Open open) = 0;
-
-  // Relays until both ends are done. RESULT ok has been posted and may be held back
-  // (RecordStream::PostControl): Flush() it soon. OK: the tunnel may carry another connection.
-  // It closes the endpoint's socket.
-  virtual Awaitable<absl::Status> Carry(Tunnel& tunnel, net::AsyncFd endpoint) = 0;
 };
 
 struct AcceptorOptions {
@@ -35,10 +31,16 @@ struct AcceptorOptions {
   Duration idle = std::chrono::seconds(90);  // longer than dialers keep theirs
 };
 
-// Serves one accepted tunnel until it ends: HELLO, then any number of
-// connections, one after the other. Returns OK after an orderly end, and
-// otherwise why the tunnel was ended. `tunnel` and `handler` outlive the call.
-// To drain it, Retire() the tunnel and, if it waits, CancelReceive() its stream.
-Awaitable<absl::Status> Serve(Tunnel& tunnel, ConnectionHandler& handler, AcceptorOptions options);
+// Serves an accepted tunnel up to its next connection: HELLO first, and what is refused on
+// the way. Returns that connection's endpoint, which the caller relays: RESULT ok has been
+// posted and may be held back (RecordStream::PostControl), so Flush() it soon. When it has
+// ended in order, serve the tunnel again.
+//
+// Without an endpoint the tunnel is closed: nullopt after an orderly end, and otherwise why
+// it was ended. `tunnel` and `handler` outlive the call. To drain it, Retire() the tunnel
+// and, if it waits, CancelReceive() its stream.
+Awaitable<absl::StatusOr<std::optional<net::AsyncFd>>> Serve(Tunnel& tunnel,
+                                                             ConnectionHandler& handler,
+                                                             AcceptorOptions options);
 
 }  // namespace tombolo::tunnel

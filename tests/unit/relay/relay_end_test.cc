@@ -146,13 +146,34 @@ TEST_F(RelayTest, StopResetsBothEndsAndSaysWhy) {
   ExpectFailedEnd();
 }
 
-TEST_F(RelayTest, StopBeforeRun) {
+TEST_F(RelayTest, StopBeforeStart) {
   Pair pair = MakeGreetedTunnels();
   auto [end, plain] = testing::TcpPair();
   pair.dialer->BeginConnection();
   Relay relay(loop_.Adopt(std::move(plain)), *pair.dialer);
   relay.Stop(absl::UnavailableError("draining"), proto::CODE_DRAINING);
-  EXPECT_TRUE(absl::IsUnavailable(loop_.Run(relay.Run())));
+  const auto ended = Begin(relay, *pair.dialer);
+  ASSERT_TRUE(loop_.RunUntil([&] { return ended->has_value(); }));
+  EXPECT_TRUE(absl::IsUnavailable(**ended)) << **ended;
+  EXPECT_EQ(HowItEnds(end.get()), ECONNRESET);
+}
+
+// Whoever is told of the end owns the relay, as a rule.
+TEST_F(RelayTest, ItMayBeDestroyedByItsEnd) {
+  Pair pair = MakeGreetedTunnels();
+  auto [end, plain] = testing::TcpPair();
+  pair.dialer->BeginConnection();
+  auto relay = std::make_unique<Relay>(loop_.Adopt(std::move(plain)), *pair.dialer);
+  int ends = 0;
+  relay->Start([&](Relay::End) {
+    relay.reset();
+    ++ends;
+  });
+  relay->Stop(absl::UnavailableError("draining"), proto::CODE_DRAINING);
+  EXPECT_EQ(ends, 0);  // never from within a call
+  ASSERT_TRUE(loop_.RunUntil([&] { return ends != 0; }));
+  loop_.Settle();
+  EXPECT_EQ(ends, 1);
   EXPECT_EQ(HowItEnds(end.get()), ECONNRESET);
 }
 

@@ -39,8 +39,27 @@ class RelayTest : public tunnel::TunnelTest {
     auto [end, plain] = testing::TcpPair();
     side.tunnel->BeginConnection();
     side.relay = std::make_unique<Relay>(loop_.Adopt(std::move(plain)), *side.tunnel);
-    side.ended = loop_.Start(side.relay->Run());
+    side.ended = Begin(*side.relay, *side.tunnel);
     return std::move(end);
+  }
+  // How it has ended, once a tunnel that cannot go on is closed, too.
+  std::shared_ptr<std::optional<absl::Status>> Begin(Relay& relay, tunnel::Tunnel& tunnel) {
+    auto ended = std::make_shared<std::optional<absl::Status>>();
+    relay.Start([this, ended, &tunnel](Relay::End end) {
+      if (end.status.ok()) {
+        *ended = end.status;
+      } else {
+        loop_.Start(CloseTunnelAndTell(tunnel, std::move(end), ended));
+      }
+    });
+    return ended;
+  }
+  static Awaitable<absl::Status> CloseTunnelAndTell(
+      tunnel::Tunnel& tunnel, Relay::End end, std::shared_ptr<std::optional<absl::Status>> ended) {
+    const absl::Status status = end.status;
+    co_await CloseTunnel(tunnel, std::move(end));
+    *ended = status;
+    co_return status;
   }
   bool BothEnd() {
     return loop_.RunUntil(
