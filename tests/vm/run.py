@@ -7,14 +7,15 @@
     python3 -m vm.run --kernel 6.12 --with strace -- strace -f tombolo --version
 
 The guest has tests/, Python, what the tests call, and from the build tree (TOMBOLO_BIN) the
-agent, the CLI, the authority and what the command names. TOMBOLO_* and GTEST_* variables go with
+agent, the CLI, the authority and what the command names. With kernel 7 they meet Debian 13's
+libc and OpenSSL. TOMBOLO_* and GTEST_* variables go with
 the command. Its exit status is this program's, its output the guest's console.
 """
 import argparse
 import os
 import sys
 
-from . import cache, guest, initramfs, kernels, programs
+from . import cache, guest, initramfs, kernels, programs, userland
 
 _SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 _GUEST_BIN, _GUEST_TESTS = "/tombolo/bin", "/tombolo/tests"
@@ -43,6 +44,7 @@ def build_tree(kernel, argv, commands=(), packages=()):
     for name in _TEST_DIRECTORIES:
         programs.add_directory(tree, f"{cache.REPO}/tests/{name}", f"{_GUEST_TESTS}/{name}")
     _add_built(tree, argv)
+    userland.overlay(tree, kernel.name)
     initramfs.add_job(tree, _in_guest(argv), _GUEST_TESTS, _environment())
     return tree
 

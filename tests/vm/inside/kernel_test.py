@@ -5,13 +5,14 @@ import functools
 import os
 import resource
 import socket
+import ssl
 import threading
 import time
 import unittest
 
 from testing import case, host
 from testing.wire import CONTROL
-from vm.inside import ktls
+from vm.inside import ktls, machine
 
 
 class MachineTest(unittest.TestCase):
@@ -27,6 +28,11 @@ class MachineTest(unittest.TestCase):
 
     def test_limits(self):
         self.assertGreaterEqual(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65536)
+
+    def test_openssl(self):
+        # Debian 12's, or Debian 13's with its hybrid key exchange (tests/vm/userland.py).
+        wanted = (3, 5) if machine.version() >= (7, 0) else (3, 0)
+        self.assertEqual(ssl.OPENSSL_VERSION_INFO[:2], wanted, ssl.OPENSSL_VERSION)
 
     def test_processor(self):
         # What aesni-intel needs; without it kernel TLS is code that no real machine runs.

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another Debian release's OpenSSL, with the libc that it needs, for guests' programs.
+
+What was built here runs on newer libraries of the same names too: so a guest with Debian 13's
+shows what an agent does there, without a second build.
+"""
+import os
+import shutil
+import subprocess
+
+from . import apt, cache, kernels
+
+# Guests with that kernel have these instead of this machine's.
+_SUITES = {"7": (["trixie", "trixie-updates"], ["trixie-security"])}
+_PACKAGES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
+
+
+def overlay(tree, kernel_name):
+    """Puts the libraries that belong to a kernel's guests over this machine's."""
+    if kernel_name not in _SUITES:
+        return
+    root = f"{_get(kernel_name)}/root/{_LIBRARIES}"
+    for name in sorted(os.listdir(root)):
+        path, destination = f"{root}/{name}", f"/{_LIBRARIES}/{name}"
+        if os.path.islink(path):
+            tree.link(destination, os.readlink(path))
+        elif os.path.isfile(path):
+            tree.copy(destination, path)
+    tree.link("/usr/lib64/ld-linux-x86-64.so.2", f"/{_LIBRARIES}/ld-linux-x86-64.so.2")
+
+
+def _get(kernel_name):
+    """The unpacked packages, downloaded unless the cache has them."""
+    entry = f"userland-{kernel_name}"
+    path = f"{cache.directory()}/{entry}"
+    with cache.locked(entry):
+        if not os.path.isdir(path):
+            try:
+                _fetch(kernel_name, entry)
+            except apt.AptError as error:
+                raise kernels.KernelError(f"Debian's libraries for {kernel_name}: {error}") from error
+    return path
+
+
+def _fetch(kernel_name, entry):
+    source = apt.Apt(f"{cache.directory()}/apt-{entry}", *_SUITES[kernel_name])
+    source.update()
+    wanted = [f"{name}={source.show(name)['Version']}" for name in _PACKAGES]
+
+    def fill(work):
+        os.mkdir(f"{work}/packages")
+        for package in source.download(wanted, f"{work}/packages"):
+            subprocess.run(["dpkg", "-x", package, f"{work}/root"], check=True)
+        shutil.rmtree(f"{work}/packages")
+    cache.publish_directory(entry, fill)
