@@ -38,6 +38,7 @@ absl::StatusOr<std::unique_ptr<KernelRecordStream>> KernelRecordStream::Create(
     net::AsyncFd socket, TrafficSecrets secrets, net::BufferPool& pool, const KernelTls& works,
     std::uint64_t sent) {
   RETURN_IF_ERROR(InstallKeys(socket.get(), secrets, sent));
+  if (works.no_padding) RETURN_IF_ERROR(kernel::ExpectNoPadding(socket.get()));
   ASSIGN_OR_RETURN(const std::uint64_t given_to_tcp, net::BytesGivenToTcp(socket.get()));
   return std::unique_ptr<KernelRecordStream>(new KernelRecordStream(
       std::move(socket), std::move(secrets), pool, works, sent, given_to_tcp));

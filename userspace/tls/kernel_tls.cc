@@ -87,6 +87,14 @@ absl::Status InstallKey(int fd, Direction direction, const TrafficKey& key,
   return KernelError(errno, direction == Direction::kSend ? "install TLS_TX" : "install TLS_RX");
 }
 
+absl::Status ExpectNoPadding(int fd) {
+  const int yes = 1;
+  if (setsockopt(fd, kSolTls, TLS_RX_EXPECT_NO_PAD, &yes, sizeof(yes)) == 0) {
+    return absl::OkStatus();
+  }
+  return KernelError(errno, "set TLS_RX_EXPECT_NO_PAD");
+}
+
 absl::StatusOr<std::uint64_t> Sequence(int fd, Direction direction, Suite suite) {
   CryptoInfo crypto{};
   const absl::Cleanup wipe = [&] { OPENSSL_cleanse(&crypto, sizeof(crypto)); };

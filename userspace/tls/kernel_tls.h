@@ -27,6 +27,10 @@ absl::Status AttachUlp(int fd);
 absl::Status InstallKey(int fd, Direction direction, const TrafficKey& key,
                         std::uint64_t sequence = 0);
 
+// Received records carry no padding, as a rule: the kernel opens them where they are read to.
+// FailedPrecondition where it cannot.
+absl::Status ExpectNoPadding(int fd);
+
 // The sequence number of the direction's next record.
 absl::StatusOr<std::uint64_t> Sequence(int fd, Direction direction, Suite suite);
 

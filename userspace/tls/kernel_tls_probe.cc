@@ -152,12 +152,22 @@ absl::Status TrySuite(const SuiteUnderTest& suite) {
   });
 }
 
-absl::Status TryRekey(const SuiteUnderTest& suite) {
-  return Try(suite, {.rekey = true}, [](net::Poller&, RecordStream& kernel, RecordStream& user) {
-    kernel.RekeyEvery(1);
-    user.RekeyEvery(1);
-    return Converse(kernel, user);
-  });
+// A control record is opened twice then, the second time elsewhere; kernels up to 6.1.190 and
+// 6.12.113 lose their place in the reader's buffer over it (CVE-2026-74611).
+absl::Status TryNoPadding(const SuiteUnderTest& suite) {
+  return Try(suite, {.no_padding = true},
+             [](net::Poller&, RecordStream& kernel, RecordStream& user) {
+               return Converse(kernel, user);
+             });
+}
+
+absl::Status TryRekey(const SuiteUnderTest& suite, bool no_padding) {
+  return Try(suite, {.rekey = true, .no_padding = no_padding},
+             [](net::Poller&, RecordStream& kernel, RecordStream& user) {
+               kernel.RekeyEvery(1);
+               user.RekeyEvery(1);
+               return Converse(kernel, user);
+             });
 }
 
 // What has keys must not get into a sockmap. What is in one already may take keys on older
@@ -191,10 +201,12 @@ KernelTlsReport ProbeKernelTls(const PutIntoSockmap& put_into_sockmap) {
   if (!works.any()) return report;
   const auto* suite =
       std::ranges::find_if(kSuites, [&](const SuiteUnderTest& each) { return works.*each.works; });
-  works.rekey = check("rekey", TryRekey(*suite));
+  works.no_padding = check("no padding", TryNoPadding(*suite));
+  works.rekey = check("rekey", TryRekey(*suite, works.no_padding));
   works.splice_send = check("splice send", Try(*suite, {.splice_send = true}, TrySpliceSend));
-  works.splice_receive =
-      check("splice receive", Try(*suite, {.splice_receive = true}, TrySpliceReceive));
+  works.splice_receive = check(
+      "splice receive",
+      Try(*suite, {.no_padding = works.no_padding, .splice_receive = true}, TrySpliceReceive));
   if (put_into_sockmap && !check("sockmap exclusion", TrySockmap(put_into_sockmap))) works = {};
   return report;
 }

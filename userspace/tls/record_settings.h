@@ -14,6 +14,9 @@ struct KernelTls {
   bool aes_256_gcm = false;
   bool chacha20_poly1305 = false;
   bool rekey = false;  // Linux 6.14
+  // Records are opened straight into the reader's buffer (TLS_RX_EXPECT_NO_PAD, Linux 6.0). Peers
+  // that pad records all the same are understood, at twice the cost.
+  bool no_padding = false;
   // Bulk goes through a pipe, without a copy into this process: from the application, and to it.
   bool splice_send = false;
   bool splice_receive = false;
