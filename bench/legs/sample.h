@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "load.h"
+#include "redirect.h"
+
+namespace tombolo::bench {
+
+// One load through one way.
+struct Sample {
+  Usage application, agent, sink;       // sink: with Onward::kNext
+  std::uint64_t kernel_threads_ns = 0;  // of the whole machine, meanwhile
+  double others_cores = 0;              // what others took, to a clock tick
+};
+
+// Makes connections and processes of their own for application, agent and sink, runs the load,
+// and compares what they counted: a lost byte, a wrong answer and a process that fails or takes a
+// minute too long fail the sample. `redirect` is what `way` needs; null for TCP. Forks: call it
+// from a process without threads.
+absl::StatusOr<Sample> TakeSample(const Load& load, Way way, Redirect* redirect);
+
+}  // namespace tombolo::bench
