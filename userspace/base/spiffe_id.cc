@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/spiffe_id.h"
 
+#include <initializer_list>
+#include <vector>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/status_macros.h"
 
 namespace tombolo {
 namespace {
 
 constexpr absl::string_view kScheme = "spiffe://";
+constexpr absl::string_view kAuthorityPath = "/ca";
 constexpr std::size_t kMaxLength = 2048;
 constexpr std::size_t kMaxTrustDomainLength = 255;
 
@@ -21,6 +26,14 @@ bool IsTrustDomainChar(char c) {
 }
 
 bool IsPathChar(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_'; }
+
+// A '/' inside a name would forge another path.
+absl::Status CheckNames(std::initializer_list<absl::string_view> names) {
+  for (const absl::string_view name : names) {
+    if (name.find('/') != absl::string_view::npos) return Invalid(name, "has a '/' in a name");
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -53,12 +66,27 @@ absl::StatusOr<SpiffeId> SpiffeId::Parse(absl::string_view text) {
 absl::StatusOr<SpiffeId> SpiffeId::ForWorkload(absl::string_view trust_domain,
                                                absl::string_view cluster, absl::string_view ns,
                                                absl::string_view service_account) {
-  // A '/' inside a name would forge another path.
-  for (const absl::string_view name : {cluster, ns, service_account}) {
-    if (name.find('/') != absl::string_view::npos) return Invalid(name, "has a '/' in a name");
-  }
+  RETURN_IF_ERROR(CheckNames({trust_domain, cluster, ns, service_account}));
   return Parse(absl::StrCat(kScheme, trust_domain, "/cluster/", cluster, "/ns/", ns, "/sa/",
                             service_account));
+}
+
+absl::StatusOr<SpiffeId> SpiffeId::ForNode(absl::string_view trust_domain,
+                                           absl::string_view cluster, absl::string_view node) {
+  RETURN_IF_ERROR(CheckNames({trust_domain, cluster, node}));
+  return Parse(absl::StrCat(kScheme, trust_domain, "/cluster/", cluster, "/node/", node));
+}
+
+absl::StatusOr<SpiffeId> SpiffeId::ForAuthority(absl::string_view trust_domain) {
+  RETURN_IF_ERROR(CheckNames({trust_domain}));
+  return Parse(absl::StrCat(kScheme, trust_domain, kAuthorityPath));
+}
+
+absl::StatusOr<SpiffeId> SpiffeId::ForTrustDomain(absl::string_view trust_domain) {
+  if (trust_domain.find('/') != absl::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("trust domain '", trust_domain, "' has a path"));
+  }
+  return Parse(absl::StrCat(kScheme, trust_domain));
 }
 
 absl::string_view SpiffeId::trust_domain() const {
@@ -70,6 +98,25 @@ absl::string_view SpiffeId::trust_domain() const {
 absl::string_view SpiffeId::path() const {
   if (text_.empty()) return {};
   return absl::string_view(text_).substr(kScheme.size() + trust_domain().size());
+}
+
+SpiffeId::Name SpiffeId::name() const {
+  if (text_.empty()) return {};
+  if (path().empty()) return {.kind = Kind::kTrustDomain};
+  if (path() == kAuthorityPath) return {.kind = Kind::kAuthority};
+  const std::vector<absl::string_view> part = absl::StrSplit(path().substr(1), '/');
+  Name name;
+  if (part.size() == 4 && part[0] == "cluster" && part[2] == "node") {
+    name.kind = Kind::kNode;
+    name.cluster = part[1];
+    name.node = part[3];
+  } else if (part.size() == 6 && part[0] == "cluster" && part[2] == "ns" && part[4] == "sa") {
+    name.kind = Kind::kWorkload;
+    name.cluster = part[1];
+    name.ns = part[3];
+    name.service_account = part[5];
+  }
+  return name;
 }
 
 }  // namespace tombolo

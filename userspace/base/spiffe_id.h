@@ -25,10 +25,30 @@ class SpiffeId {
                                               absl::string_view cluster, absl::string_view ns,
                                               absl::string_view service_account);
 
+  // spiffe://<trust-domain>/cluster/<cluster>/node/<node>: a node's agent.
+  static absl::StatusOr<SpiffeId> ForNode(absl::string_view trust_domain, absl::string_view cluster,
+                                          absl::string_view node);
+
+  // spiffe://<trust-domain>/ca: the certificate authority's own server.
+  static absl::StatusOr<SpiffeId> ForAuthority(absl::string_view trust_domain);
+
+  // spiffe://<trust-domain>, without a path: what signing certificates may bear.
+  static absl::StatusOr<SpiffeId> ForTrustDomain(absl::string_view trust_domain);
+
   const std::string& text() const { return text_; }
   absl::string_view trust_domain() const;
   absl::string_view path() const;  // begins with '/', or empty
   bool empty() const { return text_.empty(); }
+
+  // What the path says by the forms above. The views are of this ID.
+  enum class Kind { kOther, kTrustDomain, kAuthority, kNode, kWorkload };
+  struct Name {
+    Kind kind = Kind::kOther;
+    absl::string_view cluster{};                // of kNode and kWorkload
+    absl::string_view node{};                   // of kNode
+    absl::string_view ns{}, service_account{};  // of kWorkload
+  };
+  Name name() const;
 
   friend bool operator==(const SpiffeId&, const SpiffeId&) = default;
   friend auto operator<=>(const SpiffeId&, const SpiffeId&) = default;

@@ -55,8 +55,40 @@ TEST(SpiffeIdTest, BuildsAWorkloadsId) {
   EXPECT_EQ(id->text(), "spiffe://td/cluster/east/ns/shop/sa/web");
 }
 
+TEST(SpiffeIdTest, BuildsTheIdsOfNodesAndOfTheAuthority) {
+  EXPECT_EQ(SpiffeId::ForNode("td", "east", "n-1.lan")->text(),
+            "spiffe://td/cluster/east/node/n-1.lan");
+  EXPECT_EQ(SpiffeId::ForAuthority("td")->text(), "spiffe://td/ca");
+  EXPECT_EQ(SpiffeId::ForTrustDomain("td")->text(), "spiffe://td");
+  EXPECT_FALSE(SpiffeId::ForNode("td", "east", "a/b").ok());
+  EXPECT_FALSE(SpiffeId::ForNode("td", "", "a").ok());
+  EXPECT_FALSE(SpiffeId::ForAuthority("td/x").ok());
+  EXPECT_FALSE(SpiffeId::ForTrustDomain("td/x").ok());
+}
+
+TEST(SpiffeIdTest, NamesWhatThePathSays) {
+  const SpiffeId workload = *SpiffeId::ForWorkload("td", "east", "shop", "web");
+  EXPECT_EQ(workload.name().kind, SpiffeId::Kind::kWorkload);
+  EXPECT_EQ(workload.name().cluster, "east");
+  EXPECT_EQ(workload.name().ns, "shop");
+  EXPECT_EQ(workload.name().service_account, "web");
+  const SpiffeId node = *SpiffeId::ForNode("td", "east", "n1");
+  EXPECT_EQ(node.name().kind, SpiffeId::Kind::kNode);
+  EXPECT_EQ(node.name().cluster, "east");
+  EXPECT_EQ(node.name().node, "n1");
+  EXPECT_EQ(SpiffeId::ForAuthority("td")->name().kind, SpiffeId::Kind::kAuthority);
+  EXPECT_EQ(SpiffeId::ForTrustDomain("td")->name().kind, SpiffeId::Kind::kTrustDomain);
+  EXPECT_EQ(SpiffeId().name().kind, SpiffeId::Kind::kOther);
+  for (const char* other : {"spiffe://td/ca/x", "spiffe://td/cluster/east",
+                            "spiffe://td/cluster/east/node/n/x", "spiffe://td/cluster/e/ns/a/sa",
+                            "spiffe://td/cluster/e/ns/a/sb/b", "spiffe://td/Cluster/e/node/n"}) {
+    EXPECT_EQ(SpiffeId::Parse(other)->name().kind, SpiffeId::Kind::kOther) << other;
+  }
+}
+
 TEST(SpiffeIdTest, ANameCannotForgeAnotherPath) {
   EXPECT_FALSE(SpiffeId::ForWorkload("td", "east/ns/other", "shop", "web").ok());
+  EXPECT_FALSE(SpiffeId::ForWorkload("td/cluster/west", "east", "shop", "web").ok());
   EXPECT_FALSE(SpiffeId::ForWorkload("td", "east", "..", "web").ok());
   EXPECT_FALSE(SpiffeId::ForWorkload("td", "east", "", "web").ok());
 }
