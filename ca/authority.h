@@ -10,6 +10,7 @@
 #include "base/spiffe_id.h"
 #include "base/time.h"
 #include "tls/certificate_builder.h"
+#include "tls/issuer.h"
 
 namespace tombolo::ca {
 

@@ -6,6 +6,7 @@
 
 #include "tls/certificate_builder.h"
 #include "tls/credentials.h"
+#include "tls/issuer.h"
 
 namespace tombolo::testing {
 

@@ -3,7 +3,6 @@
 
 #include <ctime>
 
-#include <openssl/bn.h>
 #include <openssl/err.h>
 
 #include "absl/strings/ascii.h"
@@ -31,7 +30,7 @@ WallTime ToWallTime(const ASN1_TIME* time) {
 
 std::string SerialHex(const X509* certificate) {
   const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
-  const std::unique_ptr<BIGNUM, Freer<BN_free>> number(ASN1_INTEGER_to_BN(serial, nullptr));
+  const BignumPtr number(ASN1_INTEGER_to_BN(serial, nullptr));
   if (number == nullptr) return "";
   char* hex = BN_bn2hex(number.get());
   std::string text = hex == nullptr ? "" : hex;

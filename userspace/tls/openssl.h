@@ -5,6 +5,7 @@
 #include <string>
 
 #include <openssl/bio.h>
+#include <openssl/bn.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -28,12 +29,21 @@ struct Freer {
 struct X509StackFreer {
   void operator()(STACK_OF(X509) * chain) const { sk_X509_pop_free(chain, X509_free); }
 };
+struct ExtensionsFreer {
+  void operator()(STACK_OF(X509_EXTENSION) * all) const {
+    sk_X509_EXTENSION_pop_free(all, X509_EXTENSION_free);
+  }
+};
 
 using BioPtr = std::unique_ptr<BIO, Freer<BIO_free>>;
+using BignumPtr = std::unique_ptr<BIGNUM, Freer<BN_free>>;
+using ExtensionsPtr = std::unique_ptr<STACK_OF(X509_EXTENSION), ExtensionsFreer>;
+using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
 using SslCtxPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
 using SslPtr = std::unique_ptr<SSL, Freer<SSL_free>>;
 using X509Ptr = std::unique_ptr<X509, Freer<X509_free>>;
+using X509ReqPtr = std::unique_ptr<X509_REQ, Freer<X509_REQ_free>>;
 using X509StackPtr = std::unique_ptr<STACK_OF(X509), X509StackFreer>;
 using X509StorePtr = std::unique_ptr<X509_STORE, Freer<X509_STORE_free>>;
 using X509StoreCtxPtr = std::unique_ptr<X509_STORE_CTX, Freer<X509_STORE_CTX_free>>;

@@ -60,6 +60,11 @@ absl::StatusOr<std::string> WriteCertificate(const X509* certificate) {
   return TextOf(bio.get(), PEM_write_bio_X509(bio.get(), certificate) == 1);
 }
 
+absl::StatusOr<std::string> WriteRequest(X509_REQ* request) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  return TextOf(bio.get(), PEM_write_bio_X509_REQ(bio.get(), request) == 1);
+}
+
 absl::StatusOr<std::string> WriteKey(const EVP_PKEY* key) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   return TextOf(bio.get(), PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0,

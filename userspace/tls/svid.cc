@@ -11,7 +11,6 @@
 namespace tombolo::tls {
 namespace {
 
-using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>>;
 using BitStringPtr = std::unique_ptr<ASN1_BIT_STRING, Freer<ASN1_BIT_STRING_free>>;
 
 constexpr int kAbsent = -1;  // X509_get_ext_d2i's `critical` when there is none

@@ -1,39 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tombolo-ca command, and OpenSSL's judgement of what it makes.
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "temporary_directory.h"
+#include "testing/shell.h"
 #include "testing/skip.h"
 
 namespace tombolo::ca {
 namespace {
 
 using ::testing::HasSubstr;
+using Result = testing::ShellResult;
+using testing::Shell;
 using testing::TemporaryDirectory;
-
-struct Result {
-  int status = -1;
-  std::string output;
-};
-
-Result Shell(const std::string& command) {
-  Result result;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return result;
-  std::array<char, 4096> part;
-  for (std::size_t got; (got = fread(part.data(), 1, part.size(), pipe)) > 0;) {
-    result.output.append(part.data(), got);
-  }
-  result.status = WEXITSTATUS(pclose(pipe));
-  return result;
-}
 
 class CommandTest : public ::testing::Test {
  protected:
