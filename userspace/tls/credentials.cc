@@ -13,6 +13,7 @@
 #include "tls/pem.h"
 #include "tls/ssl_context.h"
 #include "tls/svid.h"
+#include "tls/trust_bundle.h"
 
 namespace tombolo::tls {
 namespace {
@@ -21,13 +22,11 @@ absl::Status FileError(absl::string_view name, absl::string_view what) {
   return OpensslStatus(absl::StatusCode::kInvalidArgument, absl::StrCat(name, ": ", what));
 }
 
-absl::StatusOr<X509StorePtr> NewStore(const STACK_OF(X509) * roots, absl::string_view trust_domain,
-                                      const std::string& name) {
+absl::StatusOr<X509StorePtr> NewStore(const TrustBundle& bundle, const std::string& name) {
+  ASSIGN_OR_RETURN(const X509StackPtr roots, ReadCertificates(bundle.roots, name));
   X509StorePtr store(X509_STORE_new());
-  for (int i = 0; i < sk_X509_num(roots); ++i) {
-    const absl::Status signer = CheckSigner(sk_X509_value(roots, i), trust_domain);
-    if (!signer.ok()) return Annotate(signer, absl::StrCat(name, ": certificate ", i + 1));
-    if (X509_STORE_add_cert(store.get(), sk_X509_value(roots, i)) != 1) {
+  for (int i = 0; i < sk_X509_num(roots.get()); ++i) {
+    if (X509_STORE_add_cert(store.get(), sk_X509_value(roots.get(), i)) != 1) {
       return FileError(name, "add root");
     }
   }
@@ -36,14 +35,14 @@ absl::StatusOr<X509StorePtr> NewStore(const STACK_OF(X509) * roots, absl::string
 }
 
 // The same judgement that a peer will make.
-absl::Status VerifyOwn(X509_STORE* store, STACK_OF(X509) * chain, absl::string_view trust_domain) {
+absl::Status VerifyOwn(X509_STORE* store, STACK_OF(X509) * chain, const TrustBundle& bundle) {
   const X509StoreCtxPtr context(X509_STORE_CTX_new());
   if (context == nullptr ||
       X509_STORE_CTX_init(context.get(), store, sk_X509_value(chain, 0), chain) != 1 ||
       X509_STORE_CTX_set_default(context.get(), "ssl_server") != 1) {
     return OpensslStatus(absl::StatusCode::kInternal, "verify certificate");
   }
-  return VerifyChain(context.get(), trust_domain).status();
+  return VerifyChain(context.get(), bundle.trust_domain, bundle.bindings).status();
 }
 
 absl::StatusOr<SslCtxPtr> NewRoleContext(bool server, STACK_OF(X509) * chain, EVP_PKEY* key,
@@ -65,7 +64,6 @@ absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pe
   ERR_clear_error();
   ASSIGN_OR_RETURN(const X509StackPtr chain, ReadCertificates(pem.chain, pem.chain_name));
   ASSIGN_OR_RETURN(const KeyPtr key, ReadKey(pem.key, pem.key_name));
-  ASSIGN_OR_RETURN(const X509StackPtr roots, ReadCertificates(pem.bundle, pem.bundle_name));
   X509* leaf = sk_X509_value(chain.get(), 0);
   if (X509_check_private_key(leaf, key.get()) != 1) {
     return FileError(pem.key_name, absl::StrCat("not the key of ", pem.chain_name));
@@ -74,13 +72,15 @@ absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pe
   absl::StatusOr<SpiffeId> id = LeafIdentity(leaf);
   if (!id.ok()) return Annotate(id.status(), pem.chain_name);
   impl->id = *std::move(id);
-  const absl::string_view trust_domain = impl->id.trust_domain();
-  ASSIGN_OR_RETURN(const X509StorePtr store, NewStore(roots.get(), trust_domain, pem.bundle_name));
-  if (absl::Status own = VerifyOwn(store.get(), chain.get(), trust_domain); !own.ok()) {
+  ASSIGN_OR_RETURN(TrustBundle bundle,
+                   ParseTrustBundle(pem.bundle, impl->id.trust_domain(), pem.bundle_name));
+  ASSIGN_OR_RETURN(const X509StorePtr store, NewStore(bundle, pem.bundle_name));
+  if (absl::Status own = VerifyOwn(store.get(), chain.get(), bundle); !own.ok()) {
     return Annotate(own, absl::StrCat(pem.chain_name, ": against ", pem.bundle_name));
   }
   ASSIGN_OR_RETURN(impl->client, NewRoleContext(false, chain.get(), key.get(), store.get()));
   ASSIGN_OR_RETURN(impl->server, NewRoleContext(true, chain.get(), key.get(), store.get()));
+  impl->bindings = std::move(bundle.bindings);
   impl->not_before = ToWallTime(X509_get0_notBefore(leaf));
   impl->not_after = ToWallTime(X509_get0_notAfter(leaf));
   impl->serial = SerialHex(leaf);

@@ -14,10 +14,11 @@ namespace tombolo::tls {
 // ready for handshakes in either role. Immutable; any thread may share it.
 class Credentials {
  public:
-  // PEM texts: the leaf first, then intermediates; one private key; the trust
-  // bundle's roots. Checks the SVID by the X.509-SVID rules, that the key is
-  // the leaf's, and that the chain leads to the bundle now. `names` are the
-  // file names that errors mention.
+  // PEM texts: the leaf first, then intermediates; one private key. The trust
+  // bundle is PEM, too, or a SPIFFE bundle document: see trust_bundle.h; what
+  // that binds to clusters holds for own and for peers' chains. Checks the SVID
+  // by the X.509-SVID rules, that the key is the leaf's, and that the chain
+  // leads to the bundle now. `names` are the file names that errors mention.
   struct Pem {
     std::string chain, key, bundle;
     std::string chain_name, key_name, bundle_name;

@@ -25,6 +25,7 @@ constexpr Row kRows[] = {
     {HandshakeFailure::kExpired, "expired", absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kBadSvid, "bad_svid", absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kWrongTrustDomain, "wrong_trust_domain", absl::StatusCode::kUnauthenticated},
+    {HandshakeFailure::kWrongCluster, "wrong_cluster", absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kUnexpectedIdentity, "unexpected_identity",
      absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kNoCertificate, "no_certificate", absl::StatusCode::kUnauthenticated},

@@ -15,6 +15,7 @@ enum class HandshakeFailure {
   kExpired,    // or not yet valid
   kBadSvid,    // breaks an X.509-SVID rule (two URI SANs, CA leaf, key usage ...)
   kWrongTrustDomain,
+  kWrongCluster,        // signed by an authority that is bound to another cluster, or to none
   kUnexpectedIdentity,  // a valid SVID, but not the one that was expected
   kNoCertificate,
   kUnknownName,    // no credentials for the SNI

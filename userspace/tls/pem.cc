@@ -60,6 +60,15 @@ absl::StatusOr<std::string> WriteCertificate(const X509* certificate) {
   return TextOf(bio.get(), PEM_write_bio_X509(bio.get(), certificate) == 1);
 }
 
+absl::StatusOr<std::string> DerOf(const X509* certificate) {
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(certificate, &der);
+  if (size <= 0) return OpensslStatus(absl::StatusCode::kInternal, "write certificate");
+  std::string text(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+  OPENSSL_free(der);
+  return text;
+}
+
 absl::StatusOr<std::string> WriteRequest(X509_REQ* request) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   return TextOf(bio.get(), PEM_write_bio_X509_REQ(bio.get(), request) == 1);

@@ -15,6 +15,7 @@ absl::StatusOr<X509StackPtr> ReadCertificates(const std::string& pem, const std:
 absl::StatusOr<KeyPtr> ReadKey(const std::string& pem, const std::string& name);
 
 absl::StatusOr<std::string> WriteCertificate(const X509* certificate);
+absl::StatusOr<std::string> DerOf(const X509* certificate);
 absl::StatusOr<std::string> WriteRequest(X509_REQ* request);
 absl::StatusOr<std::string> WriteKey(const EVP_PKEY* key);  // PKCS#8, not encrypted
 

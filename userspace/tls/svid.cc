@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "tls/handshake_failure.h"
+#include "tls/key_impl.h"
 #include "tls/openssl.h"
 
 namespace tombolo::tls {
@@ -78,7 +79,17 @@ HandshakeFailure FailureOf(int error, int depth) {
   }
 }
 
-absl::StatusOr<SpiffeId> CheckVerified(X509_STORE_CTX* context, absl::string_view trust_domain) {
+absl::Status CheckBound(const STACK_OF(X509) * chain, const SpiffeId& id,
+                        const ClusterBindings& bindings) {
+  // A chain of one is a leaf that is its own root: nobody vouches for its cluster.
+  const X509* signer = sk_X509_value(chain, sk_X509_num(chain) > 1 ? 1 : 0);
+  const absl::Status bound = bindings.Check(KeyIdOf(signer), id);
+  if (bound.ok()) return bound;
+  return HandshakeError(HandshakeFailure::kWrongCluster, bound.message());
+}
+
+absl::StatusOr<SpiffeId> CheckVerified(X509_STORE_CTX* context, absl::string_view trust_domain,
+                                       const std::optional<ClusterBindings>& bindings) {
   const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
   ASSIGN_OR_RETURN(SpiffeId id, LeafIdentity(sk_X509_value(chain, 0)));
   if (id.trust_domain() != trust_domain) {
@@ -89,6 +100,7 @@ absl::StatusOr<SpiffeId> CheckVerified(X509_STORE_CTX* context, absl::string_vie
   for (int i = 1; i < sk_X509_num(chain); ++i) {
     RETURN_IF_ERROR(CheckSigner(sk_X509_value(chain, i), trust_domain));
   }
+  if (bindings) RETURN_IF_ERROR(CheckBound(chain, id, *bindings));
   return id;
 }
 
@@ -124,17 +136,20 @@ absl::Status CheckSigner(const X509* signer, absl::string_view trust_domain) {
       absl::StrCat("signing certificate is for '", uris[0], "', not '", own, "'"));
 }
 
-absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, absl::string_view trust_domain) {
+absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, absl::string_view trust_domain,
+                                     const std::optional<ClusterBindings>& bindings) {
   if (X509_verify_cert(context) != 1) {
     const int error = X509_STORE_CTX_get_error(context);
     const int depth = X509_STORE_CTX_get_error_depth(context);
     return HandshakeError(FailureOf(error, depth), X509_verify_cert_error_string(error));
   }
-  absl::StatusOr<SpiffeId> id = CheckVerified(context, trust_domain);
+  absl::StatusOr<SpiffeId> id = CheckVerified(context, trust_domain, bindings);
   if (!id.ok()) {
     // OpenSSL turns these into the alerts unsupported_certificate and
     // unknown_ca.
-    const bool untrusted = ReasonOf(id.status()) == HandshakeFailure::kUntrusted;
+    const HandshakeFailure reason = ReasonOf(id.status());
+    const bool untrusted =
+        reason == HandshakeFailure::kUntrusted || reason == HandshakeFailure::kWrongCluster;
     X509_STORE_CTX_set_error(context,
                              untrusted ? X509_V_ERR_INVALID_CA : X509_V_ERR_INVALID_PURPOSE);
   }
