@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a seed corpus for each fuzzer into a directory: python3 -m fuzz.seeds DIRECTORY."""
+import base64
+import json
 import os
 import ssl
 import sys
 import tempfile
 
-from testing import pki, wire
+from testing import host, pki, wire
 
 GOOD_ID = "spiffe://test.example/cluster/east/ns/shop/sa/client"
 
@@ -58,10 +60,79 @@ def certificates():
                 yield ssl.PEM_cert_to_DER_cert(pem.read())
 
 
+def requests():
+    """Certificate requests by keys of each kind, in DER and PEM."""
+    with tempfile.TemporaryDirectory() as directory:
+        for number, key in enumerate((["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ["rsa:2048"],
+                                      ["rsa:1024"], ["ed25519"])):
+            out = f"{directory}/{number}"
+            host.sh("openssl", "req", "-new", "-newkey", *key, "-nodes", "-keyout", "/dev/null",
+                    "-subj", "/O=test/CN=n1", "-outform", "DER", "-out", out,
+                    "-addext", f"subjectAltName=URI:{GOOD_ID},DNS:a.test,IP:10.0.0.1")
+            with open(out, "rb") as der:
+                request = der.read()
+            yield request
+            yield (b"-----BEGIN CERTIFICATE REQUEST-----\n" + base64.encodebytes(request) +
+                   b"-----END CERTIFICATE REQUEST-----\n")
+
+
+def answers():
+    """Certs-only PKCS#7 as base64 and in DER."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = pki.Root(f"{directory}/root")
+        leaf, _ = root.issue("good", GOOD_ID)
+        out = f"{directory}/p7"
+        for files in ([leaf], [leaf, root.certificate]):
+            host.sh("openssl", "crl2pkcs7", "-nocrl", "-outform", "DER", "-out", out,
+                    *(word for file in files for word in ("-certfile", file)))
+            with open(out, "rb") as der:
+                answer = der.read()
+            yield base64.encodebytes(answer)
+            yield answer
+
+
+def bundles():
+    """Bundle documents: of somebody else, and of ours with all that ours have."""
+    with tempfile.TemporaryDirectory() as directory:
+        with open(pki.Root(f"{directory}/root").certificate, encoding="ascii") as root:
+            pem = root.read()
+    x5c = base64.b64encode(ssl.PEM_cert_to_DER_cert(pem)).decode()
+    foreign = {"keys": [{"use": "x509-svid", "kty": "EC", "x5c": [x5c]},
+                        {"use": "jwt-svid", "kty": "RSA", "kid": "j", "n": "AQ", "e": "AQAB"}],
+               "spiffe_sequence": 3, "spiffe_refresh_hint": 300}
+    authorities = [{"key_sha256": "ab" * 32, "cluster": "east"},
+                   {"key_sha256": "cd" * 32, "cluster": ""}]
+    ours = foreign | {"tombolo": {"trust_domain": "test.example", "authorities": authorities,
+                                  "federated": {"other.example": foreign}}}
+    unbound = foreign | {"tombolo": {"trust_domain": "test.example", "authorities": None}}
+    yield pem.encode()
+    for document in (foreign, ours, unbound):
+        yield json.dumps(document).encode()
+
+
+def tokens():
+    """What the first byte says (jwt_fuzz.cc): claims, documents of keys, and tokens."""
+    account = {"namespace": "shop", "serviceaccount": {"name": "web", "uid": "1"},
+               "pod": {"name": "web-1", "uid": "2"}, "node": {"name": "n1", "uid": "3"}}
+    claims = {"iss": "https://test", "sub": "system:serviceaccount:shop:web", "aud": ["ca"],
+              "exp": 1800000600, "nbf": 1799999000, "iat": 1799999000.5, "kubernetes.io": account}
+    keys = [{"kty": "EC", "crv": "P-256", "kid": "k", "x": "A" * 43, "y": "A" * 43},
+            {"kty": "RSA", "kid": "r", "alg": "RS256", "use": "sig", "n": "_" * 342, "e": "AQAB"}]
+    def part(value):
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+    yield b"c" + json.dumps(claims).encode()
+    yield b"c" + json.dumps(claims | {"aud": "ca", "nbf": None}).encode()
+    yield b"k" + json.dumps({"keys": keys}).encode()
+    for algorithm in ("ES256", "RS256", "none"):
+        yield b".".join((b"t" + part({"alg": algorithm, "kid": "k"}), part(claims), b"A" * 86))
+
+
 def main(directory):
     """One directory for each fuzzer, named after it."""
     for fuzzer, seeds in (("message_fuzz", messages), ("record_fuzz", records),
-                          ("svid_fuzz", certificates)):
+                          ("svid_fuzz", certificates), ("csr_fuzz", requests),
+                          ("pkcs7_fuzz", answers), ("bundle_fuzz", bundles),
+                          ("jwt_fuzz", tokens)):
         os.makedirs(f"{directory}/{fuzzer}", exist_ok=True)
         for number, seed in enumerate(seeds()):
             with open(f"{directory}/{fuzzer}/seed-{number:02}", "wb") as out:
