@@ -27,9 +27,9 @@ struct Transaction {
   struct Put {
     std::string key, value;
   };
-  std::vector<Condition> conditions;
-  std::vector<Put> puts;
-  std::vector<std::string> deletes;  // a key that is not there is no error
+  std::vector<Condition> conditions{};
+  std::vector<Put> puts{};
+  std::vector<std::string> deletes{};  // a key that is not there is no error
 };
 
 // Where the authority keeps everything but its keys: an ordered map of keys with

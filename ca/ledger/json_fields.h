@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <boost/json/object.hpp>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/time.h"
+
+// Strict reading of records. Internal to ledger.
+namespace tombolo::ca {
+
+using TextMap = std::map<std::string, std::string>;
+
+// The fields of one JSON object, each read once. Remembers the first thing that
+// is wrong, and reads as empty from then on; Finish() tells.
+class JsonFields {
+ public:
+  // `name` is the key of the record that errors mention.
+  JsonFields(absl::string_view text, std::string name);
+
+  std::string Text(absl::string_view field);
+  std::int64_t Number(absl::string_view field);
+  bool Flag(absl::string_view field);
+  WallTime Time(absl::string_view field);
+  TextMap Map(absl::string_view field);
+  std::vector<std::string> Texts(absl::string_view field);
+
+  // DataLoss: what was wrong, or a field that nobody has read.
+  absl::Status Finish();
+
+ private:
+  boost::json::value Take(absl::string_view field);
+  void Fail(absl::string_view what);
+
+  std::string name_;
+  boost::json::object object_;
+  absl::Status status_;
+};
+
+// RFC 3339 in UTC, as precise as WallTime is.
+std::string TimeText(WallTime time);
+
+boost::json::object ToJson(const TextMap& map);
+
+}  // namespace tombolo::ca

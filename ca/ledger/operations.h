@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ledger/audit.h"
+#include "ledger/records.h"
+#include "store/store.h"
+
+// The changes that a ledger knows, as what they need and what they write. Internal
+// to ledger.
+namespace tombolo::ca {
+
+// A join token that pays for a certificate, and whom the certificate is for.
+struct Payment {
+  std::string digest;
+  Kind kind = Kind::kNode;
+  std::string subject;
+};
+
+// One change, ready for a transaction that also has its audit entry.
+struct Change {
+  struct Need {
+    Transaction::Condition condition;
+    absl::Status otherwise;  // what the caller hears when it does not hold
+  };
+  AuditEntry entry;  // event, actor, subject, details; the committer fills in the rest
+  std::vector<Need> needs;
+  std::vector<Transaction::Put> puts;
+  std::vector<std::string> deletes;
+  bool revokes = false, changes_document = false;
+};
+
+// What a change may look at while it is made.
+struct ChangeContext {
+  Store& store;
+  WallTime now;
+  std::int64_t sequence;  // of its audit entry
+};
+
+// Made anew whenever its transaction has to be: an error answers its caller.
+using MakeChange = std::function<absl::StatusOr<Change>(const ChangeContext&)>;
+
+MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> payment,
+                            std::string actor);
+MakeChange AddToken(Token token, std::string actor);
+MakeChange RemoveToken(std::string digest, std::string actor);
+MakeChange Revoke(Revocation revocation, std::string actor);
+MakeChange PutDocument(std::string name, std::string value, std::optional<std::int64_t> revision,
+                       std::string actor);
+MakeChange DeleteDocument(std::string name, std::optional<std::int64_t> revision,
+                          std::string actor);
+// Only an audit entry.
+MakeChange Note(AuditEntry entry);
+
+}  // namespace tombolo::ca

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ledger/records.h"
+
+#include <array>
+#include <utility>
+
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "ledger/json_fields.h"
+#include "tls/digest.h"
+
+namespace tombolo::ca {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::array<std::pair<Kind, absl::string_view>, 4> kKinds{{
+    {Kind::kWorkload, "workload"},
+    {Kind::kNode, "node"},
+    {Kind::kCluster, "cluster"},
+    {Kind::kSerial, "serial"},
+}};
+
+absl::StatusOr<Kind> ParseKind(const std::string& key, absl::string_view text) {
+  for (const auto& [kind, name] : kKinds) {
+    if (name == text) return kind;
+  }
+  return absl::DataLossError(absl::StrCat(key, ": unknown 'kind': '", text, "'"));
+}
+
+std::string Text(const Certificate& certificate) {
+  json::object object;
+  object["serial"] = certificate.serial;
+  object["subject"] = certificate.subject;
+  object["not_before"] = TimeText(certificate.not_before);
+  object["not_after"] = TimeText(certificate.not_after);
+  object["issuer_key"] = certificate.issuer_key;
+  object["requester"] = certificate.requester;
+  object["node"] = certificate.node;
+  object["certificate"] = certificate.certificate;
+  object["sequence"] = certificate.sequence;
+  return json::serialize(object);
+}
+
+std::string Text(const Token& token) {
+  json::object object;
+  object["digest"] = token.digest;
+  object["kind"] = std::string(KindText(token.kind));
+  object["subject"] = token.subject;
+  object["expires"] = TimeText(token.expires);
+  object["spent"] = token.spent;
+  object["serial"] = token.serial;
+  return json::serialize(object);
+}
+
+std::string Text(const Revocation& revocation) {
+  json::object object;
+  object["kind"] = std::string(KindText(revocation.kind));
+  object["subject"] = revocation.subject;
+  object["reason"] = revocation.reason;
+  object["time"] = TimeText(revocation.time);
+  object["sequence"] = revocation.sequence;
+  return json::serialize(object);
+}
+
+// A record under another's key, or one with a field twice, is as wrong as one
+// that cannot be read.
+template <typename Record>
+absl::StatusOr<Record> Checked(Record record, const std::string& key, const std::string& own_key,
+                               absl::string_view value) {
+  if (key != own_key) {
+    return absl::DataLossError(absl::StrCat(key, ": holds the record of ", own_key));
+  }
+  if (Text(record) != value) {
+    return absl::DataLossError(absl::StrCat(key, ": not written as the authority writes it"));
+  }
+  return record;
+}
+
+absl::Status NotReadable(const absl::Status& error) {
+  return absl::InvalidArgumentError(error.message());
+}
+
+}  // namespace
+
+absl::string_view KindText(Kind kind) {
+  for (const auto& [known, name] : kKinds) {
+    if (known == kind) return name;
+  }
+  return "";
+}
+
+std::string CertificateKey(absl::string_view serial) { return absl::StrCat(kCertificates, serial); }
+std::string TokenKey(absl::string_view digest) { return absl::StrCat(kTokens, digest); }
+std::string RevocationKey(std::int64_t sequence) {
+  return absl::StrCat(kRevocations, SequenceText(sequence));
+}
+std::string DocumentKey(absl::string_view name) { return absl::StrCat(kDocuments, name); }
+
+absl::StatusOr<std::string> Encode(const Certificate& certificate) {
+  std::string text = Text(certificate);
+  const auto again = DecodeCertificate(CertificateKey(certificate.serial), text);
+  if (!again.ok()) return NotReadable(again.status());
+  return text;
+}
+
+absl::StatusOr<std::string> Encode(const Token& token) {
+  std::string text = Text(token);
+  const auto again = DecodeToken(TokenKey(token.digest), text);
+  if (!again.ok()) return NotReadable(again.status());
+  return text;
+}
+
+absl::StatusOr<std::string> Encode(const Revocation& revocation) {
+  std::string text = Text(revocation);
+  const auto again = DecodeRevocation(RevocationKey(revocation.sequence), text);
+  if (!again.ok()) return NotReadable(again.status());
+  return text;
+}
+
+absl::StatusOr<Certificate> DecodeCertificate(const std::string& key, absl::string_view value) {
+  JsonFields fields(value, key);
+  Certificate certificate;
+  certificate.serial = fields.Text("serial");
+  certificate.subject = fields.Text("subject");
+  certificate.not_before = fields.Time("not_before");
+  certificate.not_after = fields.Time("not_after");
+  certificate.issuer_key = fields.Text("issuer_key");
+  certificate.requester = fields.Text("requester");
+  certificate.node = fields.Text("node");
+  certificate.certificate = fields.Text("certificate");
+  certificate.sequence = fields.Number("sequence");
+  RETURN_IF_ERROR(fields.Finish());
+  const std::string own_key = CertificateKey(certificate.serial);
+  return Checked(std::move(certificate), key, own_key, value);
+}
+
+absl::StatusOr<Token> DecodeToken(const std::string& key, absl::string_view value) {
+  JsonFields fields(value, key);
+  Token token;
+  token.digest = fields.Text("digest");
+  const std::string kind = fields.Text("kind");
+  token.subject = fields.Text("subject");
+  token.expires = fields.Time("expires");
+  token.spent = fields.Flag("spent");
+  token.serial = fields.Text("serial");
+  RETURN_IF_ERROR(fields.Finish());
+  ASSIGN_OR_RETURN(token.kind, ParseKind(key, kind));
+  const std::string own_key = TokenKey(token.digest);
+  return Checked(std::move(token), key, own_key, value);
+}
+
+absl::StatusOr<Revocation> DecodeRevocation(const std::string& key, absl::string_view value) {
+  JsonFields fields(value, key);
+  Revocation revocation;
+  const std::string kind = fields.Text("kind");
+  revocation.subject = fields.Text("subject");
+  revocation.reason = fields.Text("reason");
+  revocation.time = fields.Time("time");
+  revocation.sequence = fields.Number("sequence");
+  RETURN_IF_ERROR(fields.Finish());
+  ASSIGN_OR_RETURN(revocation.kind, ParseKind(key, kind));
+  const std::string own_key = RevocationKey(revocation.sequence);
+  return Checked(std::move(revocation), key, own_key, value);
+}
+
+std::string NewSerial() {
+  std::array<std::uint8_t, 16> bytes = tls::Random128();
+  bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0x3f) | 0x40);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+std::string SequenceText(std::int64_t sequence) { return absl::StrFormat("%020d", sequence); }
+
+std::string DigestHex(absl::string_view data) {
+  const std::array<std::uint8_t, 32> digest = tls::Sha256(data);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+}
+
+}  // namespace tombolo::ca
