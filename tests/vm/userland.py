@@ -2,7 +2,8 @@
 """Another Debian release's OpenSSL, with the libc that it needs, for guests' programs.
 
 What was built here runs on newer libraries of the same names too: so a guest with Debian 13's
-shows what an agent does there, without a second build.
+shows what an agent does there, without a second build. What is in the cache stays until somebody
+removes build/vm-cache/userland-7.
 """
 import os
 import shutil

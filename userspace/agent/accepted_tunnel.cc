@@ -148,9 +148,7 @@ struct AcceptedTunnel {
 
 Awaitable<void> ServeConnections(Context& context, std::unique_ptr<AcceptedTunnel> accepted);
 
-Awaitable<void> CloseTunnel(Context& context, std::unique_ptr<AcceptedTunnel> accepted,
-                            relay::Relay::End end) {
-  if (!absl::IsCancelled(end.status)) ReportEnd(context.counters, *accepted->tunnel, end.status);
+Awaitable<void> CloseTunnel(std::unique_ptr<AcceptedTunnel> accepted, relay::Relay::End end) {
   co_await relay::CloseTunnel(*accepted->tunnel, std::move(end));
 }
 
@@ -164,10 +162,12 @@ class CarriedInbound final : public Carried {
  private:
   void OnEnd(relay::Relay::End end) override {
     if (end.status.ok()) {
-      context_.tasks.Spawn(ServeConnections(context_, std::move(accepted_)));
-    } else {
-      context_.tasks.Spawn(CloseTunnel(context_, std::move(accepted_), std::move(end)));
+      return context_.tasks.Spawn(ServeConnections(context_, std::move(accepted_)));
     }
+    if (!absl::IsCancelled(end.status)) {
+      ReportEnd(context_.counters, *accepted_->tunnel, end.status);
+    }
+    context_.tasks.Spawn(CloseTunnel(std::move(accepted_), std::move(end)));
   }
 
   std::unique_ptr<AcceptedTunnel> accepted_;

@@ -291,7 +291,10 @@ Awaitable<bool> Agent::DrainedBy(MonotonicTime deadline) {
   const int stops_before = stops_;
   while (std::chrono::steady_clock::now() < deadline && stops_ == stops_before) {
     const ThreadSummary summary = co_await Summary();
-    if (summary.dialed + summary.accepted + summary.accepted_tunnels == 0) co_return true;
+    if (summary.dialed + summary.accepted + summary.accepted_tunnels + summary.closing_tunnels ==
+        0) {
+      co_return true;
+    }
     co_await Sleep(io_, kDrainPoll);
   }
   co_return false;

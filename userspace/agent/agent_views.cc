@@ -78,6 +78,7 @@ Awaitable<ThreadSummary> Agent::Summary() {
     sum.idle_tunnels += one.idle_tunnels;
     sum.busy_tunnels += one.busy_tunnels;
     sum.accepted_tunnels += one.accepted_tunnels;
+    sum.closing_tunnels += one.closing_tunnels;
   }
   co_return sum;
 }

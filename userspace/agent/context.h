@@ -50,6 +50,7 @@ struct Context {
   WorldPtr world;  // replaced by the control thread's posts
   ConnectionTable connections;
   std::set<tunnel::Tunnel*> accepted_tunnels;
+  std::size_t closing = 0;  // dialed tunnels whose connection has failed
   bool draining = false;
 };
 

@@ -8,6 +8,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <pthread.h>
 
 #include "agent/accept_loop.h"
@@ -107,14 +108,16 @@ DataThread::~DataThread() {
 
 Awaitable<void> DataThread::ShutDown() {
   Drain();  // so that no tunnel waits for another connection
+  // Asio ends the process over a task that is cancelled before it has started: those that were
+  // spawned outside of a handler start first.
+  co_await asio::post(asio::use_awaitable);
   tasks_->Cancel();
   // A connection ends in a turn of its own; one that was opening may just have begun.
-  while (!context_->connections.all().empty()) {
+  while (!context_->connections.all().empty() || tasks_->size() != 0) {
     StopRelays(absl::CancelledError("cancelled"), proto::CODE_UNSPECIFIED);
     net::Waiter turn(*poller_);
     (void)co_await turn.Wait(After(kTurn));
   }
-  co_await tasks_->Join();
   co_await pool_->ShutDown();
 }
 

@@ -30,8 +30,8 @@ class DataThread {
   static absl::StatusOr<std::unique_ptr<DataThread>> Start(const Settings& settings,
                                                            datapath::Datapath& datapath,
                                                            Counters& counters, Quotas& quotas);
-  // Begins to end what still runs: connections at once, idle tunnels with a farewell of
-  // at most two seconds.
+  // Begins to end what still runs: connections at once, tunnels with farewells of a few
+  // seconds at most.
   void Stop();
   // Stops, and joins the thread.
   ~DataThread();

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "agent/carried.h"
@@ -48,7 +49,11 @@ void KeepTunnel(Context& context, std::unique_ptr<Tunnel> tunnel) {
   context.pool.Put(std::move(tunnel));
 }
 
-Awaitable<void> CloseTunnel(std::unique_ptr<Tunnel> tunnel, relay::Relay::End end) {
+// The workload's share lasts as long as the tunnel, whose descriptor and batch it pays for.
+Awaitable<void> CloseTunnel(Context& context, std::unique_ptr<Tunnel> tunnel,
+                            [[maybe_unused]] Quota::Share share, relay::Relay::End end) {
+  ++context.closing;
+  const absl::Cleanup closed = [&context] { --context.closing; };
   co_await relay::CloseTunnel(*tunnel, std::move(end));
 }
 
@@ -72,7 +77,8 @@ class CarriedOutbound final : public Carried {
   void OnEnd(relay::Relay::End end) override {
     if (end.status.ok()) return KeepTunnel(context_, std::move(tunnel_));
     if (absl::IsInvalidArgument(end.status)) Add(context_.counters.tunnel_protocol_errors);
-    context_.tasks.Spawn(CloseTunnel(std::move(tunnel_), std::move(end)));
+    context_.tasks.Spawn(
+        CloseTunnel(context_, std::move(tunnel_), std::move(share_), std::move(end)));
   }
 
   std::unique_ptr<Tunnel> tunnel_;

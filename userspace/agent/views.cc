@@ -140,6 +140,7 @@ ThreadSummary Summarize(const Context& context) {
     if (dialed && connection.tunnel != nullptr) ++summary.busy_tunnels;
   }
   summary.idle_tunnels = context.pool.size();
+  summary.closing_tunnels = context.closing;
   summary.accepted_tunnels = context.accepted_tunnels.size();
   return summary;
 }

@@ -32,6 +32,7 @@ struct ThreadSummary {
   std::size_t idle_tunnels = 0;
   std::size_t busy_tunnels = 0;
   std::size_t accepted_tunnels = 0;
+  std::size_t closing_tunnels = 0;  // dialed, after a failure
 };
 ThreadSummary Summarize(const Context& context);
 

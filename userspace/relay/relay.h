@@ -19,7 +19,8 @@ namespace tombolo::relay {
 // It lives on the edges of its two sockets: between them it is these few fields, with
 // no coroutine and no buffer.
 //
-// Owns the plain socket; borrows the tunnel. One thread.
+// Owns the plain socket; borrows the tunnel. One thread. Once begun, destroy it only when it
+// has ended.
 class Relay final : private net::EdgeListener {
  public:
   struct Counters {

@@ -2,6 +2,7 @@
 #include "tls/kernel_tls_probe.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -12,6 +13,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
 #include "tls/digest.h"
@@ -152,12 +154,24 @@ absl::Status TrySuite(const SuiteUnderTest& suite) {
   });
 }
 
-// A control record is opened twice then, the second time elsewhere; kernels up to 6.1.190 and
-// 6.12.113 lose their place in the reader's buffer over it (CVE-2026-74611).
+// A record that is not application data is opened into the reader's buffer, and then once more
+// elsewhere. Kernels that have not gone back to the buffer's beginning then (CVE-2026-74611: 6.1 to
+// 6.1.190, 6.12 to 6.12.113 and others) write behind it: where there is no room, EFAULT.
+Awaitable<absl::Status> ConverseUnpadded(RecordStream& kernel, RecordStream& user) {
+  const std::vector<std::uint8_t> sent(10, 'c');
+  CO_RETURN_IF_ERROR(co_await user.SendControl(sent, After(kPatience)));
+  std::vector<std::uint8_t> room(sent.size());
+  CO_RETURN_IF_ERROR(co_await kernel.socket().WaitReadable(After(kPatience)));
+  const kernel::Arrived arrived = kernel::Receive(kernel.socket().get(), absl::MakeSpan(room));
+  if (arrived.size < 0) co_return ErrnoStatus(errno, "receive a control record");
+  if (arrived.type != kControl || room != sent) co_return Differs("a control record");
+  co_return co_await Converse(kernel, user);
+}
+
 absl::Status TryNoPadding(const SuiteUnderTest& suite) {
   return Try(suite, {.no_padding = true},
              [](net::Poller&, RecordStream& kernel, RecordStream& user) {
-               return Converse(kernel, user);
+               return ConverseUnpadded(kernel, user);
              });
 }
 
