@@ -8,7 +8,6 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <pthread.h>
 
 #include "agent/accept_loop.h"
@@ -108,9 +107,6 @@ DataThread::~DataThread() {
 
 Awaitable<void> DataThread::ShutDown() {
   Drain();  // so that no tunnel waits for another connection
-  // Asio ends the process over a task that is cancelled before it has started: those that were
-  // spawned outside of a handler start first.
-  co_await asio::post(asio::use_awaitable);
   tasks_->Cancel();
   // A connection ends in a turn of its own; one that was opening may just have begun.
   while (!context_->connections.all().empty() || tasks_->size() != 0) {

@@ -12,6 +12,12 @@
 
 namespace tombolo {
 
+namespace {
+
+Awaitable<void> Nothing() { co_return; }
+
+}  // namespace
+
 TaskGroup::TaskGroup(asio::any_io_executor executor) : executor_(std::move(executor)) {}
 
 TaskGroup::~TaskGroup() {
@@ -27,8 +33,13 @@ void TaskGroup::Spawn(Awaitable<void> task) {
       for (auto& resume : std::exchange(joining_, {})) asio::post(executor_, std::move(resume));
     }
   };
-  asio::co_spawn(executor_, std::move(task),
-                 asio::bind_cancellation_slot(self->slot(), std::move(on_end)));
+  // Asio ends the process over a coroutine that is cancelled before it has started.
+  auto start = [self, task = std::move(task)]() mutable {
+    self->started = true;
+    return self->cancelled ? Nothing() : std::move(task);
+  };
+  asio::co_spawn(executor_, std::move(start),
+                 asio::bind_cancellation_slot(self->signal.slot(), std::move(on_end)));
 }
 
 Awaitable<void> TaskGroup::Join() {
@@ -44,7 +55,9 @@ Awaitable<void> TaskGroup::Join() {
 void TaskGroup::Cancel() {
   cancelled_ = true;
   for (auto task = running_.begin(); task != running_.end();) {
-    (task++)->emit(asio::cancellation_type::terminal);
+    Task& next = *task++;
+    next.cancelled = !next.started;
+    if (next.started) next.signal.emit(asio::cancellation_type::terminal);
   }
 }
 

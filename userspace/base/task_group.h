@@ -42,7 +42,12 @@ class TaskGroup {
  private:
   asio::any_io_executor executor_;
   std::vector<std::function<void()>> joining_;  // resume who waits in Join()
-  std::list<asio::cancellation_signal> running_;
+  struct Task {
+    asio::cancellation_signal signal;
+    bool started = false;
+    bool cancelled = false;  // before it has started
+  };
+  std::list<Task> running_;
   bool cancelled_ = false;
 };
 

@@ -61,6 +61,19 @@ TEST(TaskGroupTest, CancelsATaskThatHasNotStarted) {
   RunToEnd(io, CancelsBeforeStart(ended));
 }
 
+// Outside of a handler of the executor a task starts later, which a cancellation may outrun.
+TEST(TaskGroupTest, ATaskThatIsCancelledBeforeItsStartNeverRuns) {
+  asio::io_context io;
+  TaskGroup group(io.get_executor());
+  int ended = 0;
+  group.Spawn(EndAtOnce(ended));
+  group.Spawn(SleepLong(ended));
+  group.Cancel();
+  io.run_for(std::chrono::seconds(5));
+  EXPECT_EQ(group.size(), 0u);
+  EXPECT_EQ(ended, 0);
+}
+
 Awaitable<void> UnwindsAtTheNextAwait(int& first, int& second) {
   TaskGroup group(co_await asio::this_coro::executor);
   group.Spawn(SleepTwice(first, second));
