@@ -7,10 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "agent/carried.h"
+#include "agent/carried_outbound.h"
 #include "agent/request.h"
 #include "agent/reserve_descriptor.h"
 #include "agent/tunnel_end.h"
@@ -18,7 +17,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
-#include "relay/relay.h"
 #include "tls/digest.h"
 #include "tunnel/open.h"
 #include "tunnel/routing_id.h"
@@ -39,51 +37,6 @@ struct Route {
   net::SocketAddress address;  // of the agent that has the endpoint
   std::string server_name;
   std::string pool_key;
-};
-
-// For the next connection, unless it was made with credentials or a bundle that have been
-// replaced meanwhile, or the attempt has spoilt it: then Put() closes it.
-void KeepTunnel(Context& context, std::unique_ptr<Tunnel> tunnel) {
-  const World& now = *context.world;
-  if (now.identities->Find(tunnel->info().local) != tunnel->credentials) tunnel->Retire();
-  context.pool.Put(std::move(tunnel));
-}
-
-// The workload's share lasts as long as the tunnel, whose descriptor and batch it pays for.
-Awaitable<void> CloseTunnel(Context& context, std::unique_ptr<Tunnel> tunnel,
-                            [[maybe_unused]] Quota::Share share, relay::Relay::End end) {
-  ++context.closing;
-  const absl::Cleanup closed = [&context] { --context.closing; };
-  co_await relay::CloseTunnel(*tunnel, std::move(end));
-}
-
-// What has to be there while an application's connection is relayed.
-struct Opened {
-  std::unique_ptr<Tunnel> tunnel;
-  std::uint64_t early = 0;               // bytes sent with OPEN
-  balance::Balancer::Attempt in_flight;  // until the connection has ended
-  Quota::Share share;                    // of the workload's connections
-};
-
-class CarriedOutbound final : public Carried {
- public:
-  CarriedOutbound(Context& context, ConnectionTable::Entry entry, net::AsyncFd plain, Opened opened)
-      : Carried(context, std::move(entry), std::move(plain), *opened.tunnel, opened.early),
-        tunnel_(std::move(opened.tunnel)),
-        in_flight_(std::move(opened.in_flight)),
-        share_(std::move(opened.share)) {}
-
- private:
-  void OnEnd(relay::Relay::End end) override {
-    if (end.status.ok()) return KeepTunnel(context_, std::move(tunnel_));
-    if (absl::IsInvalidArgument(end.status)) Add(context_.counters.tunnel_protocol_errors);
-    context_.tasks.Spawn(
-        CloseTunnel(context_, std::move(tunnel_), std::move(share_), std::move(end)));
-  }
-
-  std::unique_ptr<Tunnel> tunnel_;
-  balance::Balancer::Attempt in_flight_;
-  Quota::Share share_;
 };
 
 class Outbound {
@@ -333,9 +286,8 @@ Awaitable<void> Outbound::Run() {
     if (tunnel_ != nullptr) context_.pool.Discard(std::move(tunnel_));
     co_return;
   }
-  Carried::Start(std::make_unique<CarriedOutbound>(
-      context_, *std::move(entry_), *std::move(plain),
-      Opened{std::move(tunnel_), early_, std::move(attempt_), std::move(request_.share)}));
+  CarryOutbound(context_, *std::move(entry_), *std::move(plain),
+                {std::move(tunnel_), early_, std::move(attempt_), std::move(request_.share)});
 }
 
 }  // namespace
