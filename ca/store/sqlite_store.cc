@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/sqlite_store.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <mutex>
 #include <utility>
 
@@ -16,8 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
-#include "base/fd.h"
 #include "base/status_macros.h"
+#include "files.h"
 #include "store/sqlite.h"
 
 namespace tombolo::ca {
@@ -38,19 +36,8 @@ constexpr char kCreate[] =
 std::mutex opening;
 
 absl::Status CreateDatabase(const std::string& path) {
-  const Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!file.valid()) {
-    return errno == EEXIST ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("create ", path));
-  }
-  if (fchmod(file.get(), 0600) != 0) return ErrnoStatus(errno, absl::StrCat("chmod ", path));
-  // A store that vanishes with the power would be one that forgets.
-  std::string directory = std::filesystem::path(path).parent_path().string();
-  if (directory.empty()) directory = ".";
-  const Fd parent(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent.valid() || fsync(parent.get()) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("fsync ", directory));
-  }
-  return absl::OkStatus();
+  const absl::Status created = CreateFile(path, "", 0600);
+  return absl::IsAlreadyExists(created) ? absl::OkStatus() : created;
 }
 
 absl::Status CheckFile(const std::string& path) {
