@@ -18,10 +18,6 @@ namespace {
 
 namespace json = boost::json;
 
-absl::Status NotCanonical(absl::string_view key) {
-  return absl::DataLossError(absl::StrCat(key, ": not written as the authority writes it"));
-}
-
 }  // namespace
 
 AuditHead FirstHead() { return {.digest = std::string(64, '0')}; }

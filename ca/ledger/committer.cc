@@ -8,7 +8,6 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "tls/digest.h"
@@ -22,12 +21,6 @@ constexpr milliseconds kLongestPause{200};
 // The head's own condition and put, and its bytes.
 constexpr std::size_t kHeadOperations = 1;
 constexpr std::size_t kHeadBytes = 512;
-
-std::string RandomName() {
-  const std::array<std::uint8_t, 16> bytes = tls::Random128();
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-}
 
 // Doubles, with a random part so that replicas do not keep step.
 milliseconds Pause(int attempts) {
@@ -159,7 +152,7 @@ Committer::Batch Committer::Build(std::vector<Operation>& waiting) {
   batch.head = head_->head;
   batch.first_key = AuditKey(batch.head.sequence + 1);
   Room room(store_.limits());
-  const std::string transaction = RandomName();
+  const std::string transaction = tls::Hex(tls::Random128());
   std::size_t next = 0;
   while (next < waiting.size()) {
     absl::StatusOr<Change> change = Make(waiting[next], batch.head.sequence + 1);

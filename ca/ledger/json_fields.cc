@@ -109,6 +109,10 @@ void JsonFields::Fail(absl::string_view what) {
   if (status_.ok()) status_ = absl::DataLossError(absl::StrCat(name_, ": ", what));
 }
 
+absl::Status NotCanonical(absl::string_view key) {
+  return absl::DataLossError(absl::StrCat(key, ": not written as the authority writes it"));
+}
+
 std::string TimeText(WallTime time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", absl::FromChrono(time), absl::UTCTimeZone());
 }

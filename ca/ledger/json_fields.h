@@ -43,6 +43,9 @@ class JsonFields {
   absl::Status status_;
 };
 
+// DataLoss: the record under `key` can be read, but is not what would be written.
+absl::Status NotCanonical(absl::string_view key);
+
 // RFC 3339 in UTC, as precise as WallTime is.
 std::string TimeText(WallTime time);
 

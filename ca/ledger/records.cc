@@ -8,7 +8,6 @@
 #include <boost/json/serialize.hpp>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
@@ -77,14 +76,19 @@ absl::StatusOr<Record> Checked(Record record, const std::string& key, const std:
   if (key != own_key) {
     return absl::DataLossError(absl::StrCat(key, ": holds the record of ", own_key));
   }
-  if (Text(record) != value) {
-    return absl::DataLossError(absl::StrCat(key, ": not written as the authority writes it"));
-  }
+  if (Text(record) != value) return NotCanonical(key);
   return record;
 }
 
-absl::Status NotReadable(const absl::Status& error) {
-  return absl::InvalidArgumentError(error.message());
+// What could not be read again is not written.
+template <typename Record>
+absl::StatusOr<std::string> Encoded(const Record& record, const std::string& key,
+                                    absl::StatusOr<Record> (*decode)(const std::string&,
+                                                                     absl::string_view)) {
+  std::string text = Text(record);
+  const absl::Status read = decode(key, text).status();
+  if (!read.ok()) return absl::InvalidArgumentError(read.message());
+  return text;
 }
 
 }  // namespace
@@ -104,24 +108,15 @@ std::string RevocationKey(std::int64_t sequence) {
 std::string DocumentKey(absl::string_view name) { return absl::StrCat(kDocuments, name); }
 
 absl::StatusOr<std::string> Encode(const Certificate& certificate) {
-  std::string text = Text(certificate);
-  const auto again = DecodeCertificate(CertificateKey(certificate.serial), text);
-  if (!again.ok()) return NotReadable(again.status());
-  return text;
+  return Encoded(certificate, CertificateKey(certificate.serial), DecodeCertificate);
 }
 
 absl::StatusOr<std::string> Encode(const Token& token) {
-  std::string text = Text(token);
-  const auto again = DecodeToken(TokenKey(token.digest), text);
-  if (!again.ok()) return NotReadable(again.status());
-  return text;
+  return Encoded(token, TokenKey(token.digest), DecodeToken);
 }
 
 absl::StatusOr<std::string> Encode(const Revocation& revocation) {
-  std::string text = Text(revocation);
-  const auto again = DecodeRevocation(RevocationKey(revocation.sequence), text);
-  if (!again.ok()) return NotReadable(again.status());
-  return text;
+  return Encoded(revocation, RevocationKey(revocation.sequence), DecodeRevocation);
 }
 
 absl::StatusOr<Certificate> DecodeCertificate(const std::string& key, absl::string_view value) {
@@ -170,19 +165,8 @@ absl::StatusOr<Revocation> DecodeRevocation(const std::string& key, absl::string
   return Checked(std::move(revocation), key, own_key, value);
 }
 
-std::string NewSerial() {
-  std::array<std::uint8_t, 16> bytes = tls::Random128();
-  bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0x3f) | 0x40);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-}
-
 std::string SequenceText(std::int64_t sequence) { return absl::StrFormat("%020d", sequence); }
 
-std::string DigestHex(absl::string_view data) {
-  const std::array<std::uint8_t, 32> digest = tls::Sha256(data);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
-}
+std::string DigestHex(absl::string_view data) { return tls::Hex(tls::Sha256(data)); }
 
 }  // namespace tombolo::ca

@@ -20,7 +20,7 @@ absl::string_view KindText(Kind kind);
 
 // A certificate that was issued. Under cert/<serial>.
 struct Certificate {
-  std::string serial{};   // as tls::SerialHex() gives it; see NewSerial()
+  std::string serial{};   // as tls::Serial gives it
   std::string subject{};  // the SPIFFE ID, or what it is instead: "intermediate east"
   WallTime not_before{}, not_after{};
   std::string issuer_key{};   // the id of the key that signed it
@@ -67,10 +67,6 @@ absl::StatusOr<std::string> Encode(const Revocation& revocation);
 absl::StatusOr<Certificate> DecodeCertificate(const std::string& key, absl::string_view value);
 absl::StatusOr<Token> DecodeToken(const std::string& key, absl::string_view value);
 absl::StatusOr<Revocation> DecodeRevocation(const std::string& key, absl::string_view value);
-
-// A random serial number: positive, 16 octets, 32 hex digits. Its first bits are
-// 01, so that neither DER nor a number printed in hex is longer or shorter.
-std::string NewSerial();
 
 // 20 digits, so that keys sort as numbers do.
 std::string SequenceText(std::int64_t sequence);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/cluster_bindings.h"
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "tls/digest.h"
 
 namespace tombolo::tls {
 
@@ -31,10 +31,8 @@ absl::Status CheckBinding(absl::string_view cluster, const SpiffeId& id) {
 absl::Status ClusterBindings::Check(const KeyId& signer, const SpiffeId& id) const {
   const auto found = clusters.find(signer);
   if (found != clusters.end()) return CheckBinding(found->second, id);
-  const absl::string_view bytes(reinterpret_cast<const char*>(signer.data()), signer.size());
   return absl::PermissionDeniedError(absl::StrCat("'", id.text(), "' is signed by the key ",
-                                                  absl::BytesToHexString(bytes),
-                                                  ", which is bound to no cluster"));
+                                                  Hex(signer), ", which is bound to no cluster"));
 }
 
 }  // namespace tombolo::tls

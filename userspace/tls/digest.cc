@@ -6,6 +6,8 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "absl/strings/escaping.h"
+
 namespace tombolo::tls {
 
 std::array<std::uint8_t, 32> Sha256(absl::string_view data) {
@@ -15,6 +17,10 @@ std::array<std::uint8_t, 32> Sha256(absl::string_view data) {
     std::abort();
   }
   return digest;
+}
+
+std::string Hex(absl::Span<const std::uint8_t> bytes) {
+  return absl::BytesToHexString({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 std::array<std::uint8_t, 16> Random128() {

@@ -13,7 +13,7 @@ namespace tombolo::tls {
 // What this machine's kernel TLS was seen to do.
 struct KernelTlsReport {
   struct Check {
-    std::string name;  // "TLS_AES_128_GCM_SHA256", "rekey", "splice send", "sockmap exclusion"
+    std::string name;  // "TLS_AES_128_GCM_SHA256", "no padding", "rekey", "splice send", ...
     absl::Status result;
   };
   KernelTls works;

@@ -40,9 +40,6 @@ absl::StatusOr<Serial> Serial::FromHex(absl::string_view hex) {
   return Serial(bytes);
 }
 
-std::string Serial::hex() const {
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(bytes_.data()), bytes_.size()));
-}
+std::string Serial::hex() const { return Hex(bytes_); }
 
 }  // namespace tombolo::tls

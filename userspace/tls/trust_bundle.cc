@@ -16,6 +16,7 @@
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/base64.h"
+#include "tls/digest.h"
 #include "tls/json.h"
 #include "tls/jwk.h"
 #include "tls/key_impl.h"
@@ -199,9 +200,7 @@ json::value AuthoritiesOf(const std::optional<ClusterBindings>& bindings) {
   if (!bindings) return nullptr;
   json::array authorities;
   for (const auto& [id, cluster] : bindings->clusters) {
-    const absl::string_view bytes(reinterpret_cast<const char*>(id.data()), id.size());
-    authorities.push_back(
-        json::object{{"key_sha256", absl::BytesToHexString(bytes)}, {"cluster", cluster}});
+    authorities.push_back(json::object{{"key_sha256", Hex(id)}, {"cluster", cluster}});
   }
   return authorities;
 }

@@ -3,7 +3,6 @@
 
 #include <cstring>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "tls/digest.h"
@@ -23,8 +22,7 @@ std::string Input(absl::string_view purpose, absl::string_view service, std::uin
 
 std::string RoutingId(absl::string_view service, std::uint16_t port, const SpiffeId& server) {
   const auto digest = tls::Sha256(absl::StrCat(Input("routing-id", service, port), server.text()));
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest.data()), kRoutingIdBytes));
+  return tls::Hex(absl::MakeSpan(digest).first(kRoutingIdBytes));
 }
 
 std::string ServerName(absl::string_view routing_id, absl::string_view cluster) {

@@ -12,12 +12,13 @@
 #include "ledger/ledger.h"
 #include "ledger/verify.h"
 #include "store/sqlite_store.h"
+#include "tls/serial.h"
 
 namespace tombolo::ca {
 
 inline Certificate NewCertificate(const std::string& subject) {
   const WallTime now = std::chrono::system_clock::now();
-  return {.serial = NewSerial(),
+  return {.serial = tls::Serial::Random().hex(),
           .subject = subject,
           .not_before = now,
           .not_after = now + std::chrono::hours(1),

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ledger/records.h"
 
-#include <set>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,18 +61,6 @@ TEST(RecordsTest, DecodingIsStrict) {
 TEST(RecordsTest, WhatCouldNotBeReadIsNotWritten) {
   Certificate certificate = NewCertificate("latin \xe4");
   EXPECT_TRUE(absl::IsInvalidArgument(Encode(certificate).status()));
-}
-
-TEST(RecordsTest, SerialsArePositiveOfOneLengthAndDiffer) {
-  std::set<std::string> serials;
-  for (int i = 0; i < 1000; ++i) {
-    const std::string serial = NewSerial();
-    EXPECT_EQ(serial.size(), 32);
-    EXPECT_GE(serial[0], '4');
-    EXPECT_LE(serial[0], '7');
-    serials.insert(serial);
-  }
-  EXPECT_EQ(serials.size(), 1000);
 }
 
 TEST(RecordsTest, EntriesComeBackAsTheyWere) {
