@@ -2,8 +2,9 @@
 """Another Debian release's OpenSSL, with the libc that it needs, for guests' programs.
 
 What was built here runs on newer libraries of the same names too: so a guest with Debian 13's
-shows what an agent does there, without a second build. What is in the cache stays until somebody
-removes build/vm-cache/userland-7.
+shows what an agent does there, without a second build. The openssl command comes along, since Debian 12's
+crashes on 3.5's libcrypto (`req -addext`). What is in the cache stays until somebody removes
+build/vm-cache/openssl-7.
 """
 import os
 import shutil
@@ -13,17 +14,19 @@ from . import apt, cache, kernels
 
 # Guests with that kernel have these instead of this machine's.
 _SUITES = {"7": (["trixie", "trixie-updates"], ["trixie-security"])}
-_PACKAGES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
+_PACKAGES = ("libc6", "libssl3t64", "openssl", "libzstd1", "zlib1g")
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 
 def overlay(tree, kernel_name):
-    """Puts the libraries that belong to a kernel's guests over this machine's."""
+    """Puts what belongs to a kernel's guests over this machine's."""
     if kernel_name not in _SUITES:
         return
-    root = f"{_get(kernel_name)}/root/{_LIBRARIES}"
-    for name in sorted(os.listdir(root)):
-        path, destination = f"{root}/{name}", f"/{_LIBRARIES}/{name}"
+    root = f"{_get(kernel_name)}/root"
+    tree.copy("/usr/bin/openssl", f"{root}/usr/bin/openssl")
+    libraries = f"{root}/{_LIBRARIES}"
+    for name in sorted(os.listdir(libraries)):
+        path, destination = f"{libraries}/{name}", f"/{_LIBRARIES}/{name}"
         if os.path.islink(path):
             tree.link(destination, os.readlink(path))
         elif os.path.isfile(path):
@@ -33,7 +36,7 @@ def overlay(tree, kernel_name):
 
 def _get(kernel_name):
     """The unpacked packages, downloaded unless the cache has them."""
-    entry = f"userland-{kernel_name}"
+    entry = f"openssl-{kernel_name}"
     path = f"{cache.directory()}/{entry}"
     with cache.locked(entry):
         if not os.path.isdir(path):
