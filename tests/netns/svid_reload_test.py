@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SVIDs and trust bundles change under running agents."""
+import base64
+import json
 import os
 import shutil
 import socket
@@ -8,7 +10,7 @@ import time
 
 from netns.reload_case import ReloadCase
 from testing import case, driver, host, network, pki, wire
-from testing.topology import TUNNEL_PORT, Endpoint
+from testing.topology import TRUST_DOMAIN, TUNNEL_PORT, Endpoint
 
 
 class DialedOnce:
@@ -171,6 +173,53 @@ class SvidReloadTest(ReloadCase):
 
     def test_root_of_the_client_withdrawn_at_the_acceptor(self):
         self._withdraw_root(self.west, self.client)
+
+    def _revoke(self, cluster, **revoked):
+        """`cluster` gets a bundle document with these revocations; what it had before."""
+        path = f"{cluster.dir}/bundle.pem"
+        with open(path, encoding="ascii") as source:
+            before = source.read()
+        document = {"keys": [
+            {"use": "x509-svid", "x5c": [base64.b64encode(ssl.PEM_cert_to_DER_cert(before)).decode()]}],
+            "tombolo": {"trust_domain": TRUST_DOMAIN, "authorities": None, "revoked": revoked}}
+        self._write(path, json.dumps(document))
+        return before
+
+    @staticmethod
+    def _write(path, text):
+        with open(path + ".new", "w", encoding="ascii") as out:
+            out.write(text)
+        os.rename(path + ".new", path)
+
+    def _is_revoked(self, cluster, **revoked):
+        """Once `cluster` has the revocation, whatever `client` has is gone, and others' goes on."""
+        server = self.echo()
+        running, others = (driver.Peer(pod, "hold", self.service.vip, 80, 1)
+                           for pod in (self.client, self.other))
+        for peer in (running, others):
+            self.assertEqual(peer.next(), {"open": 1, "failures": []})
+        before = self._revoke(cluster, **revoked)
+        host.wait_until("the revoked connection to be reset", lambda: len(
+            self.east.agent.connections(self.client)) == 0, 2)
+        running.tell()
+        self.assertEqual(running.next()["alive"], 0)
+        self.assertEqual(self.idle_tunnels(self.client), set())
+        self.assertIn(self.ask(), ("reset", "ECONNREFUSED"))
+        self.assertEqual(self.ask(self.other), "x")
+        others.tell()
+        self.assertEqual(others.next(), {"alive": 1, "failures": []})
+        self._write(f"{cluster.dir}/bundle.pem", before)
+        host.wait_until("the revocation to be taken back", lambda: self.ask() == "x")
+        server.kill()
+
+    def test_client_revoked_at_the_acceptor(self):
+        self._is_revoked(self.west, ids=[self.client.id])
+
+    def test_client_revoked_at_the_dialer(self):
+        self._is_revoked(self.east, ids=[self.client.id])
+
+    def test_certificate_of_the_client_revoked(self):
+        self._is_revoked(self.west, serials=[f"{self.serial(self.client):032x}"])
 
     def _spoil(self, pod, content):
         file = f"{pod.cluster.agent.svid_dir(pod)}/svid.pem"

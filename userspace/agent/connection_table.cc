@@ -2,6 +2,7 @@
 #include "agent/connection_table.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "policy/authorize.h"
 
 namespace tombolo::agent {
@@ -18,6 +19,13 @@ bool ServerStillListed(const mesh::Snapshot& snapshot, const Connection& connect
   return false;
 }
 
+absl::Status CheckRevoked(const identity::Store& identities, const Connection& connection) {
+  if (connection.tunnel == nullptr) return identities.CheckRevoked(connection.source, "");
+  const tls::SessionInfo& info = connection.tunnel->info();
+  RETURN_IF_ERROR(identities.CheckRevoked(info.peer, info.peer_serial));
+  return identities.CheckRevoked(info.local, connection.tunnel->credentials->serial());
+}
+
 }  // namespace
 
 absl::Status StillAllowed(const World& world, const Connection& connection) {
@@ -29,7 +37,7 @@ absl::Status StillAllowed(const World& world, const Connection& connection) {
   if (!ServerStillListed(*world.snapshot, connection)) {
     return absl::PermissionDeniedError("the service no longer lists the server's identity");
   }
-  return absl::OkStatus();
+  return CheckRevoked(*world.identities, connection);
 }
 
 }  // namespace tombolo::agent

@@ -30,8 +30,8 @@ struct Connection {
   relay::Relay* relay = nullptr;     // null until bytes flow
 };
 
-// Whether policy still allows the connection and its service still lists the
-// server's identity; PermissionDenied says what changed.
+// Whether policy still allows the connection, its service still lists the server's
+// identity, and neither side is revoked; the error says what changed.
 absl::Status StillAllowed(const World& world, const Connection& connection);
 
 // The running connections of one thread. An Entry is in the table while it lives.

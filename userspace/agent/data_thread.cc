@@ -183,6 +183,7 @@ void DataThread::Recheck() {
     absl::Status allowed = StillAllowed(world, connection);
     if (!allowed.ok()) connection.relay->Stop(std::move(allowed), proto::CODE_DENIED);
   }
+  // Credentials change with their bundle, too, and so with every revocation.
   const auto stale = [&](const tunnel::Tunnel& tunnel) {
     return world.identities->Find(tunnel.info().local) != tunnel.credentials ||
            !StillAllowed(world, AsConnection(tunnel)).ok();

@@ -11,20 +11,23 @@
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/digest.h"
+#include "tls/handshake_failure.h"
+#include "tls/trust_bundle.h"
 
 namespace tombolo::identity {
 namespace {
 
-constexpr std::size_t kMaxFileSize = 1 << 20;
+constexpr std::size_t kMaxPemSize = 1 << 20;
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
+absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_size) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return ErrnoStatus(errno, absl::StrCat("open '", path, "'"));
-  std::string text(kMaxFileSize + 1, '\0');
+  std::string text(max_size + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > kMaxFileSize) {
-    return absl::InvalidArgumentError(absl::StrCat("'", path, "' is larger than 1 MiB"));
+  if (text.size() > max_size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", path, "' is larger than ", max_size, " bytes"));
   }
   return text;
 }
@@ -36,9 +39,9 @@ absl::StatusOr<tls::Credentials::Pem> ReadPem(const Files& files, const mesh::Wo
   pem.chain_name = absl::StrCat(directory, "/svid.pem");
   pem.key_name = absl::StrCat(directory, "/key.pem");
   pem.bundle_name = files.bundle;
-  ASSIGN_OR_RETURN(pem.chain, ReadFile(pem.chain_name));
-  ASSIGN_OR_RETURN(pem.key, ReadFile(pem.key_name));
-  ASSIGN_OR_RETURN(pem.bundle, ReadFile(pem.bundle_name));
+  ASSIGN_OR_RETURN(pem.chain, ReadFile(pem.chain_name, kMaxPemSize));
+  ASSIGN_OR_RETURN(pem.key, ReadFile(pem.key_name, kMaxPemSize));
+  ASSIGN_OR_RETURN(pem.bundle, ReadFile(pem.bundle_name, tls::kMaxTrustBundleSize));
   return pem;
 }
 
@@ -61,14 +64,46 @@ absl::StatusOr<Store::Entry> LoadOne(const Files& files, const mesh::Workload& w
   return entry;
 }
 
+// What an identity has whose newest files are of no use.
+Store::Entry Kept(const Store::Entry* previous, const absl::Status& error) {
+  Store::Entry kept;
+  if (previous != nullptr) kept = *previous;
+  if (tls::ReasonOf(error) == tls::HandshakeFailure::kRevoked) kept.credentials = nullptr;
+  kept.error = error;
+  return kept;
+}
+
+// A bundle that cannot be read takes nothing back that an earlier one revoked.
+tls::Revocations LoadRevocations(const std::string& path, const std::string& trust_domain,
+                                 const tls::Revocations& previous) {
+  const absl::StatusOr<std::string> text = ReadFile(path, tls::kMaxTrustBundleSize);
+  if (!text.ok()) return previous;
+  absl::StatusOr<tls::TrustBundle> bundle = tls::ParseTrustBundle(*text, trust_domain, path);
+  return bundle.ok() ? std::move(bundle->revoked) : previous;
+}
+
 }  // namespace
+
+std::shared_ptr<const Store> Store::From(std::map<SpiffeId, Entry> entries,
+                                         tls::Revocations revocations) {
+  auto store = std::make_shared<Store>();
+  store->entries_ = std::move(entries);
+  store->revocations_ = std::move(revocations);
+  return store;
+}
 
 std::shared_ptr<const Store> Store::Load(const Files& files, const mesh::Snapshot& snapshot,
                                          const std::string& cluster, const std::string& node,
                                          const Store* previous) {
   auto store = std::make_shared<Store>();
+  if (previous != nullptr) store->revocations_ = previous->revocations_;
+  bool first = true;
   for (const mesh::Workload& workload : snapshot.workloads) {
     if (workload.cluster != cluster || workload.node != node) continue;
+    if (std::exchange(first, false)) {
+      store->revocations_ = LoadRevocations(files.bundle, std::string(workload.id.trust_domain()),
+                                            store->revocations_);
+    }
     if (store->entries_.contains(workload.id)) continue;  // pods of one service account
     const Entry* before = nullptr;
     if (previous != nullptr) {
@@ -76,12 +111,7 @@ std::shared_ptr<const Store> Store::Load(const Files& files, const mesh::Snapsho
       if (found != previous->entries_.end()) before = &found->second;
     }
     absl::StatusOr<Entry> entry = LoadOne(files, workload, before);
-    if (!entry.ok()) {
-      Entry kept;
-      if (before != nullptr) kept = *before;
-      kept.error = entry.status();
-      entry = std::move(kept);
-    }
+    if (!entry.ok()) entry = Kept(before, entry.status());
     store->entries_.emplace(workload.id, *std::move(entry));
   }
   return store;

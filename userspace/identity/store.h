@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "base/spiffe_id.h"
 #include "mesh/snapshot.h"
 #include "tls/credentials.h"
+#include "tls/revocations.h"
 
 namespace tombolo::identity {
 
@@ -34,10 +36,21 @@ class Store {
   // Reads the files of every workload of `cluster`/`node`. What cannot be read or
   // is not valid keeps what `previous` held for that identity (until it expires)
   // and carries the error; it never becomes another identity. Files that have not
-  // changed give the same Credentials object as before.
+  // changed give the same Credentials object as before. What is revoked keeps
+  // nothing.
   static std::shared_ptr<const Store> Load(const Files& files, const mesh::Snapshot& snapshot,
                                            const std::string& cluster, const std::string& node,
                                            const Store* previous);
+
+  // The same from what is in memory.
+  static std::shared_ptr<const Store> From(std::map<SpiffeId, Entry> entries,
+                                           tls::Revocations revocations);
+
+  // Whether the trust bundle revokes a certificate of `id`: Unauthenticated. For
+  // connections that run; handshakes ask by themselves.
+  absl::Status CheckRevoked(const SpiffeId& id, absl::string_view serial) const {
+    return revocations_.Check(id, serial);
+  }
 
   // Null when there are none, or they have expired (a caller that has none fails closed).
   tls::CredentialsPtr Find(const SpiffeId& id) const;
@@ -46,6 +59,7 @@ class Store {
 
  private:
   std::map<SpiffeId, Entry> entries_;
+  tls::Revocations revocations_;
 };
 
 using StorePtr = std::shared_ptr<const Store>;

@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "tls/credentials_impl.h"
 #include "tls/handshake_failure.h"
+#include "tls/key_impl.h"
 #include "tls/pem.h"
 #include "tls/ssl_context.h"
 #include "tls/svid.h"
@@ -42,7 +43,7 @@ absl::Status VerifyOwn(X509_STORE* store, STACK_OF(X509) * chain, const TrustBun
       X509_STORE_CTX_set_default(context.get(), "ssl_server") != 1) {
     return OpensslStatus(absl::StatusCode::kInternal, "verify certificate");
   }
-  return VerifyChain(context.get(), bundle.trust_domain, bundle.bindings).status();
+  return VerifyChain(context.get(), bundle).status();
 }
 
 absl::StatusOr<SslCtxPtr> NewRoleContext(bool server, STACK_OF(X509) * chain, EVP_PKEY* key,
@@ -56,6 +57,10 @@ absl::StatusOr<SslCtxPtr> NewRoleContext(bool server, STACK_OF(X509) * chain, EV
   }
   SSL_CTX_set1_cert_store(context.get(), store);
   return context;
+}
+
+bool IsTainted(const STACK_OF(X509) * chain, const TrustBundle& bundle) {
+  return sk_X509_num(chain) > 1 && bundle.tainted.contains(KeyIdOf(sk_X509_value(chain, 1)));
 }
 
 }  // namespace
@@ -80,10 +85,11 @@ absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pe
   }
   ASSIGN_OR_RETURN(impl->client, NewRoleContext(false, chain.get(), key.get(), store.get()));
   ASSIGN_OR_RETURN(impl->server, NewRoleContext(true, chain.get(), key.get(), store.get()));
-  impl->bindings = std::move(bundle.bindings);
+  impl->bundle = std::move(bundle);
   impl->not_before = ToWallTime(X509_get0_notBefore(leaf));
   impl->not_after = ToWallTime(X509_get0_notAfter(leaf));
   impl->serial = SerialHex(leaf);
+  impl->tainted = IsTainted(chain.get(), impl->bundle);
   return std::shared_ptr<const Credentials>(new Credentials(std::move(impl)));
 }
 
@@ -93,5 +99,6 @@ const SpiffeId& Credentials::id() const { return impl_->id; }
 WallTime Credentials::not_before() const { return impl_->not_before; }
 WallTime Credentials::not_after() const { return impl_->not_after; }
 std::string Credentials::serial() const { return impl_->serial; }
+bool Credentials::tainted() const { return impl_->tainted; }
 
 }  // namespace tombolo::tls

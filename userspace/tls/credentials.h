@@ -30,6 +30,8 @@ class Credentials {
   WallTime not_before() const;
   WallTime not_after() const;
   std::string serial() const;  // hex
+  // Its authority is about to be left (TrustBundle::tainted): another SVID is due.
+  bool tainted() const;
 
   struct Impl;  // OpenSSL's objects
   const Impl& impl() const { return *impl_; }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "base/spiffe_id.h"
 #include "base/time.h"
-#include "tls/cluster_bindings.h"
 #include "tls/credentials.h"
 #include "tls/openssl.h"
+#include "tls/trust_bundle.h"
 
 namespace tombolo::tls {
 
@@ -16,7 +15,8 @@ struct Credentials::Impl {
   SpiffeId id;
   WallTime not_before, not_after;
   std::string serial;
-  std::optional<ClusterBindings> bindings;
+  bool tainted = false;
+  TrustBundle bundle;  // what peers are checked against; the contexts have its roots
   // One context per role, for its options. Both hold chain, key and roots.
   SslCtxPtr client, server;
 };

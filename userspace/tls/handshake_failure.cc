@@ -26,6 +26,7 @@ constexpr Row kRows[] = {
     {HandshakeFailure::kBadSvid, "bad_svid", absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kWrongTrustDomain, "wrong_trust_domain", absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kWrongCluster, "wrong_cluster", absl::StatusCode::kUnauthenticated},
+    {HandshakeFailure::kRevoked, "revoked", absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kUnexpectedIdentity, "unexpected_identity",
      absl::StatusCode::kUnauthenticated},
     {HandshakeFailure::kNoCertificate, "no_certificate", absl::StatusCode::kUnauthenticated},

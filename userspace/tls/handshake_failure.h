@@ -16,6 +16,7 @@ enum class HandshakeFailure {
   kBadSvid,    // breaks an X.509-SVID rule (two URI SANs, CA leaf, key usage ...)
   kWrongTrustDomain,
   kWrongCluster,        // signed by an authority that is bound to another cluster, or to none
+  kRevoked,             // the SVID, its identity or its cluster
   kUnexpectedIdentity,  // a valid SVID, but not the one that was expected
   kNoCertificate,
   kUnknownName,    // no credentials for the SNI

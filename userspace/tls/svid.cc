@@ -88,20 +88,34 @@ absl::Status CheckBound(const STACK_OF(X509) * chain, const SpiffeId& id,
   return HandshakeError(HandshakeFailure::kWrongCluster, bound.message());
 }
 
-absl::StatusOr<SpiffeId> CheckVerified(X509_STORE_CTX* context, absl::string_view trust_domain,
-                                       const std::optional<ClusterBindings>& bindings) {
+absl::StatusOr<SpiffeId> CheckVerified(X509_STORE_CTX* context, const TrustBundle& bundle) {
   const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
   ASSIGN_OR_RETURN(SpiffeId id, LeafIdentity(sk_X509_value(chain, 0)));
-  if (id.trust_domain() != trust_domain) {
+  if (id.trust_domain() != bundle.trust_domain) {
     return HandshakeError(
         HandshakeFailure::kWrongTrustDomain,
-        absl::StrCat("'", id.text(), "' is not of trust domain '", trust_domain, "'"));
+        absl::StrCat("'", id.text(), "' is not of trust domain '", bundle.trust_domain, "'"));
   }
   for (int i = 1; i < sk_X509_num(chain); ++i) {
-    RETURN_IF_ERROR(CheckSigner(sk_X509_value(chain, i), trust_domain));
+    RETURN_IF_ERROR(CheckSigner(sk_X509_value(chain, i), bundle.trust_domain));
   }
-  if (bindings) RETURN_IF_ERROR(CheckBound(chain, id, *bindings));
+  if (bundle.bindings) RETURN_IF_ERROR(CheckBound(chain, id, *bundle.bindings));
+  RETURN_IF_ERROR(bundle.revoked.Check(id, SerialHex(sk_X509_value(chain, 0))));
   return id;
+}
+
+// OpenSSL turns these into the alerts unknown_ca, certificate_revoked and
+// unsupported_certificate.
+int ErrorOf(HandshakeFailure reason) {
+  switch (reason) {
+    case HandshakeFailure::kUntrusted:
+    case HandshakeFailure::kWrongCluster:
+      return X509_V_ERR_INVALID_CA;
+    case HandshakeFailure::kRevoked:
+      return X509_V_ERR_CERT_REVOKED;
+    default:
+      return X509_V_ERR_INVALID_PURPOSE;
+  }
 }
 
 }  // namespace
@@ -136,23 +150,14 @@ absl::Status CheckSigner(const X509* signer, absl::string_view trust_domain) {
       absl::StrCat("signing certificate is for '", uris[0], "', not '", own, "'"));
 }
 
-absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, absl::string_view trust_domain,
-                                     const std::optional<ClusterBindings>& bindings) {
+absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, const TrustBundle& bundle) {
   if (X509_verify_cert(context) != 1) {
     const int error = X509_STORE_CTX_get_error(context);
     const int depth = X509_STORE_CTX_get_error_depth(context);
     return HandshakeError(FailureOf(error, depth), X509_verify_cert_error_string(error));
   }
-  absl::StatusOr<SpiffeId> id = CheckVerified(context, trust_domain, bindings);
-  if (!id.ok()) {
-    // OpenSSL turns these into the alerts unsupported_certificate and
-    // unknown_ca.
-    const HandshakeFailure reason = ReasonOf(id.status());
-    const bool untrusted =
-        reason == HandshakeFailure::kUntrusted || reason == HandshakeFailure::kWrongCluster;
-    X509_STORE_CTX_set_error(context,
-                             untrusted ? X509_V_ERR_INVALID_CA : X509_V_ERR_INVALID_PURPOSE);
-  }
+  absl::StatusOr<SpiffeId> id = CheckVerified(context, bundle);
+  if (!id.ok()) X509_STORE_CTX_set_error(context, ErrorOf(ReasonOf(id.status())));
   return id;
 }
 

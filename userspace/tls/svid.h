@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include <openssl/x509.h>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/spiffe_id.h"
-#include "tls/cluster_bindings.h"
+#include "tls/trust_bundle.h"
 
 // The X.509-SVID standard (SPIFFE X509-SVID.md, sections 2 to 5) as pure
 // functions. Internal to tls and to tests.
@@ -25,11 +22,11 @@ absl::StatusOr<SpiffeId> LeafIdentity(const X509* leaf);
 // keyCertSign, and no other SPIFFE ID than the trust domain's own.
 absl::Status CheckSigner(const X509* signer, absl::string_view trust_domain);
 
-// Runs X509_verify_cert on `context` and then the two checks above, and whether
-// the certificate that signed the leaf is bound to what the leaf names (not
-// set: nothing is bound). The error carries a HandshakeFailure, and `context` the
-// X509_V_ERR that OpenSSL turns into the right alert.
-absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, absl::string_view trust_domain,
-                                     const std::optional<ClusterBindings>& bindings);
+// Runs X509_verify_cert on `context`, whose roots are `bundle`'s, and then the two
+// checks above, whether the certificate that signed the leaf is bound to what the
+// leaf names, and whether the leaf is revoked. The error carries a
+// HandshakeFailure, and `context` the X509_V_ERR that OpenSSL turns into the
+// right alert.
+absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, const TrustBundle& bundle);
 
 }  // namespace tombolo::tls

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/trust_bundle.h"
 
-#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -9,14 +8,13 @@
 #include <boost/json/serialize.hpp>
 #include <openssl/err.h>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "tls/base64.h"
-#include "tls/digest.h"
+#include "tls/bundle_extension.h"
 #include "tls/json.h"
 #include "tls/jwk.h"
 #include "tls/key_impl.h"
@@ -30,7 +28,6 @@ namespace json = boost::json;
 
 constexpr std::size_t kMaxKeys = 256;  // in one document, of all uses
 constexpr int kMaxRoots = 64;
-constexpr std::size_t kMaxBindings = 4096;
 constexpr std::size_t kMaxFederated = 64;
 constexpr std::uint64_t kMaxRefreshHint = 366 * 24 * 3600;
 constexpr absl::string_view kUse = "x509-svid";
@@ -89,42 +86,6 @@ absl::StatusOr<TrustBundle> FromDocument(const json::object& document,
   return bundle;
 }
 
-absl::Status ReadBinding(const json::value& entry, ClusterBindings& bindings) {
-  const json::object* binding = entry.if_object();
-  if (binding == nullptr) return Bad("not an object");
-  ASSIGN_OR_RETURN(const std::string hex, NeedString(*binding, "key_sha256"));
-  ASSIGN_OR_RETURN(const std::optional<std::string> cluster, StringMember(*binding, "cluster"));
-  KeyId id{};
-  const bool digits = std::all_of(hex.begin(), hex.end(), absl::ascii_isxdigit);
-  if (hex.size() != 2 * id.size() || !digits) {
-    return Bad("'key_sha256' is not 64 hexadecimal digits");
-  }
-  const std::string bytes = absl::HexStringToBytes(hex);
-  std::copy(bytes.begin(), bytes.end(), id.begin());
-  // A binding that is forgotten must not become one to everything outside of the clusters.
-  if (!cluster) return Bad("no 'cluster'");
-  if (!cluster->empty()) RETURN_IF_ERROR(SpiffeId::ForNode("any", *cluster, "any").status());
-  if (!bindings.clusters.emplace(id, *cluster).second) return Bad("a key is bound twice");
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::optional<ClusterBindings>> ReadBindings(const json::object& own) {
-  const json::value* authorities = own.if_contains("authorities");
-  // Left out by mistake it would unbind every authority.
-  if (authorities == nullptr) return Bad("tombolo: no 'authorities'");
-  if (authorities->is_null()) return std::optional<ClusterBindings>();
-  ASSIGN_OR_RETURN(const json::array* entries, ArrayMember(own, "authorities"));
-  if (entries->size() > kMaxBindings) {
-    return Bad(absl::StrCat("tombolo: more than ", kMaxBindings, " 'authorities'"));
-  }
-  ClusterBindings bindings;
-  for (std::size_t i = 0; i < entries->size(); ++i) {
-    const absl::Status read = ReadBinding((*entries)[i], bindings);
-    if (!read.ok()) return Annotate(read, absl::StrCat("tombolo: authorities[", i, "]"));
-  }
-  return std::optional<ClusterBindings>(std::move(bindings));
-}
-
 absl::Status ReadFederated(const json::object& own, TrustBundle& bundle) {
   ASSIGN_OR_RETURN(const json::object* federated, ObjectMember(own, "federated"));
   if (federated == nullptr) return absl::OkStatus();
@@ -157,7 +118,7 @@ absl::StatusOr<TrustBundle> FromJson(absl::string_view text, absl::string_view t
     return Bad(absl::StrCat("is the bundle of trust domain '", named.substr(0, 80), "', not of '",
                             trust_domain, "'"));
   }
-  ASSIGN_OR_RETURN(bundle.bindings, ReadBindings(*own));
+  RETURN_IF_ERROR(ReadExtension(*own, bundle));
   RETURN_IF_ERROR(ReadFederated(*own, bundle));
   return bundle;
 }
@@ -196,15 +157,6 @@ absl::StatusOr<json::object> ToDocument(const TrustBundle& bundle) {
   return document;
 }
 
-json::value AuthoritiesOf(const std::optional<ClusterBindings>& bindings) {
-  if (!bindings) return nullptr;
-  json::array authorities;
-  for (const auto& [id, cluster] : bindings->clusters) {
-    authorities.push_back(json::object{{"key_sha256", Hex(id)}, {"cluster", cluster}});
-  }
-  return authorities;
-}
-
 }  // namespace
 
 absl::StatusOr<TrustBundle> ParseTrustBundle(absl::string_view text, absl::string_view trust_domain,
@@ -227,9 +179,9 @@ absl::StatusOr<std::string> WriteTrustBundle(const TrustBundle& bundle) {
     ASSIGN_OR_RETURN(json::object inner, ToDocument(other));
     federated[other.trust_domain] = std::move(inner);
   }
-  document["tombolo"] = json::object{{"trust_domain", bundle.trust_domain},
-                                     {"authorities", AuthoritiesOf(bundle.bindings)},
-                                     {"federated", std::move(federated)}};
+  json::object own = WriteExtension(bundle);
+  own["federated"] = std::move(federated);
+  document["tombolo"] = std::move(own);
   return json::serialize(document) + "\n";
 }
 

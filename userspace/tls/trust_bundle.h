@@ -4,16 +4,19 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "tls/cluster_bindings.h"
+#include "tls/public_key.h"
+#include "tls/revocations.h"
 
 namespace tombolo::tls {
 
-inline constexpr std::size_t kMaxTrustBundleSize = 1 << 20;
+inline constexpr std::size_t kMaxTrustBundleSize = 4 << 20;
 
 // What the certificates of a trust domain are verified against. A plain value.
 struct TrustBundle {
@@ -21,6 +24,9 @@ struct TrustBundle {
   std::string roots;  // PEM, 1 to 64
   // Which authority may sign for which cluster. Not set: each may for all. Set and empty: none may.
   std::optional<ClusterBindings> bindings{};
+  Revocations revoked{};
+  // Authorities whose leaves still hold, but are to be replaced at once: their root is about to go.
+  std::set<KeyId> tainted{};
   std::uint64_t sequence = 0;            // grows with each change
   std::chrono::seconds refresh_hint{0};  // 0: none given
   std::vector<TrustBundle> federated{};  // other trust domains, without bindings of their own
@@ -41,6 +47,8 @@ absl::StatusOr<TrustBundle> ParseTrustBundle(absl::string_view text, absl::strin
 //   "tombolo": {"trust_domain": "test.example",
 //               "authorities": [{"key_sha256": "<hex, of the SubjectPublicKeyInfo>",
 //                                "cluster": "east"}, ...],        null: not bound
+//               "tainted": ["<hex, as above>", ...],
+//               "revoked": {"ids": ["spiffe://..."], "serials": ["<hex>"], "clusters": ["east"]},
 //               "federated": {"other.example": {<its bundle document>}, ...}}
 absl::StatusOr<std::string> WriteTrustBundle(const TrustBundle& bundle);
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "testing/test_pki.h"
+#include "tls/trust_bundle.h"
 #include "unit/mesh/small_mesh.h"
 #include "unit/source/temp_dir.h"
 
@@ -132,7 +133,28 @@ TEST_F(StoreTest, ExpiryIsLookedAtWhenAsked) {
 TEST_F(StoreTest, OversizedFilesAreRefused) {
   Write(pki_.Issue(kCurl));
   dir_.Write("shop/curl/key.pem", std::string((1 << 20) + 1, 'x'));
-  EXPECT_THAT(ErrorOf(Load()), HasSubstr("larger than 1 MiB"));
+  EXPECT_THAT(ErrorOf(Load()), HasSubstr("key.pem' is larger than 1048576 bytes"));
+}
+
+TEST_F(StoreTest, WhatIsRevokedKeepsNothing) {
+  Write(pki_.Issue(kCurl));
+  StorePtr store = Load();
+  const std::string serial = store->Find(curl_)->serial();
+  EXPECT_TRUE(store->CheckRevoked(curl_, serial).ok());
+  tls::TrustBundle bundle{.trust_domain = "td", .roots = pki_.bundle()};
+  bundle.revoked.serials.insert(serial);
+  dir_.Write("bundle.pem", *tls::WriteTrustBundle(bundle));
+  store = Load(store.get());
+  EXPECT_EQ(store->Find(curl_), nullptr);
+  EXPECT_THAT(ErrorOf(store), HasSubstr("is revoked"));
+  EXPECT_FALSE(store->CheckRevoked(curl_, serial).ok());
+  // A bundle that cannot be read takes nothing back.
+  dir_.Write("bundle.pem", "not PEM");
+  store = Load(store.get());
+  EXPECT_EQ(store->Find(curl_), nullptr);
+  EXPECT_FALSE(store->CheckRevoked(curl_, serial).ok());
+  dir_.Write("bundle.pem", pki_.bundle());
+  EXPECT_NE(Load(store.get())->Find(curl_), nullptr);
 }
 
 TEST_F(StoreTest, AWorkloadThatIsGoneIsForgotten) {

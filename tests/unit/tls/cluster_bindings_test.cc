@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "loop.h"
 #include "raw_peer.h"
 #include "stream_pair.h"
@@ -54,12 +55,8 @@ class ClusterBindingsTest : public ::testing::Test {
 
   // How our server judges a client with this leaf.
   absl::Status Serve(const Issuer& signer, const std::string& path, const TrustBundle& bundle) {
-    const CredentialsPtr own = *Credentials::FromPem(
-        ClusterPki::Issue(pki_.issuer("west"), "/cluster/west/ns/shop/sa/server", pki_.Bundle()));
-    const CredentialsPtr server =
-        bundle == pki_.Bundle() ? own
-                                : *Credentials::FromPem(ClusterPki::Issue(
-                                      pki_.root_issuer(), "/cluster/west/ns/shop/sa/x", bundle));
+    const CredentialsPtr server = *Credentials::FromPem(
+        ClusterPki::Issue(pki_.issuer("west"), "/cluster/west/ns/shop/sa/server", bundle));
     const Credentials::Pem pem = ClusterPki::Issue(signer, path, bundle);
     RawPeer::Options options;
     options.chain = pem.chain;
@@ -132,6 +129,30 @@ TEST_F(ClusterBindingsTest, BindTheKeyAndNotTheCertificate) {
     EXPECT_TRUE(Credentials::FromPem(ClusterPki::Issue(*issuer, kEast, bundle)).ok()) << claimed;
     EXPECT_FALSE(Credentials::FromPem(ClusterPki::Issue(*issuer, kWest, bundle)).ok()) << claimed;
   }
+}
+
+TEST_F(ClusterBindingsTest, WhoeverIsRevokedIsRefused) {
+  TrustBundle bundle = pki_.Bundle();
+  bundle.revoked.ids.insert(absl::StrCat("spiffe://", ClusterPki::kDomain, kEast));
+  const absl::Status revoked = Serve(pki_.issuer("east"), kEast, bundle);
+  EXPECT_EQ(ReasonOf(revoked), HandshakeFailure::kRevoked);
+  EXPECT_TRUE(absl::IsUnauthenticated(revoked));
+  EXPECT_THAT(std::string(revoked.message()), HasSubstr("'spiffe://test.example/cluster/east"));
+  EXPECT_TRUE(Serve(pki_.issuer("east"), "/cluster/east/ns/shop/sa/web2", bundle).ok());
+
+  const auto own = Credentials::FromPem(ClusterPki::Issue(pki_.issuer("east"), kEast, bundle));
+  EXPECT_EQ(ReasonOf(own.status()), HandshakeFailure::kRevoked);
+  bundle.revoked = {.clusters = {"east"}};
+  EXPECT_FALSE(Serve(pki_.issuer("east"), "/cluster/east/node/n1", bundle).ok());
+}
+
+TEST_F(ClusterBindingsTest, OneCertificateCanBeRevoked) {
+  TrustBundle bundle = pki_.Bundle();
+  Credentials::Pem pem = ClusterPki::Issue(pki_.issuer("east"), kEast, bundle);
+  bundle.revoked.serials.insert((*Credentials::FromPem(pem))->serial());
+  pem.bundle = *WriteTrustBundle(bundle);
+  EXPECT_EQ(ReasonOf(Credentials::FromPem(pem).status()), HandshakeFailure::kRevoked);
+  EXPECT_TRUE(Serve(pki_.issuer("east"), kEast, bundle).ok()) << "another one of the same";
 }
 
 }  // namespace

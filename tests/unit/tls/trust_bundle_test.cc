@@ -163,6 +163,27 @@ TEST_F(DocumentTest, BindingsAreNeverLostByMistake) {
   EXPECT_THAT(ErrorOf(Own("{}")), HasSubstr("no 'trust_domain'"));
 }
 
+TEST_F(DocumentTest, RevocationsAreReadBackOrRefused) {
+  TrustBundle bundle{.trust_domain = kDomain, .roots = root_};
+  bundle.revoked = {.ids = {"spiffe://test.example/a"}, .serials = {"0a01"}, .clusters = {"east"}};
+  bundle.tainted.insert(KeyId{7});
+  EXPECT_EQ(*Parse(*WriteTrustBundle(bundle)), bundle);
+  const auto with = [&](const std::string& member) {
+    return Own(R"({"trust_domain":"test.example","authorities":null,)" + member + "}");
+  };
+  const std::pair<const char*, const char*> kBad[] = {
+      {R"("revoked":[])", "tombolo: 'revoked' is not an object"},
+      {R"("revoked":{"ids":["x"]})", "ids[0]: "},
+      {R"("revoked":{"ids":[1]})", "ids[0]: is not a string"},
+      {R"("revoked":{"serials":["0A"]})", "serials[0]: "},
+      {R"("revoked":{"serials":["a"]})", "serials[0]: "},
+      {R"("revoked":{"serials":[""]})", "serials[0]: "},
+      {R"("revoked":{"clusters":["a/b"]})", "clusters[0]: "},
+      {R"("revoked":{"nodes":[]})", "unknown member 'nodes'"},
+      {R"("tainted":["ab"])", "tainted[0]: is not 64 hexadecimal digits"}};
+  for (const auto& [text, why] : kBad) EXPECT_THAT(ErrorOf(with(text)), HasSubstr(why)) << text;
+}
+
 TEST_F(DocumentTest, FederatedDomainsAreOthersAndBindNothing) {
   const std::string other = *WriteTrustBundle(
       {.trust_domain = "other.example", .roots = Root("other.example"), .bindings = {{}}});
