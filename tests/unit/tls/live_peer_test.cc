@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our records against OpenSSL's own, in both roles and with every suite.
+#include <algorithm>
 #include <csignal>
 #include <string>
 
@@ -109,6 +110,25 @@ TEST_F(LivePeerTest, BulkBothWaysInEverySuite) {
       EXPECT_EQ(got, data);
     }
   }
+}
+
+// Nobody has to pad, and we never do; who is told to expect none (TLS_RX_EXPECT_NO_PAD) has to
+// take it all the same.
+TEST_F(LivePeerTest, PaddedRecordsAmongOthersAreReadWhole) {
+  const Bytes data = Pattern(400'000);
+  Session session = Meet(true, "TLS_AES_128_GCM_SHA256", [&](SSL* ssl) {
+    for (std::size_t sent = 0, number = 0; sent < data.size(); ++number) {
+      const std::size_t piece =
+          std::min<std::size_t>(1 + number * 997 % 20'000, data.size() - sent);
+      SSL_set_block_padding(ssl, number % 3 == 0 ? 0 : 1024);
+      EXPECT_TRUE(WriteAll(ssl, {data.begin() + sent, data.begin() + sent + piece}));
+      sent += piece;
+    }
+    SSL_shutdown(ssl);
+  });
+  EXPECT_EQ(ReceiveBytes(*session.stream, data.size()), data);
+  EXPECT_TRUE(absl::IsOutOfRange(loop_.Run(session.stream->Receive(Soon())).status()));
+  EXPECT_TRUE(peer_->Join());
 }
 
 TEST_F(LivePeerTest, OurCloseNotifyIsUnderstood) {
