@@ -25,11 +25,12 @@ ALLOWED = {
     "admin": BELOW_ADMIN,
     "agent": BELOW_ADMIN | {"admin"},
     "cli": {"base"},
-    "ca": {"base", "tls"},  # its own program beside userspace/
+    "ca": {"base", "net", "tls", "mesh", "source", "admin"},  # its own program beside userspace/
 }
-# Include text -> the only modules that may have it, and the rule in words.
+# Include text -> the only modules, or directories of one, that may have it, and the rule in words.
 EXCLUSIVE = [
     (re.compile(r"openssl/"), {"tls"}, "tls is the only user of OpenSSL"),
+    (re.compile(r"boost/(asio|beast)/ssl"), {"tls", "identity", "ca/server"}, "HTTPS is of tls, identity and ca/server"),
     (re.compile(r"bpf/|linux/bpf|.*\.skel\.h$"), {"datapath"}, "datapath is the only user of libbpf and skeletons"),
 ]
 EXCLUSIVE_TARGETS = [
@@ -39,18 +40,19 @@ EXCLUSIVE_TARGETS = [
 INCLUDE = re.compile(r'\s*#\s*include\s*(["<])([^">]+)[">]')
 
 
-def check_use(module, name, prefix, exclusive):
-    """The rule that `module` breaks by using `name`, or None."""
+def check_use(place, name, prefix, exclusive):
+    """The rule that `place`, a directory, breaks by using `name`, or None."""
+    module = place.split("/")[0]
     if prefix != module and prefix in ALLOWED and prefix not in ALLOWED[module]:
         allowed = " ".join(sorted(ALLOWED[module])) or "no other module"
         return f"{module} may not use {prefix} (it may use: {allowed})"
     for pattern, owners, rule in exclusive:
-        if pattern.match(name) and module not in owners:
-            return f"{module} may not use {name}: {rule}"
+        if pattern.match(name) and not {module, place} & owners:
+            return f"{place} may not use {name}: {rule}"
     return None
 
 
-def check_source(module, path):
+def check_source(place, path):
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         include = INCLUDE.match(line)
         if not include:
@@ -59,25 +61,26 @@ def check_source(module, path):
         if name.startswith("."):
             yield number, f"'{name}': includes start at userspace/, not at this file"
         prefix = name.split("/")[0] if quote == '"' and "/" in name else None
-        if rule := check_use(module, name, prefix, EXCLUSIVE):
+        if rule := check_use(place, name, prefix, EXCLUSIVE):
             yield number, rule
 
 
-def check_cmake(module, path):
+def check_cmake(place, path):
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         # The first word after the bracket is the target that is being defined.
         line = re.sub(r"^\s*\w+\(\s*[\w-]+", "", line.split("#")[0])
         for word in re.findall(r"[\w:./-]+", line):
-            if rule := check_use(module, word, word, EXCLUSIVE_TARGETS):
+            if rule := check_use(place, word, word, EXCLUSIVE_TARGETS):
                 yield number, rule
 
 
 def check_module(module, directory):
     for path in sorted(directory.rglob("*")):
+        place = "/".join((module, *path.parent.relative_to(directory).parts))
         if path.suffix in {".cc", ".h", ".c"}:
-            found = check_source(module, path)
+            found = check_source(place, path)
         elif path.name == "CMakeLists.txt":
-            found = check_cmake(module, path)
+            found = check_cmake(place, path)
         else:
             continue
         for number, rule in found:

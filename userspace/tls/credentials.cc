@@ -15,24 +15,13 @@
 #include "tls/ssl_context.h"
 #include "tls/svid.h"
 #include "tls/trust_bundle.h"
+#include "tls/trust_store.h"
 
 namespace tombolo::tls {
 namespace {
 
 absl::Status FileError(absl::string_view name, absl::string_view what) {
   return OpensslStatus(absl::StatusCode::kInvalidArgument, absl::StrCat(name, ": ", what));
-}
-
-absl::StatusOr<X509StorePtr> NewStore(const TrustBundle& bundle, const std::string& name) {
-  ASSIGN_OR_RETURN(const X509StackPtr roots, ReadCertificates(bundle.roots, name));
-  X509StorePtr store(X509_STORE_new());
-  for (int i = 0; i < sk_X509_num(roots.get()); ++i) {
-    if (X509_STORE_add_cert(store.get(), sk_X509_value(roots.get(), i)) != 1) {
-      return FileError(name, "add root");
-    }
-  }
-  X509_STORE_set_flags(store.get(), X509_V_FLAG_X509_STRICT);
-  return store;
 }
 
 // The same judgement that a peer will make.
@@ -79,7 +68,7 @@ absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pe
   impl->id = *std::move(id);
   ASSIGN_OR_RETURN(TrustBundle bundle,
                    ParseTrustBundle(pem.bundle, impl->id.trust_domain(), pem.bundle_name));
-  ASSIGN_OR_RETURN(const X509StorePtr store, NewStore(bundle, pem.bundle_name));
+  ASSIGN_OR_RETURN(const X509StorePtr store, NewTrustStore(bundle, pem.bundle_name));
   if (absl::Status own = VerifyOwn(store.get(), chain.get(), bundle); !own.ok()) {
     return Annotate(own, absl::StrCat(pem.chain_name, ": against ", pem.bundle_name));
   }

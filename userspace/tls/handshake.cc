@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
-#include "tls/alert.h"
 #include "tls/credentials_impl.h"
 #include "tls/kernel_record_stream.h"
 #include "tls/kernel_tls.h"
@@ -24,27 +23,10 @@ absl::Status TransportError(absl::string_view what) {
   return HandshakeError(HandshakeFailure::kTransport, what);
 }
 
-// What OpenSSL's error queue says about a handshake that failed.
 absl::Status OpensslFailure() {
   const unsigned long error = ERR_peek_error();
-  const int reason = ERR_GET_REASON(error);
-  const bool from_ssl = ERR_GET_LIB(error) == ERR_LIB_SSL;
-  const char* text = ERR_reason_error_string(error);
-  const std::string message = text == nullptr ? "handshake failed" : text;
   ERR_clear_error();
-  if (from_ssl && reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
-    const auto alert = static_cast<std::uint8_t>(reason - SSL_AD_REASON_OFFSET);
-    return HandshakeError(alert == SSL_AD_UNRECOGNIZED_NAME ? HandshakeFailure::kUnknownName
-                                                            : HandshakeFailure::kRefusedByPeer,
-                          absl::StrCat("the peer sent alert ", AlertName(alert)));
-  }
-  if (from_ssl && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
-    return HandshakeError(HandshakeFailure::kNoCertificate, message);
-  }
-  if (from_ssl && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-    return TransportError("TCP ended during the handshake");
-  }
-  return HandshakeError(HandshakeFailure::kProtocol, message);
+  return HandshakeErrorOf(error);
 }
 
 absl::Status FailureOf(const HandshakeState& state, int ssl_error, int system_error) {

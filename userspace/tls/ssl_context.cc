@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/ssl_context.h"
 
+#include <cstdint>
 #include <utility>
+
+#include <openssl/err.h>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -122,34 +125,37 @@ void SetOptions(SSL_CTX* context) {
   SSL_CTX_set_read_ahead(context, 0);
   SSL_CTX_set_quiet_shutdown(context, 1);
   SSL_CTX_set_max_cert_list(context, kMaxChainBytes);
-}
-
-void SetVerification(SSL_CTX* context) {
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_verify_depth(context, kMaxChainDepth);
   X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_X509_STRICT);
-  SSL_CTX_set_cert_verify_callback(context, OnVerify, nullptr);
 }
 
 }  // namespace
 
 void Attach(SSL* ssl, HandshakeState* state) { SSL_set_ex_data(ssl, StateIndex(), state); }
 
-absl::StatusOr<SslCtxPtr> NewContext(bool server) {
+absl::StatusOr<SslCtxPtr> NewTls13Context(bool server) {
   SslCtxPtr context(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
   if (context == nullptr) return OpensslStatus(absl::StatusCode::kInternal, "SSL_CTX_new");
   SSL_CTX_set_security_level(context.get(), kSecurityLevel);
   SetOptions(context.get());
-  SetVerification(context.get());
-  SSL_CTX_set_keylog_callback(context.get(), OnKeyLog);
-  const auto* alpn = reinterpret_cast<const unsigned char*>(kAlpnWire);
-  // SSL_CTX_set_alpn_protos alone returns 0 for success.
   if (SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(context.get(), TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(context.get(), kSuiteNames) != 1 || !SetGroups(context.get()) ||
-      SSL_CTX_set_num_tickets(context.get(), 0) != 1 ||
-      (!server && SSL_CTX_set_alpn_protos(context.get(), alpn, sizeof(kAlpnWire) - 1) != 0)) {
+      SSL_CTX_set_num_tickets(context.get(), 0) != 1) {
     return OpensslStatus(absl::StatusCode::kInternal, "set up TLS 1.3");
+  }
+  return context;
+}
+
+absl::StatusOr<SslCtxPtr> NewContext(bool server) {
+  ASSIGN_OR_RETURN(SslCtxPtr context, NewTls13Context(server));
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_cert_verify_callback(context.get(), OnVerify, nullptr);
+  SSL_CTX_set_keylog_callback(context.get(), OnKeyLog);
+  const auto* alpn = reinterpret_cast<const unsigned char*>(kAlpnWire);
+  // SSL_CTX_set_alpn_protos alone returns 0 for success.
+  if (!server && SSL_CTX_set_alpn_protos(context.get(), alpn, sizeof(kAlpnWire) - 1) != 0) {
+    return OpensslStatus(absl::StatusCode::kInternal, "set ALPN");
   }
   if (server) {
     SSL_CTX_set_alpn_select_cb(context.get(), OnAlpn, nullptr);
@@ -163,6 +169,26 @@ absl::StatusOr<SSL_CTX*> SniContext() {
   static const absl::StatusOr<SslCtxPtr> context = NewContext(/*server=*/true);
   if (!context.ok()) return context.status();
   return context->get();
+}
+
+absl::Status HandshakeErrorOf(unsigned long error) {
+  const int reason = ERR_GET_REASON(error);
+  const bool from_ssl = ERR_GET_LIB(error) == ERR_LIB_SSL;
+  const char* text = ERR_reason_error_string(error);
+  const std::string message = text == nullptr ? "handshake failed" : text;
+  if (from_ssl && reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
+    const auto alert = static_cast<std::uint8_t>(reason - SSL_AD_REASON_OFFSET);
+    return HandshakeError(alert == SSL_AD_UNRECOGNIZED_NAME ? HandshakeFailure::kUnknownName
+                                                            : HandshakeFailure::kRefusedByPeer,
+                          absl::StrCat("the peer sent alert ", AlertName(alert)));
+  }
+  if (from_ssl && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+    return HandshakeError(HandshakeFailure::kNoCertificate, message);
+  }
+  if (from_ssl && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    return HandshakeError(HandshakeFailure::kTransport, "TCP ended during the handshake");
+  }
+  return HandshakeError(HandshakeFailure::kProtocol, message);
 }
 
 }  // namespace tombolo::tls

@@ -12,7 +12,8 @@
 #include "tls/openssl.h"
 #include "tls/secret.h"
 
-// The SSL_CTXs of tombolo/1 and the callbacks that they share. Internal to tls.
+// The SSL_CTXs of tombolo/1 and the callbacks that they share; what HTTPS has in common with them.
+// Internal to tls.
 namespace tombolo::tls {
 
 // The ALPN protocol as it is on the wire, and without its length.
@@ -33,8 +34,15 @@ struct HandshakeState {
 // `state` must outlive `ssl`.
 void Attach(SSL* ssl, HandshakeState* state);
 
+// A context for TLS 1.3 alone, of strict verification, and with nothing after the handshake. It has
+// no certificate, no roots and no protocol yet, and does not ask for a peer's certificate.
+absl::StatusOr<SslCtxPtr> NewTls13Context(bool server);
+
 // A context with every setting of tombolo/1 and no certificate yet.
 absl::StatusOr<SslCtxPtr> NewContext(bool server);
+
+// What an entry of OpenSSL's error queue says about a handshake that failed.
+absl::Status HandshakeErrorOf(unsigned long error);
 
 // The context that a server starts with: it only finds the credentials' own.
 absl::StatusOr<SSL_CTX*> SniContext();

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/asio/ssl/context.hpp>
+#include <boost/system/error_code.hpp>
+
+#include "absl/status/statusor.h"
+#include "base/spiffe_id.h"
+#include "base/time.h"
+#include "tls/credentials.h"
+#include "tls/handshake_failure.h"
+#include "tls/trust_bundle.h"
+
+// HTTPS between identities, for Asio's streams: who is who is said by SVIDs, host names by nobody.
+namespace tombolo::tls {
+
+// A TLS context for HTTPS by SPIFFE identities, one side's: TLS 1.3, http/1.1 and no resumption.
+// Immutable; any thread. A stream may outlive it.
+class HttpsContext {
+ public:
+  // Presents `own`; asks for a client's SVID and verifies it, when there is one, against own's
+  // bundle.
+  static absl::StatusOr<std::shared_ptr<const HttpsContext>> ForServer(const Credentials::Pem& own);
+  // Accepts only a server whose SVID is `server` below `trust`; presents `own`, which has to hold
+  // against its own bundle, when it is set.
+  static absl::StatusOr<std::shared_ptr<const HttpsContext>> ForClient(
+      const TrustBundle& trust, const SpiffeId& server, const std::optional<Credentials::Pem>& own);
+
+  boost::asio::ssl::context& context() const {
+    return *context_;
+  }  // for ssl::stream; not to be changed
+
+  // Whether this context accepts now the peer of a handshake that is long over, and that another
+  // context may have made. A peer that presented nothing is accepted.
+  absl::Status CheckAgain(SSL* ssl) const;
+
+  struct Rules;  // what a peer is judged by
+
+ private:
+  explicit HttpsContext(SSL_CTX* context);
+  static absl::StatusOr<std::shared_ptr<const HttpsContext>> Create(bool server, const Rules& rules,
+                                                                    const std::string& roots_name,
+                                                                    const Credentials* own);
+
+  const std::unique_ptr<boost::asio::ssl::context> context_;
+};
+
+// Who is at the other end.
+struct HttpsPeer {
+  SpiffeId id;
+  std::string serial;  // hex
+  WallTime not_after;
+};
+
+// Of a finished handshake; nullopt: the peer presented none.
+absl::StatusOr<std::optional<HttpsPeer>> PeerOf(SSL* ssl);
+
+// What `error`, of an operation of Asio's stream, means: a Status that carries a HandshakeFailure.
+// In TLS 1.3 a client is done before the server has judged its certificate: that refusal is an
+// error of its first read.
+absl::Status HttpsError(SSL* ssl, const boost::system::error_code& error);
+
+}  // namespace tombolo::tls

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tls/trust_store.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "tls/pem.h"
+
+namespace tombolo::tls {
+
+absl::StatusOr<X509StorePtr> NewTrustStore(const TrustBundle& bundle, const std::string& name) {
+  ASSIGN_OR_RETURN(const X509StackPtr roots, ReadCertificates(bundle.roots, name));
+  X509StorePtr store(X509_STORE_new());
+  for (int i = 0; i < sk_X509_num(roots.get()); ++i) {
+    if (X509_STORE_add_cert(store.get(), sk_X509_value(roots.get(), i)) != 1) {
+      return OpensslStatus(absl::StatusCode::kInvalidArgument, absl::StrCat(name, ": add root"));
+    }
+  }
+  X509_STORE_set_flags(store.get(), X509_V_FLAG_X509_STRICT);
+  return store;
+}
+
+}  // namespace tombolo::tls
