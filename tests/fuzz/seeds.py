@@ -127,12 +127,27 @@ def tokens():
         yield b".".join((b"t" + part({"alg": algorithm, "kid": "k"}), part(claims), b"A" * 86))
 
 
+def enrolments():
+    """What the first byte says (est_fuzz.cc): authorizations, targets, bodies, and other fields."""
+    for password in (b"est:token", b":a:b", b"est:", b"none"):
+        yield b"aBasic " + base64.b64encode(password)
+    yield b"aBearer abc.DEF-1_2~+/=="
+    for path in ("est/cacerts", "est/csrattrs", "est/simpleenroll", "est/simplereenroll", "spiffe/bundle"):
+        yield f"t/.well-known/{path}".encode()
+    yield b"t/v1/trust"
+    yield b"t/crl/" + b"0123456789abcdef" * 4 + b".crl"
+    for size in (1, 300, 16384, 16385):
+        yield b"b" + base64.encodebytes(b"0" * size)
+    for field in ('W/"12"', 'respond-async, wait="10"; a=b', "application/pkcs10; a=b"):
+        yield f"f{field}".encode()
+
+
 def main(directory):
     """One directory for each fuzzer, named after it."""
     for fuzzer, seeds in (("message_fuzz", messages), ("record_fuzz", records),
                           ("svid_fuzz", certificates), ("csr_fuzz", requests),
                           ("pkcs7_fuzz", answers), ("bundle_fuzz", bundles),
-                          ("jwt_fuzz", tokens)):
+                          ("jwt_fuzz", tokens), ("est_fuzz", enrolments)):
         os.makedirs(f"{directory}/{fuzzer}", exist_ok=True)
         for number, seed in enumerate(seeds()):
             with open(f"{directory}/{fuzzer}/seed-{number:02}", "wb") as out:
