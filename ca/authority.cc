@@ -25,6 +25,12 @@ std::string Text(std::chrono::seconds duration) {
 
 }  // namespace
 
+absl::Status CheckTtl(std::chrono::seconds ttl) {
+  if (ttl >= kMinTtl && ttl <= kMaxTtl) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("time to live ", Text(ttl), " is outside ",
+                                                 Text(kMinTtl), " to ", Text(kMaxTtl)));
+}
+
 absl::Status Authority::Init(const std::string& directory, absl::string_view trust_domain) {
   ASSIGN_OR_RETURN(const std::string key, tls::GenerateKey());
   ASSIGN_OR_RETURN(const std::string root,
@@ -49,10 +55,7 @@ absl::StatusOr<Authority> Authority::Open(const std::string& directory) {
 }
 
 absl::StatusOr<Svid> Authority::Issue(const SpiffeId& id, std::chrono::seconds ttl) const {
-  if (ttl < kMinTtl || ttl > kMaxTtl) {
-    return absl::InvalidArgumentError(absl::StrCat("time to live ", Text(ttl), " is outside ",
-                                                   Text(kMinTtl), " to ", Text(kMaxTtl)));
-  }
+  RETURN_IF_ERROR(CheckTtl(ttl));
   const tls::Validity validity = tls::Validity::FromNow(ttl);
   Svid svid;
   svid.bundle = root_;

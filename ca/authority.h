@@ -24,7 +24,10 @@ struct Svid {
   WallTime not_after;
 };
 
-// The certificate authority of one trust domain. Its state is a directory:
+// InvalidArgument outside of the two above.
+absl::Status CheckTtl(std::chrono::seconds ttl);
+
+// A root and nothing else: the certificate authority of one trust domain. Its state is a directory:
 // root.pem (mode 0644) and root.key (0600). Immutable once open; any thread may
 // share it.
 class Authority {

@@ -155,7 +155,7 @@ Committer::Batch Committer::Build(std::vector<Operation>& waiting) {
   const std::string transaction = tls::Hex(tls::Random128());
   std::size_t next = 0;
   while (next < waiting.size()) {
-    absl::StatusOr<Change> change = Make(waiting[next], batch.head.sequence + 1);
+    absl::StatusOr<Change> change = Make(waiting[next], batch.head);
     absl::StatusOr<std::string> entry =
         change.ok() ? EntryText(*change, now_(), batch.head, transaction) : change.status();
     if (entry.ok() && !room.Fits(*change, entry->size() + 2 * batch.first_key.size())) {
@@ -180,12 +180,11 @@ Committer::Batch Committer::Build(std::vector<Operation>& waiting) {
   return batch;
 }
 
-absl::StatusOr<Change> Committer::Make(const Operation& operation, std::int64_t sequence) {
+absl::StatusOr<Change> Committer::Make(const Operation& operation, const AuditHead& head) {
   if (IsLate(operation)) {
     return absl::UnavailableError("the store did not take the change in time");
   }
-  ASSIGN_OR_RETURN(Change change,
-                   operation.make({.store = store_, .now = now_(), .sequence = sequence}));
+  ASSIGN_OR_RETURN(Change change, operation.make({.store = store_, .now = now_(), .head = head}));
   RETURN_IF_ERROR(CheckKeys(change));
   if (check_needs_) RETURN_IF_ERROR(CheckNeeds(change));
   return change;

@@ -54,7 +54,7 @@ class Committer {
   void Round(std::vector<Operation>& waiting);
   absl::Status FindHead();
   Batch Build(std::vector<Operation>& waiting);
-  absl::StatusOr<Change> Make(const Operation& operation, std::int64_t sequence);
+  absl::StatusOr<Change> Make(const Operation& operation, const AuditHead& head);
   absl::Status CheckNeeds(const Change& change);
   absl::StatusOr<std::int64_t> Settle(const Batch& batch, MonotonicTime deadline,
                                       absl::Status doubt);

@@ -87,6 +87,20 @@ std::vector<std::string> JsonFields::Texts(absl::string_view field) {
   return texts;
 }
 
+std::vector<JsonFields> JsonFields::Objects(absl::string_view field) {
+  json::value value = Take(field);
+  std::vector<JsonFields> objects;
+  if (!value.is_array()) Fail(absl::StrCat("'", field, "' is not a list"));
+  if (!status_.ok()) return objects;
+  for (json::value& item : value.get_array()) {
+    if (!item.is_object()) Fail(absl::StrCat("'", field, "' has more than objects"));
+    if (!status_.ok()) return {};
+    objects.emplace_back(std::move(item.get_object()),
+                         absl::StrCat(name_, ": ", field, "[", objects.size(), "]"));
+  }
+  return objects;
+}
+
 absl::Status JsonFields::Finish() {
   if (!object_.empty()) {
     Fail(absl::StrCat("unknown field '", std::string(object_.begin()->key()), "'"));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/json/object.hpp>
@@ -12,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "base/time.h"
 
-// Strict reading of records. Internal to ledger.
+// Strict reading of records. Internal to ca.
 namespace tombolo::ca {
 
 using TextMap = std::map<std::string, std::string>;
@@ -23,6 +24,8 @@ class JsonFields {
  public:
   // `name` is the key of the record that errors mention.
   JsonFields(absl::string_view text, std::string name);
+  JsonFields(boost::json::object object, std::string name)
+      : name_(std::move(name)), object_(std::move(object)) {}
 
   std::string Text(absl::string_view field);
   std::int64_t Number(absl::string_view field);
@@ -30,6 +33,8 @@ class JsonFields {
   WallTime Time(absl::string_view field);
   TextMap Map(absl::string_view field);
   std::vector<std::string> Texts(absl::string_view field);
+  // A list of objects, each to be finished by itself. Errors call them "name: field[0]".
+  std::vector<JsonFields> Objects(absl::string_view field);
 
   // DataLoss: what was wrong, or a field that nobody has read.
   absl::Status Finish();

@@ -46,7 +46,13 @@ Ledger::~Ledger() {
 
 void Ledger::Issue(Certificate certificate, std::optional<Payment> payment, std::string actor,
                    Done done) {
-  Post(IssueCertificate(std::move(certificate), std::move(payment), std::move(actor)),
+  Post(IssueCertificate(std::move(certificate), std::move(payment), std::nullopt, std::move(actor)),
+       std::move(done));
+}
+
+void Ledger::Issue(Certificate certificate, std::optional<Payment> payment, Basis basis,
+                   std::string actor, Done done) {
+  Post(IssueCertificate(std::move(certificate), std::move(payment), basis, std::move(actor)),
        std::move(done));
 }
 

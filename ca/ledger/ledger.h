@@ -55,6 +55,10 @@ class Ledger {
   // is taken. With a payment the join token is spent in the same transaction:
   // PermissionDenied when it is unknown, spent, expired or for somebody else.
   void Issue(Certificate certificate, std::optional<Payment> payment, std::string actor, Done done);
+  // The same, but Aborted when anything has been revoked, or a document changed, since
+  // `basis`: whoever has been revoked gets nothing, whichever replica he asks.
+  void Issue(Certificate certificate, std::optional<Payment> payment, Basis basis,
+             std::string actor, Done done);
 
   // AlreadyExists, NotFound.
   void AddToken(Token token, std::string actor, Done done);

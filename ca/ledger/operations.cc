@@ -60,8 +60,14 @@ absl::Status AlreadyThere(const std::string& key) {
 }
 
 absl::StatusOr<Change> MakeIssuance(Certificate certificate, const std::optional<Payment>& payment,
-                                    const std::string& actor, const ChangeContext& context) {
-  certificate.sequence = context.sequence;
+                                    const std::optional<Basis>& basis, const std::string& actor,
+                                    const ChangeContext& context) {
+  // The transaction needs the head, so nobody can revoke anything in between.
+  if (basis &&
+      (basis->revocation != context.head.revocation || basis->document != context.head.document)) {
+    return absl::AbortedError("revocations or documents have changed since it was granted");
+  }
+  certificate.sequence = context.sequence();
   Change change;
   change.entry = {.event = "certificate issued",
                   .actor = actor,
@@ -93,9 +99,9 @@ void NeedRevision(const std::string& name, const std::optional<std::int64_t>& re
 }  // namespace
 
 MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> payment,
-                            std::string actor) {
+                            std::optional<Basis> basis, std::string actor) {
   return [=](const ChangeContext& context) {
-    return MakeIssuance(certificate, payment, actor, context);
+    return MakeIssuance(certificate, payment, basis, actor, context);
   };
 }
 
@@ -136,7 +142,7 @@ MakeChange Revoke(Revocation revocation, std::string actor) {
   return [=](const ChangeContext& context) -> absl::StatusOr<Change> {
     Revocation record = revocation;
     record.time = context.now;
-    record.sequence = context.sequence;
+    record.sequence = context.sequence();
     Change change;
     change.entry = {.event = absl::StrCat(KindText(record.kind), " revoked"),
                     .actor = actor,

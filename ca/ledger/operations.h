@@ -23,6 +23,11 @@ struct Payment {
   std::string subject;
 };
 
+// What a certificate was granted by: the last changes that whoever granted it knew.
+struct Basis {
+  std::int64_t revocation = 0, document = 0;  // as an AuditHead has them
+};
+
 // One change, ready for a transaction that also has its audit entry.
 struct Change {
   struct Need {
@@ -40,14 +45,16 @@ struct Change {
 struct ChangeContext {
   Store& store;
   WallTime now;
-  std::int64_t sequence;  // of its audit entry
+  const AuditHead& head;  // what its audit entry follows
+
+  std::int64_t sequence() const { return head.sequence + 1; }  // of its audit entry
 };
 
 // Made anew whenever its transaction has to be: an error answers its caller.
 using MakeChange = std::function<absl::StatusOr<Change>(const ChangeContext&)>;
 
 MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> payment,
-                            std::string actor);
+                            std::optional<Basis> basis, std::string actor);
 MakeChange AddToken(Token token, std::string actor);
 MakeChange RemoveToken(std::string digest, std::string actor);
 MakeChange Revoke(Revocation revocation, std::string actor);

@@ -4,12 +4,12 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
+#include "source/config_values.h"
 #include "source/values.h"
 #include "source/yaml_reader.h"
 
@@ -21,46 +21,6 @@ constexpr std::uint16_t kAdminPort = 15020;
 constexpr std::uint32_t kMaxMapEntries = 1 << 24;  // 16 million: gigabytes of kernel memory
 constexpr std::uint32_t kMaxThreads = 1024;
 constexpr std::uint32_t kMaxLimit = 1 << 24;  // more descriptors than a process can have
-
-absl::StatusOr<net::SocketAddress> ParseListen(absl::string_view text) {
-  ASSIGN_OR_RETURN(const net::SocketAddress address, net::SocketAddress::Parse(text));
-  if (address.port == 0) return BadValue(text, "has port 0; others must know the port");
-  return address;
-}
-
-absl::StatusOr<std::optional<net::SocketAddress>> ParseListenOrOff(absl::string_view text) {
-  if (text.empty()) return std::nullopt;
-  ASSIGN_OR_RETURN(const net::SocketAddress address, ParseListen(text));
-  return address;
-}
-
-absl::StatusOr<log::Level> ParseLevel(absl::string_view text) {
-  if (text == "debug") return log::Level::kDebug;
-  if (text == "info") return log::Level::kInfo;
-  if (text == "warning") return log::Level::kWarning;
-  if (text == "error") return log::Level::kError;
-  return BadValue(text, "is not a level (debug, info, warning, error)");
-}
-
-absl::StatusOr<log::Format> ParseFormat(absl::string_view text) {
-  if (text == "text") return log::Format::kText;
-  if (text == "json") return log::Format::kJson;
-  return BadValue(text, "is not a format (text, json)");
-}
-
-// Parses a path, relative to the directory of the file that names it.
-class PathParser {
- public:
-  explicit PathParser(const std::string& file) : base_(std::filesystem::path(file).parent_path()) {}
-
-  absl::StatusOr<std::string> operator()(absl::string_view text) const {
-    if (text.empty()) return BadValue(text, "is not a path");
-    return (base_ / std::string(text)).lexically_normal().string();
-  }
-
- private:
-  std::filesystem::path base_;
-};
 
 void ReadCapture(YamlMap map, AgentConfig::Capture& capture) {
   const auto size = [](absl::string_view text) { return ParseNumber(text, 1, kMaxMapEntries); };

@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "source/config_values.h"
 #include "source/values.h"
 #include "source/yaml_reader.h"
 
@@ -33,14 +34,6 @@ bool IsMulticastOrBroadcast(const net::IpAddress& ip) {
   if (!ip.is_v4()) return bytes[0] == 0xff;
   return (bytes[12] & 0xf0) == 0xe0 ||
          std::all_of(bytes.begin() + 12, bytes.end(), [](std::uint8_t b) { return b == 0xff; });
-}
-
-absl::StatusOr<std::string> ParseTrustDomain(absl::string_view text) {
-  const auto id = SpiffeId::Parse(absl::StrCat("spiffe://", text));
-  if (!id.ok() || id->trust_domain() != text) {
-    return BadValue(text, "is not a trust domain (characters a-z, 0-9, '.', '-', '_')");
-  }
-  return std::string(text);
 }
 
 absl::StatusOr<std::string> ParseWorkloadName(absl::string_view text) {

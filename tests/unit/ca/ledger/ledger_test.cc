@@ -49,6 +49,31 @@ TEST_F(LedgerTest, RecordsACertificateWithItsEntry) {
   EXPECT_THAT(Findings(), IsEmpty());
 }
 
+TEST_F(LedgerTest, WhatWasGrantedBeforeARevocationIsNotRecordedAfterIt) {
+  const auto issue = [&](const Basis& basis) {
+    return Ledger::Await([&](Ledger::Done done) {
+             ledger_->Issue(NewCertificate("a"), std::nullopt, basis, "test", std::move(done));
+           })
+        .status();
+  };
+  EXPECT_TRUE(issue({}).ok());
+  ASSERT_TRUE(Put("trust", "x", 0).ok());
+  EXPECT_TRUE(absl::IsAborted(issue({})));
+  const AuditHead put = reader_.FindHead()->head;
+  EXPECT_TRUE(issue({.revocation = 0, .document = put.document}).ok());
+  // By somebody else, of whom this ledger does not know yet.
+  auto other = *Ledger::Open(sqlite_, {});
+  const auto revoked = Ledger::Await([&](Ledger::Done done) {
+    other->Revoke({.kind = Kind::kWorkload, .subject = "a", .reason = "x", .time = {}}, "test",
+                  std::move(done));
+  });
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_TRUE(absl::IsAborted(issue({.revocation = 0, .document = put.document})));
+  const AuditHead head = reader_.FindHead()->head;
+  EXPECT_TRUE(issue({.revocation = head.revocation, .document = head.document}).ok());
+  EXPECT_THAT(Findings(), IsEmpty());
+}
+
 TEST_F(LedgerTest, ASerialIsTakenOnce) {
   const Certificate certificate = NewCertificate("a");
   ASSERT_TRUE(Issue(certificate).ok());

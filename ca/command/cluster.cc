@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <set>
+#include <utility>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/spiffe_id.h"
+#include "base/status_macros.h"
+#include "command/commands.h"
+#include "command/output.h"
+#include "core/cluster_registration.h"
+#include "core/rotation.h"
+#include "core/setup.h"
+#include "files.h"
+
+namespace tombolo::ca {
+namespace {
+
+namespace json = boost::json;
+
+struct ClusterOptions : CommonOptions {
+  std::string name, issuer, jwks, audience = kDefaultAudience, agent_account;
+};
+
+absl::StatusOr<ClusterRegistration> RegistrationOf(const ClusterOptions& options) {
+  ClusterRegistration registration{
+      .issuer = options.issuer, .audience = options.audience, .jwks = {}};
+  ASSIGN_OR_RETURN(registration.jwks, ReadFile(options.jwks));
+  if (!options.agent_account.empty()) {
+    RETURN_IF_ERROR(SetAgentAccount(options.agent_account, registration));
+  }
+  RETURN_IF_ERROR(Check(registration));
+  return registration;
+}
+
+absl::Status PutRegistration(Context& context, const std::string& name,
+                             const ClusterRegistration& registration) {
+  ASSIGN_OR_RETURN(const std::string text, Encode(registration));
+  return Ledger::Await([&](Ledger::Done done) {
+           context.ledger->PutDocument(absl::StrCat(kClusterDocuments, name), text, std::nullopt,
+                                       Actor(), std::move(done));
+         })
+      .status();
+}
+
+// True when one was made.
+absl::StatusOr<bool> EnsureAuthority(Context& context, const std::string& name) {
+  ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
+  if (stored.trust.SignerFor(name) != nullptr) return false;
+  absl::StatusOr<IssuerPtr> root =
+      OpenRoot(stored.trust.active(), context.keys, stored.trust.trust_domain);
+  if (!root.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        root.status().message(), "; 'tombolo-ca csr ", name,
+        "' makes a request for whoever has it, 'tombolo-ca install' takes the answer"));
+  }
+  ASSIGN_OR_RETURN(NewAuthority made,
+                   MakeAuthority(**root, name, context.keys, std::chrono::system_clock::now()));
+  RETURN_IF_ERROR(RecordCertificate(context, made.record));
+  ASSIGN_OR_RETURN(const TrustState next, InstallAuthority(stored.trust, made.authority));
+  const absl::Status put = PutTrust(context, next, stored.revision);
+  if (!put.ok()) context.keys.Remove(made.authority.key);
+  RETURN_IF_ERROR(put);
+  return true;
+}
+
+absl::Status AddCluster(const ClusterOptions& options) {
+  ASSIGN_OR_RETURN(Context context, OpenContext(options.config));
+  RETURN_IF_ERROR(SpiffeId::ForNode(context.config.trust_domain, options.name, "any").status());
+  std::optional<ClusterRegistration> registration;
+  if (!options.issuer.empty()) {
+    ASSIGN_OR_RETURN(registration, RegistrationOf(options));
+  }
+  ASSIGN_OR_RETURN(const bool made, EnsureAuthority(context, options.name));
+  if (registration) RETURN_IF_ERROR(PutRegistration(context, options.name, *registration));
+  Print(absl::StrCat("cluster ", options.name, made ? ": made its authority" : " is there",
+                     registration ? ", registered who signs its service account tokens" : ""));
+  return absl::OkStatus();
+}
+
+json::object Describe(const StoredState& state, const std::string& name) {
+  const TrustAuthority* authority = state.trust.SignerFor(name);
+  const auto registered = state.clusters.find(name);
+  json::object object{{"name", name}, {"authority", nullptr}, {"issuer", nullptr}};
+  if (authority != nullptr) object["authority"] = authority->id;
+  if (registered == state.clusters.end()) return object;
+  const ClusterRegistration& registration = registered->second.registration;
+  object["issuer"] = registration.issuer;
+  object["audience"] = registration.audience;
+  if (!registration.agent_account.empty()) {
+    object["agent_account"] =
+        absl::StrCat(registration.agent_namespace, "/", registration.agent_account);
+  }
+  return object;
+}
+
+std::string TextOf(const json::object& object, const char* name) {
+  const json::value* found = object.if_contains(name);
+  return found == nullptr || !found->is_string() ? "-" : std::string(found->get_string());
+}
+
+absl::Status ListClusters(const CommonOptions& options) {
+  ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
+  ASSIGN_OR_RETURN(const StoredState state, context.State());
+  std::set<std::string> names;
+  for (const TrustAuthority& authority : state.trust.authorities) names.insert(authority.cluster);
+  for (const auto& [name, cluster] : state.clusters) names.insert(name);
+  names.erase("");
+  json::array clusters;
+  Table table({"NAME", "AUTHORITY", "TOKENS OF", "AGENTS' ACCOUNT"});
+  for (const std::string& name : names) {
+    const json::object object = Describe(state, name);
+    table.Add({name, TextOf(object, "authority").substr(0, 8), TextOf(object, "issuer"),
+               TextOf(object, "agent_account")});
+    clusters.push_back(object);
+  }
+  if (options.json) {
+    PrintJson(clusters);
+  } else {
+    table.Print();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddClusters(CLI::App& app, Action& action) {
+  CLI::App* cluster = app.add_subcommand("cluster", "clusters: who signs for them, and for whom");
+  cluster->require_subcommand(1);
+  auto options = std::make_shared<ClusterOptions>();
+  CLI::App* add = AddCommand(
+      *cluster, "add", "make a cluster's authority; register its tokens, or register them anew",
+      *options);
+  add->add_option("NAME", options->name)->required();
+  CLI::Option* issuer =
+      add->add_option("--issuer", options->issuer, "iss of its service account tokens");
+  CLI::Option* jwks =
+      add->add_option("--jwks", options->jwks, "file: kubectl get --raw /openid/v1/jwks");
+  issuer->needs(jwks);
+  jwks->needs(issuer);
+  add->add_option("--audience", options->audience, "aud of the tokens")
+      ->capture_default_str()
+      ->needs(issuer);
+  add->add_option("--agent-account", options->agent_account, "namespace/name of the agents")
+      ->needs(issuer);
+  add->callback([options, &action] { action = [options] { return AddCluster(*options); }; });
+
+  auto list_options = std::make_shared<CommonOptions>();
+  CLI::App* list = AddCommand(*cluster, "list", "show the clusters", *list_options);
+  AddJson(*list, *list_options);
+  list->callback(
+      [list_options, &action] { action = [list_options] { return ListClusters(*list_options); }; });
+}
+
+}  // namespace tombolo::ca

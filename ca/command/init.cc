@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "authority.h"
+#include "base/status_macros.h"
+#include "command/commands.h"
+#include "command/output.h"
+#include "core/setup.h"
+#include "files.h"
+
+namespace tombolo::ca {
+namespace {
+
+struct InitOptions : CommonOptions {
+  std::string directory, trust_domain, root_key, root_certificate;
+};
+
+// The trust document, with the authority that signs for the server if the root can sign it.
+absl::Status WriteTrust(Context& context, TrustRoot root) {
+  TrustState state{.trust_domain = context.config.trust_domain,
+                   .roots = {std::move(root)},
+                   .authorities = {},
+                   .federated = {}};
+  const absl::StatusOr<StoredTrust> there = ReadTrust(context.reader());
+  if (there.ok()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("the store has the trust domain '", there->trust.trust_domain, "' already"));
+  }
+  if (!absl::IsNotFound(there.status())) return there.status();
+  if (!state.active().key.empty()) {
+    ASSIGN_OR_RETURN(const IssuerPtr issuer,
+                     OpenRoot(state.active(), context.keys, state.trust_domain));
+    ASSIGN_OR_RETURN(const NewAuthority server,
+                     MakeAuthority(*issuer, "", context.keys, std::chrono::system_clock::now()));
+    RETURN_IF_ERROR(RecordCertificate(context, server.record));
+    state.authorities.push_back(server.authority);
+  }
+  return PutTrust(context, state, 0);
+}
+
+// Everything below one directory, which the store, keys and configuration are in.
+absl::Status InitDirectory(const InitOptions& options) {
+  if (options.trust_domain.empty()) return absl::InvalidArgumentError("--trust-domain is missing");
+  const std::string config = absl::StrCat(options.directory, "/ca.yaml");
+  RETURN_IF_ERROR(Authority::Init(options.directory, options.trust_domain));
+  absl::Cleanup undo = [&] {
+    for (const char* made : {"ca.yaml", "root.key", "root.pem"}) {
+      unlink(absl::StrCat(options.directory, "/", made).c_str());
+    }
+  };
+  RETURN_IF_ERROR(CreateFile(config, DefaultCaConfig(options.trust_domain), 0644));
+  ASSIGN_OR_RETURN(Context context, OpenContext(config));
+  ASSIGN_OR_RETURN(const std::string certificate,
+                   ReadFile(absl::StrCat(options.directory, "/root.pem")));
+  ASSIGN_OR_RETURN(TrustRoot root, ForeignRoot(certificate, "root.pem", options.trust_domain));
+  root.key = "root.key";
+  RETURN_IF_ERROR(WriteTrust(context, std::move(root)));
+  std::move(undo).Cancel();
+  Print(absl::StrCat("made the root of trust domain ", options.trust_domain, " in ",
+                     options.directory));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrustRoot> RootFor(const InitOptions& options, const Context& context) {
+  const std::string& trust_domain = context.config.trust_domain;
+  if (options.root_certificate.empty()) {
+    return MakeRoot(trust_domain, options.root_key, context.keys);
+  }
+  ASSIGN_OR_RETURN(const std::string pem, ReadFile(options.root_certificate));
+  return ForeignRoot(pem, options.root_certificate, trust_domain);
+}
+
+absl::Status InitConfigured(const InitOptions& options) {
+  ASSIGN_OR_RETURN(Context context, OpenContext(options.config));
+  const std::string& trust_domain = context.config.trust_domain;
+  if (!options.trust_domain.empty() && options.trust_domain != trust_domain) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.config, " is of trust domain '", trust_domain, "'"));
+  }
+  if (ReadTrust(context.reader()).ok()) {
+    return absl::AlreadyExistsError("the store has a trust domain already");
+  }
+  ASSIGN_OR_RETURN(TrustRoot root, RootFor(options, context));
+  const std::string id = root.id;
+  RETURN_IF_ERROR(WriteTrust(context, std::move(root)));
+  Print(absl::StrCat("made trust domain ", trust_domain, " with root ", id.substr(0, 8)));
+  if (!options.root_certificate.empty()) {
+    Print("its key is elsewhere: 'tombolo-ca csr' makes the request for the server's authority");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddInit(CLI::App& app, Action& action) {
+  auto options = std::make_shared<InitOptions>();
+  CLI::App* init = AddCommand(app, "init", "make a trust domain, once", *options);
+  init->add_option("--trust-domain", options->trust_domain, "such as tombolo.example");
+  CLI::Option* directory = init->add_option(
+      "--dir", options->directory, "keep everything there, with a new ca.yaml instead of --config");
+  CLI::Option* key = init->add_option("--root-key", options->root_key,
+                                      "the root's key, such as pkcs11:... (default: a new file)");
+  CLI::Option* certificate = init->add_option("--root-certificate", options->root_certificate,
+                                              "a root whose key is elsewhere, PEM");
+  certificate->excludes(key);
+  directory->excludes(key)->excludes(certificate);
+  init->callback([options, &action] {
+    action = [options] {
+      return options->directory.empty() ? InitConfigured(*options) : InitDirectory(*options);
+    };
+  });
+}
+
+}  // namespace tombolo::ca

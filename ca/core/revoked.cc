@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/revoked.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/spiffe_id.h"
+#include "base/status_macros.h"
+#include "tls/serial.h"
+
+namespace tombolo::ca {
+namespace {
+
+constexpr std::size_t kPage = 500;
+
+absl::StatusOr<SpiffeId> NodeId(absl::string_view text, absl::string_view trust_domain) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, '/');
+  if (parts.size() == 2) return SpiffeId::ForNode(trust_domain, parts[0], parts[1]);
+  return SpiffeId::Parse(text);
+}
+
+absl::Status NotA(absl::string_view text, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not ", what));
+}
+
+// "<cluster>/<node>" of a node's SPIFFE ID.
+std::string PlaceOf(const std::string& id) {
+  const absl::StatusOr<SpiffeId> node = SpiffeId::Parse(id);
+  return node.ok() ? absl::StrCat(node->name().cluster, "/", node->name().node) : "";
+}
+
+std::string ClusterOf(const std::string& subject) {
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(subject);
+  return id.ok() ? std::string(id->name().cluster) : "";
+}
+
+// What a certificate has to have for a revocation to be about it: one of these.
+std::vector<std::string> HandlesOf(const Certificate& certificate) {
+  return {absl::StrCat("id ", certificate.subject), absl::StrCat("node ", certificate.node),
+          absl::StrCat("cluster ", ClusterOf(certificate.subject)),
+          absl::StrCat("serial ", certificate.serial)};
+}
+
+std::vector<std::string> HandlesOf(const Revocation& revocation) {
+  switch (revocation.kind) {
+    case Kind::kWorkload:
+      return {absl::StrCat("id ", revocation.subject)};
+    case Kind::kNode:
+      return {absl::StrCat("id ", revocation.subject),
+              absl::StrCat("node ", PlaceOf(revocation.subject))};
+    case Kind::kCluster:
+      return {absl::StrCat("cluster ", revocation.subject)};
+    case Kind::kSerial:
+      return {absl::StrCat("serial ", revocation.subject)};
+  }
+  return {};
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
+                                              absl::string_view trust_domain) {
+  if (kind == Kind::kSerial) {
+    ASSIGN_OR_RETURN(const tls::Serial serial, tls::Serial::FromHex(text));
+    return serial.hex();
+  }
+  if (kind == Kind::kCluster) {
+    RETURN_IF_ERROR(SpiffeId::ForNode(trust_domain, text, "any").status());
+    return std::string(text);
+  }
+  const bool node = kind == Kind::kNode;
+  ASSIGN_OR_RETURN(const SpiffeId id, node ? NodeId(text, trust_domain) : SpiffeId::Parse(text));
+  if (id.trust_domain() != trust_domain) return NotA(text, absl::StrCat("of ", trust_domain));
+  const SpiffeId::Kind named = id.name().kind;
+  if (node && named != SpiffeId::Kind::kNode) {
+    return NotA(text, "a node: <cluster>/<node>, or its SPIFFE ID");
+  }
+  // The server's own identity may go, too; a trust domain has none of its own.
+  if (!node && (named == SpiffeId::Kind::kNode || named == SpiffeId::Kind::kTrustDomain)) {
+    return NotA(text, "the SPIFFE ID of a workload");
+  }
+  return id.text();
+}
+
+std::vector<tls::RevokedCertificate> Revoked::ListOf(absl::string_view issuer_key) const {
+  std::vector<tls::RevokedCertificate> list;
+  for (const Entry& entry : certificates) {
+    if (entry.issuer_key == issuer_key)
+      list.push_back({.serial = entry.serial, .when = entry.when});
+  }
+  return list;
+}
+
+absl::StatusOr<Revoked> RevokedReader::Read(const Reader& reader, WallTime now) {
+  RETURN_IF_ERROR(ReadNew(reader, now));
+  Revoked revoked;
+  for (const auto& [sequence, known] : known_) Add(known, now, revoked);
+  // A certificate may be revoked for several reasons. The first one counts.
+  std::set<std::string> seen;
+  std::erase_if(revoked.certificates,
+                [&](const Revoked::Entry& entry) { return !seen.insert(entry.serial).second; });
+  return revoked;
+}
+
+absl::StatusOr<std::vector<RevokedReader::Known>> RevokedReader::NewOnes(
+    const Reader& reader) const {
+  std::vector<Known> fresh;
+  for (std::int64_t after = known_.empty() ? 0 : known_.rbegin()->first;;) {
+    ASSIGN_OR_RETURN(std::vector<Revocation> page, reader.Revocations(after, kPage));
+    for (Revocation& one : page)
+      fresh.push_back({.revocation = std::move(one), .certificates = {}});
+    if (page.size() < kPage) return fresh;
+    after = fresh.back().revocation.sequence;
+  }
+}
+
+absl::Status RevokedReader::ReadNew(const Reader& reader, WallTime now) {
+  ASSIGN_OR_RETURN(std::vector<Known> fresh, NewOnes(reader));
+  if (fresh.empty()) return absl::OkStatus();
+  absl::flat_hash_map<std::string, std::vector<Known*>> wanted;
+  for (Known& known : fresh) {
+    for (std::string& handle : HandlesOf(known.revocation)) wanted[handle].push_back(&known);
+  }
+  for (std::string after;;) {
+    ASSIGN_OR_RETURN(const std::vector<Certificate> page, reader.Certificates(after, kPage));
+    for (const Certificate& certificate : page) {
+      if (certificate.not_after <= now) continue;
+      for (const std::string& handle : HandlesOf(certificate)) {
+        const auto found = wanted.find(handle);
+        if (found == wanted.end()) continue;
+        for (Known* known : found->second) {
+          known->certificates.push_back({.serial = certificate.serial,
+                                         .issuer_key = certificate.issuer_key,
+                                         .when = known->revocation.time,
+                                         .not_after = certificate.not_after});
+        }
+      }
+    }
+    if (page.size() < kPage) break;
+    after = page.back().serial;
+  }
+  for (Known& known : fresh) {
+    const std::int64_t sequence = known.revocation.sequence;
+    known_.emplace(sequence, std::move(known));
+  }
+  return absl::OkStatus();
+}
+
+// What has expired needs no revocation: it is left out without a new number of the bundle.
+void RevokedReader::Add(const Known& known, WallTime now, Revoked& revoked) const {
+  const Revocation& revocation = known.revocation;
+  switch (revocation.kind) {
+    case Kind::kWorkload:
+    case Kind::kNode:
+      revoked.set.ids.insert(revocation.subject);
+      break;
+    case Kind::kCluster:
+      revoked.set.clusters.insert(revocation.subject);
+      break;
+    case Kind::kSerial:
+      // It may be one that the ledger does not know.
+      if (known.certificates.empty()) revoked.set.serials.insert(revocation.subject);
+      break;
+  }
+  const bool by_serial = revocation.kind == Kind::kNode || revocation.kind == Kind::kSerial;
+  for (const Revoked::Entry& entry : known.certificates) {
+    if (entry.not_after <= now) continue;
+    revoked.certificates.push_back(entry);
+    if (by_serial) revoked.set.serials.insert(entry.serial);
+  }
+}
+
+}  // namespace tombolo::ca

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/time.h"
+#include "ledger/reader.h"
+#include "ledger/records.h"
+#include "tls/crl.h"
+#include "tls/revocations.h"
+
+namespace tombolo::ca {
+
+// What a revocation is about, in the form of its record: a SPIFFE ID of a workload; a node's SPIFFE
+// ID, or "<cluster>/<node>"; a cluster's name; a serial number. InvalidArgument.
+absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
+                                              absl::string_view trust_domain);
+
+// Every revocation, and the certificates that they are about.
+struct Revoked {
+  struct Entry {
+    std::string serial, issuer_key;
+    WallTime when, not_after;
+  };
+  tls::Revocations set;
+  std::vector<Entry> certificates;  // that have not expired, each once
+
+  // What is on the list of the authority with this key.
+  std::vector<tls::RevokedCertificate> ListOf(absl::string_view issuer_key) const;
+};
+
+// Reads them from the ledger. The certificates of a revocation are looked for once: after it nobody
+// gets one that it would be about (Ledger::Issue with a Basis). Used by one thread at a time.
+class RevokedReader {
+ public:
+  // DataLoss, or what the store says.
+  absl::StatusOr<Revoked> Read(const Reader& reader, WallTime now);
+
+ private:
+  struct Known {
+    Revocation revocation;
+    std::vector<Revoked::Entry> certificates;
+  };
+  absl::StatusOr<std::vector<Known>> NewOnes(const Reader& reader) const;
+  absl::Status ReadNew(const Reader& reader, WallTime now);
+  void Add(const Known& known, WallTime now, Revoked& revoked) const;
+
+  std::map<std::int64_t, Known> known_;  // by the revocation's sequence
+};
+
+}  // namespace tombolo::ca

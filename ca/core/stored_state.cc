@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/stored_state.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/spiffe_id.h"
+#include "base/status_macros.h"
+#include "core/acks.h"
+
+namespace tombolo::ca {
+namespace {
+
+constexpr int kAttempts = 20;
+constexpr std::size_t kPage = 500;
+
+absl::StatusOr<RegisteredClusters> ReadClusters(const Reader& reader) {
+  RegisteredClusters clusters;
+  for (std::string after;;) {
+    ASSIGN_OR_RETURN(const std::vector<Document> page,
+                     reader.Documents(kClusterDocuments, after, kPage));
+    for (const Document& document : page) {
+      const std::string name(absl::StripPrefix(document.name, kClusterDocuments));
+      RegisteredCluster cluster;
+      ASSIGN_OR_RETURN(cluster.registration, DecodeClusterRegistration(name, document.value));
+      ASSIGN_OR_RETURN(cluster.keys, tls::JwtKeys::Parse(cluster.registration.jwks));
+      clusters.emplace(name, std::move(cluster));
+    }
+    if (page.size() < kPage) return clusters;
+    after = page.back().name;
+  }
+}
+
+// A holder's newest certificate, as far as the pages go.
+struct Newest {
+  RotationEvidence::Holder holder;
+  std::int64_t sequence = 0;
+};
+
+bool Counts(const Certificate& certificate, const StoredState& state, WallTime now) {
+  if (certificate.not_after <= now) return false;
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(certificate.subject);
+  return id.ok() && state.revoked.set.Check(*id, certificate.serial).ok();
+}
+
+}  // namespace
+
+std::int64_t StoredState::sequence() const { return std::max(basis.revocation, basis.document); }
+
+absl::StatusOr<StoredTrust> ReadTrust(const Reader& reader) {
+  ASSIGN_OR_RETURN(const std::optional<Document> document, reader.FindDocument(kTrustDocument));
+  if (!document) {
+    return absl::NotFoundError("the store has no trust domain yet: make it by 'tombolo-ca init'");
+  }
+  StoredTrust trust{.trust = {}, .revision = document->revision};
+  ASSIGN_OR_RETURN(trust.trust, DecodeTrustState(document->value));
+  return trust;
+}
+
+absl::StatusOr<StoredState> StoredStateReader::Read(const Reader& reader, WallTime now) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    ASSIGN_OR_RETURN(const Reader::Head before, reader.FindHead());
+    StoredState state;
+    ASSIGN_OR_RETURN(StoredTrust trust, ReadTrust(reader));
+    state.trust = std::move(trust.trust);
+    state.trust_revision = trust.revision;
+    ASSIGN_OR_RETURN(state.clusters, ReadClusters(reader));
+    ASSIGN_OR_RETURN(state.revoked, revoked_.Read(reader, now));
+    ASSIGN_OR_RETURN(const Reader::Head after, reader.FindHead());
+    state.basis = {.revocation = after.head.revocation, .document = after.head.document};
+    if (before.head.revocation == after.head.revocation &&
+        before.head.document == after.head.document) {
+      return state;
+    }
+  }
+  return absl::UnavailableError("documents and revocations keep changing");
+}
+
+absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& state,
+                                              WallTime now) {
+  const Reader reader(store);
+  std::map<std::pair<std::string, std::string>, Newest> found;
+  for (std::string after;;) {
+    ASSIGN_OR_RETURN(const std::vector<Certificate> page, reader.Certificates(after, kPage));
+    for (const Certificate& certificate : page) {
+      if (!Counts(certificate, state, now)) continue;
+      Newest& newest = found[{certificate.subject, certificate.node}];
+      newest.holder.subject = certificate.subject;
+      newest.holder.node = certificate.node;
+      newest.holder.issuers.insert(certificate.issuer_key);
+      if (certificate.sequence < newest.sequence) continue;
+      newest.sequence = certificate.sequence;
+      newest.holder.newest_issuer = certificate.issuer_key;
+    }
+    if (page.size() < kPage) break;
+    after = page.back().serial;
+  }
+  RotationEvidence evidence;
+  for (auto& [key, newest] : found) evidence.holders.push_back(std::move(newest.holder));
+  // Every bundle from the last document on has the trust state of now.
+  evidence.sequence = state.basis.document;
+  ASSIGN_OR_RETURN(evidence.acks, ReadAcks(store));
+  return evidence;
+}
+
+}  // namespace tombolo::ca

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// What operators do with tombolo-ca, by the program itself.
+#include <fstream>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/service_accounts.h"
+#include "temporary_directory.h"
+#include "testing/shell.h"
+#include "testing/skip.h"
+
+namespace tombolo::ca {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Result = testing::ShellResult;
+using testing::Shell;
+using testing::TemporaryDirectory;
+
+class AuthorityCommandTest : public ::testing::Test {
+ protected:
+  AuthorityCommandTest() {
+    Write("ca.yaml",
+          "trust_domain: test.example\nstore: {sqlite: ca.db}\nkeys: keys\n"
+          "serve: {listen: 127.0.0.1:19443, names: [localhost]}\nadmin: {listen: \"\"}\n");
+  }
+
+  void Write(const std::string& name, const std::string& text) const {
+    std::ofstream(directory_ / name) << text;
+  }
+  Result Ca(const std::string& arguments) const {
+    return Shell("cd " + (directory_ / ".") + " && " TOMBOLO_CA " " + arguments +
+                 " --config ca.yaml");
+  }
+  std::string Good(const std::string& arguments) const {
+    const Result result = Ca(arguments);
+    EXPECT_EQ(result.status, 0) << arguments << ": " << result.output;
+    return result.output;
+  }
+  std::string Bad(const std::string& arguments) const {
+    const Result result = Ca(arguments);
+    EXPECT_NE(result.status, 0) << arguments << ": " << result.output;
+    return result.output;
+  }
+  Result Run(const std::string& command) const {
+    return Shell("cd " + (directory_ / ".") + " && " + command);
+  }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(AuthorityCommandTest, MakesATrustDomainOnce) {
+  EXPECT_THAT(Bad("cluster add east"), HasSubstr("tombolo-ca init"));
+  EXPECT_THAT(Good("init"), HasSubstr("made trust domain test.example"));
+  EXPECT_THAT(Bad("init"), HasSubstr("has a trust domain already"));
+  EXPECT_EQ(Run("stat -c %a keys/*.key | sort -u").output, "600\n");
+  EXPECT_THAT(Good("root status"), HasSubstr("active"));
+  EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
+}
+
+TEST_F(AuthorityCommandTest, AddsAndListsClusters) {
+  Good("init");
+  Write("jwks.json", testing::ServiceAccounts().Jwks());
+  EXPECT_THAT(Good("cluster add east --issuer https://k8s --jwks jwks.json --agent-account a/b"),
+              HasSubstr("cluster east: made its authority, registered"));
+  EXPECT_THAT(Good("cluster add east"), HasSubstr("cluster east is there"));
+  EXPECT_THAT(Good("cluster add west"), HasSubstr("made its authority"));
+  EXPECT_THAT(Good("cluster list"), HasSubstr("https://k8s  a/b"));
+  EXPECT_THAT(Good("cluster list --json"), HasSubstr(R"("name":"west")"));
+  EXPECT_THAT(Bad("cluster add a/b"), HasSubstr("'a/b' has a '/'"));
+  Write("jwks.json", "{}");
+  EXPECT_THAT(Bad("cluster add north --issuer x --jwks jwks.json"), HasSubstr("JWKS"));
+  EXPECT_THAT(Good("cluster list"), Not(HasSubstr("north"))) << "nothing by halves";
+}
+
+TEST_F(AuthorityCommandTest, TokensAreShownOnce) {
+  Good("init");
+  const std::string id = "spiffe://test.example/cluster/east/node/n1";
+  EXPECT_THAT(Bad("token add " + id), HasSubstr("'tombolo-ca cluster add' first"));
+  Good("cluster add east");
+  const std::string token = Good("token add " + id + " --ttl 10m");
+  EXPECT_THAT(token, StartsWith("tbj_"));
+  const std::string list = Good("token list");
+  EXPECT_THAT(list, HasSubstr(id + "  good"));
+  EXPECT_THAT(list, Not(HasSubstr(token.substr(0, 12))));
+  EXPECT_EQ(Run("cat ca.db* | grep -a -c tbj_").output, "0\n");
+  const std::string digest = list.substr(list.find('\n') + 1, 16);
+  EXPECT_THAT(Good("token remove " + digest), HasSubstr("removed " + digest));
+  EXPECT_THAT(Bad("token remove " + digest), HasSubstr("0 tokens"));
+  EXPECT_THAT(Bad("token add spiffe://test.example/ca"), HasSubstr("neither a node"));
+  EXPECT_THAT(Bad("token add " + id + " --ttl soon"), HasSubstr("'soon'"));
+}
+
+TEST_F(AuthorityCommandTest, IssuesListsAndRevokes) {
+  Good("init");
+  Good("cluster add east");
+  const std::string id = "spiffe://test.example/cluster/east/ns/a/sa/b";
+  Good("issue --spiffe-id " + id + " --out out");
+  const Result verified = Run(
+      "openssl verify -x509_strict -CAfile out/bundle.pem -untrusted out/svid.pem out/svid.pem");
+  EXPECT_EQ(verified.status, 0) << verified.output;
+  const std::string list = Good("list --id " + id);
+  EXPECT_THAT(list, HasSubstr("good"));
+  const std::string serial = list.substr(list.find('\n') + 1, 32);
+  EXPECT_THAT(Good("show " + serial), HasSubstr("a command"));
+  EXPECT_THAT(Good("show " + serial + " --json"), HasSubstr(R"("state":"good")"));
+  EXPECT_THAT(Bad("show 00"), HasSubstr("no certificate 00"));
+  EXPECT_THAT(Good("revoke serial " + serial + " --reason lost"), HasSubstr("trust bundle"));
+  EXPECT_THAT(Good("list --id " + id), HasSubstr("revoked"));
+  EXPECT_THAT(Good("revoke node east/n1 --reason 'stolen by night'"),
+              HasSubstr("revoked node spiffe://test.example/cluster/east/node/n1"));
+  Good("revoke workload " + id + " --reason lost");
+  EXPECT_THAT(Bad("issue --spiffe-id " + id + " --out out"), HasSubstr("revoked"));
+  EXPECT_THAT(Bad("revoke node n1 --reason x"), HasSubstr("n1"));
+  EXPECT_THAT(Bad("revoke node east/n1"), HasSubstr("--reason is required"));
+  EXPECT_THAT(Good("audit show --limit 3"), HasSubstr("reason=stolen by night"));
+  EXPECT_THAT(Good("audit show --json"), HasSubstr(R"("event":"workload revoked")"));
+  EXPECT_THAT(Good("audit verify --json"), HasSubstr(R"("intact":true)"));
+}
+
+TEST_F(AuthorityCommandTest, TellsOfATamperedStore) {
+  Good("init");
+  Good("cluster add east");
+  const Result removed =
+      Run("python3 -c \"import sqlite3; c = sqlite3.connect('ca.db'); "
+          "c.execute(\\\"DELETE FROM entries WHERE key LIKE 'cert/%'\\\"); c.commit()\"");
+  ASSERT_EQ(removed.status, 0) << removed.output;
+  const std::string output = Bad("audit verify");
+  EXPECT_THAT(output, HasSubstr("NOT INTACT"));
+  EXPECT_THAT(output, HasSubstr("tombolo-ca: 2 findings"));
+}
+
+TEST_F(AuthorityCommandTest, RotatesTheRoot) {
+  Good("init");
+  Good("cluster add east");
+  EXPECT_THAT(Bad("root activate"), HasSubstr("no root is prepared"));
+  Good("root prepare");
+  EXPECT_THAT(Bad("root prepare"), HasSubstr("one rotation at a time"));
+  Good("root prepare --undo");
+  Good("root prepare");
+  EXPECT_THAT(Good("root activate --dry-run"), HasSubstr("nothing would break"));
+  Good("root activate");
+  Good("root activate --undo");
+  Good("root activate");
+  EXPECT_THAT(Bad("root revoke"), HasSubstr("only a tainted root can be revoked"));
+  Good("root taint");
+  EXPECT_THAT(Good("root status --json"), HasSubstr(R"("state":"tainted")"));
+  Good("root revoke");
+  EXPECT_THAT(Good("root status"), Not(HasSubstr("tainted")));
+  EXPECT_THAT(Good("cluster list"), HasSubstr("east"));
+  EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
+}
+
+TEST_F(AuthorityCommandTest, RevokingARootWaitsForWhoeverNeedsIt) {
+  Good("init");
+  Good("cluster add east");
+  const std::string node = "spiffe://test.example/cluster/east/node/n1";
+  Good("issue --spiffe-id " + node + " --out out");
+  Good("root prepare");
+  EXPECT_THAT(Bad("root activate"),
+              HasSubstr("1 agent does not hold the newest trust bundle: east/n1 (--force"));
+  EXPECT_THAT(Good("root activate --force"), HasSubstr("did not wait"));
+  Good("root taint");
+  EXPECT_THAT(Bad("root revoke"), HasSubstr("1 identity depends on certificates"));
+  Good("issue --spiffe-id " + node + " --out out");
+  EXPECT_THAT(Good("root revoke --dry-run"), Not(HasSubstr("identity")));
+}
+
+TEST_F(AuthorityCommandTest, TakesAnIntermediateOfACompanysRoot) {
+  if (Run("openssl version").status != 0) TOMBOLO_SKIP_WITHOUT("the openssl command");
+  Write("root.cnf",
+        "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=Company Root\n[ca]\n"
+        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+        "subjectKeyIdentifier=hash\n");
+  ASSERT_EQ(Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 100 "
+                "-config root.cnf -extensions ca -keyout company.key -out company.pem")
+                .status,
+            0);
+  Good("init --root-certificate company.pem");
+  EXPECT_THAT(Bad("cluster add east"), HasSubstr("tombolo-ca csr east"));
+  const auto sign = [&](const std::string& name) {
+    const Result result = Run("openssl x509 -req -in " + name +
+                              ".csr -CA company.pem -CAkey company.key -days 50 "
+                              "-copy_extensions copyall -extfile ext.cnf -out " +
+                              name + ".pem");
+    EXPECT_EQ(result.status, 0) << result.output;
+  };
+  Write("ext.cnf", "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n");
+  Good("csr --out server.csr");
+  Good("csr east --out east.csr");
+  sign("server");
+  sign("east");
+  EXPECT_THAT(Good("install --certificate server.pem"), HasSubstr("authority of the server"));
+  EXPECT_THAT(Good("install east --certificate east.pem"), HasSubstr("(active)"));
+  EXPECT_THAT(Bad("install west --certificate east.pem"), HasSubstr("west-"));
+  Good("issue --spiffe-id spiffe://test.example/cluster/east/node/n1 --out out");
+  const Result verified =
+      Run("openssl verify -x509_strict -CAfile company.pem -untrusted out/svid.pem out/svid.pem");
+  EXPECT_EQ(verified.status, 0) << verified.output;
+}
+
+TEST_F(AuthorityCommandTest, FederatesWithOthers) {
+  Good("init");
+  ASSERT_EQ(
+      Shell(TOMBOLO_CA " init --trust-domain other.example --dir " + (directory_ / "other")).status,
+      0);
+  EXPECT_THAT(Good("federate add other.example other/root.pem"), HasSubstr("other.example"));
+  EXPECT_THAT(Bad("federate add third.example other/root.pem"), HasSubstr("third.example"));
+  Good("federate remove other.example");
+  EXPECT_THAT(Bad("federate remove other.example"), HasSubstr("not a federated trust domain"));
+}
+
+TEST_F(AuthorityCommandTest, ADirectoryHasEverything) {
+  ASSERT_EQ(Run(TOMBOLO_CA " init --trust-domain test.example --dir all").status, 0);
+  const auto ca = [&](const std::string& arguments) {
+    return Run(TOMBOLO_CA " " + arguments + " --config all/ca.yaml");
+  };
+  EXPECT_EQ(ca("cluster add east").status, 0);
+  const Result issued = Run(TOMBOLO_CA
+                            " issue --dir all --out out --spiffe-id "
+                            "spiffe://test.example/cluster/east/ns/a/sa/b");
+  EXPECT_EQ(issued.status, 0) << issued.output;
+  EXPECT_THAT(ca("list").output, HasSubstr("spiffe://test.example/cluster/east/ns/a/sa/b"));
+  EXPECT_EQ(Run("cmp out/bundle.pem all/root.pem").status, 0);
+  EXPECT_EQ(Run("grep -c BEGIN out/svid.pem").output, "2\n") << "the cluster's authority signs";
+}
+
+}  // namespace
+}  // namespace tombolo::ca

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/rotation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core_case.h"
+
+namespace tombolo::ca {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class RotationTest : public CoreCase {
+ protected:
+  RotationTest() {
+    AddCluster("east");
+    first_ = Trust().trust;
+    second_ = *MakeRoot(kDomain, "", keys_);
+  }
+
+  TrustState Prepared() const { return *PrepareRoot(first_, second_); }
+  std::vector<TrustAuthority> Below(const TrustRoot& root,
+                                    const std::vector<std::string>& clusters) {
+    const auto issuer = OpenRoot(root, keys_, kDomain);
+    std::vector<TrustAuthority> made;
+    for (const std::string& cluster : clusters) {
+      made.push_back(
+          MakeAuthority(**issuer, cluster, keys_, std::chrono::system_clock::now())->authority);
+    }
+    return made;
+  }
+  TrustState Activated() { return *ActivateRoot(Prepared(), Below(second_, {"", "east"})); }
+
+  static void ExpectRefused(const absl::StatusOr<TrustState>& state, const std::string& why) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(state.status())) << state.status();
+    EXPECT_THAT(std::string(state.status().message()), HasSubstr(why));
+  }
+
+  TrustState first_;
+  TrustRoot second_;
+};
+
+TEST_F(RotationTest, GoesThroughEveryStep) {
+  TrustState state = Prepared();
+  EXPECT_EQ(state.active().id, first_.active().id) << "prepared, it signs nothing";
+  EXPECT_THAT(ClustersToActivate(state), ElementsAre("", "east"));
+  state = Activated();
+  EXPECT_EQ(state.active().id, second_.id);
+  EXPECT_EQ(state.SignerFor("east")->root, second_.id);
+  EXPECT_EQ(state.authorities.size(), 4u) << "the old ones stay in the bundle";
+  state = *TaintRoot(state);
+  EXPECT_EQ(state.other()->state, RootState::kTainted);
+  state = *RevokeRoot(state);
+  EXPECT_EQ(state.roots.size(), 1u);
+  EXPECT_EQ(state.authorities.size(), 2u);
+  EXPECT_EQ(state.other(), nullptr);
+  EXPECT_TRUE(Encode(state).ok());
+}
+
+TEST_F(RotationTest, EveryStepButTheLastCanBeTakenBack) {
+  EXPECT_EQ(*UndoPrepare(Prepared()), first_);
+  TrustState state = *UndoActivate(Activated());
+  EXPECT_EQ(state.active().id, first_.active().id);
+  EXPECT_EQ(state.other()->state, RootState::kPrepared);
+  EXPECT_EQ(state.authorities.size(), 4u) << "what the new ones have signed still holds";
+  EXPECT_THAT(ClustersToActivate(state), IsEmpty());
+  EXPECT_TRUE(ActivateRoot(state, {}).ok()) << "again, with those";
+  EXPECT_EQ(*UndoPrepare(state), first_);
+  state = Activated();
+  EXPECT_EQ(*UndoTaint(*TaintRoot(state)), state);
+}
+
+TEST_F(RotationTest, RefusesAStepThatIsNotTheNext) {
+  ExpectRefused(UndoPrepare(first_), "no root is prepared: there is only one root");
+  ExpectRefused(ActivateRoot(first_, {}), "no root is prepared");
+  ExpectRefused(UndoActivate(first_), "no activation to undo");
+  ExpectRefused(TaintRoot(first_), "there is only one root");
+  ExpectRefused(UndoTaint(first_), "no root is tainted");
+  ExpectRefused(RevokeRoot(first_), "only a tainted root can be revoked");
+  ExpectRefused(PrepareRoot(Prepared(), *MakeRoot(kDomain, "", keys_)), "one rotation at a time");
+  ExpectRefused(TaintRoot(Prepared()), " is prepared");
+  ExpectRefused(RevokeRoot(Activated()), " is old");
+  ExpectRefused(UndoPrepare(Activated()), " is old");
+  ExpectRefused(UndoActivate(*TaintRoot(Activated())), " is tainted");
+}
+
+TEST_F(RotationTest, ActivatesNothingByHalves) {
+  ExpectRefused(ActivateRoot(Prepared(), Below(second_, {""})),
+                "there is no authority yet of: 'east'");
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      ActivateRoot(Prepared(), Below(first_.active(), {"", "east"})).status()));
+}
+
+TEST_F(RotationTest, AClusterThatComesDuringARotationIsNotForgotten) {
+  TrustState state = *UndoActivate(Activated());
+  state = *InstallAuthority(state, Below(first_.active(), {"west"})[0]);
+  EXPECT_THAT(ClustersToActivate(state), ElementsAre("west"));
+  ExpectRefused(ActivateRoot(state, {}), "'west'");
+  EXPECT_TRUE(ActivateRoot(state, Below(second_, {"west"})).ok());
+}
+
+TEST_F(RotationTest, AnAuthorityKeepsItsKey) {
+  const TrustAuthority other = Below(first_.active(), {"east"})[0];
+  EXPECT_TRUE(absl::IsAlreadyExists(InstallAuthority(first_, other).status()));
+  TrustAuthority same = *first_.SignerFor("east");
+  same.key = "elsewhere.key";
+  const auto next = InstallAuthority(first_, same);
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->SignerFor("east")->key, "elsewhere.key");
+  EXPECT_EQ(next->authorities.size(), 2u);
+}
+
+TEST_F(RotationTest, ActivationWaitsForEveryAgent) {
+  RotationEvidence evidence;
+  evidence.sequence = 7;
+  for (const char* node : {"n1", "n2", "n3"}) {
+    evidence.holders.push_back(
+        {.subject = absl::StrCat("spiffe://test.example/cluster/east/node/", node),
+         .node = absl::StrCat("east/", node),
+         .newest_issuer = "x",
+         .issuers = {"x"}});
+  }
+  evidence.acks = {{"east/n1", 7}, {"east/n2", 6}, {"east/gone", 1}};
+  const Waiting waiting = WaitsFor(RotationStep::kActivate, Prepared(), evidence);
+  EXPECT_THAT(waiting.agents, ElementsAre("east/n2", "east/n3"));
+  EXPECT_THAT(waiting.identities, IsEmpty());
+  EXPECT_EQ(waiting.Text(), "2 agents do not hold the newest trust bundle: east/n2, east/n3");
+  evidence.acks["east/n2"] = evidence.acks["east/n3"] = 8;
+  EXPECT_TRUE(WaitsFor(RotationStep::kActivate, Prepared(), evidence).empty());
+}
+
+TEST_F(RotationTest, RevocationWaitsForEveryIdentityOnEveryNode) {
+  const TrustState state = *TaintRoot(Activated());
+  const std::string old_key = first_.SignerFor("east")->id;
+  const std::string new_key = state.SignerFor("east")->id;
+  RotationEvidence evidence;
+  evidence.holders = {{.subject = "spiffe://test.example/cluster/east/ns/a/sa/b",
+                       .node = "east/n1",
+                       .newest_issuer = new_key,
+                       .issuers = {old_key, new_key}},
+                      {.subject = "spiffe://test.example/cluster/east/ns/a/sa/b",
+                       .node = "east/n2",
+                       .newest_issuer = old_key,
+                       .issuers = {old_key}}};
+  const Waiting waiting = WaitsFor(RotationStep::kRevoke, state, evidence);
+  EXPECT_THAT(waiting.identities,
+              ElementsAre("spiffe://test.example/cluster/east/ns/a/sa/b on east/n2"));
+  EXPECT_THAT(waiting.Text(), HasSubstr("1 identity depends on certificates"));
+  EXPECT_TRUE(WaitsFor(RotationStep::kTaint, state, evidence).empty());
+}
+
+TEST_F(RotationTest, UndoingAPreparationWaitsForWhatTheRootHasVouchedFor) {
+  const TrustState state = *UndoActivate(Activated());
+  RotationEvidence evidence;
+  evidence.holders = {{.subject = "spiffe://test.example/cluster/east/ns/a/sa/b",
+                       .node = "",
+                       .newest_issuer = first_.SignerFor("east")->id,
+                       .issuers = {state.FindAuthority("east", second_.id)->id}}};
+  EXPECT_THAT(WaitsFor(RotationStep::kUndoPrepare, state, evidence).identities,
+              ElementsAre("spiffe://test.example/cluster/east/ns/a/sa/b"));
+  evidence.holders.clear();
+  EXPECT_TRUE(WaitsFor(RotationStep::kUndoPrepare, state, evidence).empty());
+}
+
+TEST_F(RotationTest, FederationIsAddedAndRemoved) {
+  const std::string root = MakeRoot("other.example", "", keys_)->certificate;
+  const auto federated = Federate(first_, "other.example", root);
+  ASSERT_TRUE(federated.ok()) << federated.status();
+  EXPECT_EQ(*Unfederate(*federated, "other.example"), first_);
+  EXPECT_TRUE(absl::IsNotFound(Unfederate(first_, "other.example").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(Federate(first_, "third.example", root).status()));
+}
+
+}  // namespace
+}  // namespace tombolo::ca
