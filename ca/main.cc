@@ -18,6 +18,7 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", TOMBOLO_VERSION);
   Action action;
   AddInit(app, action);
+  AddServe(app, action);
   AddClusters(app, action);
   AddTokens(app, action);
   AddCertificates(app, action);
