@@ -63,8 +63,9 @@ absl::StatusOr<Change> MakeIssuance(Certificate certificate, const std::optional
                                     const std::optional<Basis>& basis, const std::string& actor,
                                     const ChangeContext& context) {
   // The transaction needs the head, so nobody can revoke anything in between.
+  // A head that is behind the basis is one that this ledger has to read again, and will.
   if (basis &&
-      (basis->revocation != context.head.revocation || basis->document != context.head.document)) {
+      (basis->revocation < context.head.revocation || basis->document < context.head.document)) {
     return absl::AbortedError("revocations or documents have changed since it was granted");
   }
   certificate.sequence = context.sequence();

@@ -31,6 +31,7 @@ using testing::ServiceAccounts;
 using testing::Shell;
 
 const std::string kNode = "spiffe://test.example/cluster/east/node/n1";
+const std::string kOther = "spiffe://test.example/cluster/east/node/n2";
 const std::string kWeb = "spiffe://test.example/cluster/east/ns/shop/sa/web";
 
 // One authority on the store.
@@ -272,8 +273,10 @@ TEST_F(AuthorityServiceTest, WhoeverIsRevokedGetsNothingFromThenOn) {
   const auto at_once = replica_->Enrol(By(Csr(kNode), kNode));
   EXPECT_FALSE(at_once.ok());
   AwaitReplica();
+  // Its ledger has not written since, and has to notice that others have.
+  EXPECT_TRUE(replica_->Enrol(By(Csr(kOther), kOther)).ok());
   ExpectRefused(absl::StatusCode::kPermissionDenied, "revoked", By(Csr(kNode), kNode));
-  EXPECT_EQ(Events("certificate issued").size(), 1u + 1u /* its own */ + (at_once.ok() ? 1u : 0u));
+  EXPECT_EQ(Events("certificate issued").size(), 2u + 1u /* its own */ + (at_once.ok() ? 1u : 0u));
 }
 
 TEST_F(AuthorityServiceTest, AReplicaThatIsBehindIssuesNothing) {
@@ -298,13 +301,15 @@ TEST_F(AuthorityServiceTest, AWorkloadsRenewalStaysWithItsNode) {
   const auto first = replica_->Enrol(By(Csr(kWeb), kNode));
   ASSERT_TRUE(first.ok()) << first.status();
   std::string serial;
-  for (const Certificate& one : *Reader(*store_).Certificates("", 100)) {
+  const auto issued = Reader(*store_).Certificates("", 100);
+  for (const Certificate& one : *issued) {
     if (one.subject == kWeb) serial = one.serial;
   }
   CertificateRequest renewal{
       .csr = Csr(kWeb), .renew = true, .peer = Svid(kWeb, serial), .token = {}, .address = {}};
   ASSERT_TRUE(replica_->Enrol(renewal).ok());
-  for (const Certificate& one : *Reader(*store_).Certificates("", 100)) {
+  const auto renewed = Reader(*store_).Certificates("", 100);
+  for (const Certificate& one : *renewed) {
     if (one.subject != kWeb) continue;
     EXPECT_EQ(one.node, "east/n1");
   }

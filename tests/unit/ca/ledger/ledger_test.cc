@@ -71,6 +71,12 @@ TEST_F(LedgerTest, WhatWasGrantedBeforeARevocationIsNotRecordedAfterIt) {
   EXPECT_TRUE(absl::IsAborted(issue({.revocation = 0, .document = put.document})));
   const AuditHead head = reader_.FindHead()->head;
   EXPECT_TRUE(issue({.revocation = head.revocation, .document = head.document}).ok());
+  const auto again = Ledger::Await([&](Ledger::Done done) {
+    other->PutDocument("trust", "y", std::nullopt, "test", std::move(done));
+  });
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(issue({.revocation = head.revocation, .document = again->sequence}).ok())
+      << "granted by what this ledger has not read yet";
   EXPECT_THAT(Findings(), IsEmpty());
 }
 
