@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "identity/store.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "identity/files.h"
 #include "tls/digest.h"
 #include "tls/handshake_failure.h"
 #include "tls/trust_bundle.h"
@@ -18,19 +14,6 @@ namespace tombolo::identity {
 namespace {
 
 constexpr std::size_t kMaxPemSize = 1 << 20;
-
-absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_size) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return ErrnoStatus(errno, absl::StrCat("open '", path, "'"));
-  std::string text(max_size + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > max_size) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", path, "' is larger than ", max_size, " bytes"));
-  }
-  return text;
-}
 
 absl::StatusOr<tls::Credentials::Pem> ReadPem(const Files& files, const mesh::Workload& workload) {
   const std::string directory =

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "identity/issuance.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "tls/certificate_builder.h"
+#include "tls/csr.h"
+
+namespace tombolo::identity {
+namespace {
+
+constexpr std::size_t kParallel = 8;  // requests for workloads at a time, each on a connection
+// However far away the next event is: the wall clock may have been set.
+constexpr Duration kLookAgain = std::chrono::seconds(10);
+// What changes within this time is one change.
+constexpr Duration kGather = std::chrono::milliseconds(20);
+// Between two polls that brought nothing, if the authority does not hold them.
+constexpr Duration kMinPoll = std::chrono::seconds(1);
+
+WallTime Now() { return std::chrono::system_clock::now(); }
+
+MonotonicTime WakeAt(WallTime due) {
+  const WallTime now = Now();
+  if (due <= now) return std::chrono::steady_clock::now();
+  return due - now < kLookAgain ? After(due - now) : After(kLookAgain);
+}
+
+// Says once what is the same each time. While the authority is away, what still holds is no news.
+void LogFailure(const SpiffeId& id, const Record& record, const absl::Status& before) {
+  if (record.error == before) return;
+  const bool valid = record.svid.ValidAt(Now());
+  if (valid && record.Unanswered()) return;
+  log::Warning("SVID not issued",
+               {{"id", id.text()}, {"reason", record.error}, {"kept_previous", valid}});
+}
+
+Awaitable<void> WaitUntil(asio::steady_timer& timer, MonotonicTime when) {
+  timer.expires_at(when);
+  (void)co_await timer.async_wait(kUseTuple);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Issuance>> Issuance::Create(asio::any_io_executor executor,
+                                                           Options options) {
+  ASSIGN_OR_RETURN(SpiffeId node,
+                   SpiffeId::ForNode(options.trust_domain, options.cluster, options.node));
+  ASSIGN_OR_RETURN(SpiffeId authority, SpiffeId::ForAuthority(options.trust_domain));
+  if (options.urls.empty()) return absl::InvalidArgumentError("no URL of the authority");
+  return std::unique_ptr<Issuance>(
+      new Issuance(std::move(executor), std::move(options), std::move(node), std::move(authority)));
+}
+
+Issuance::Issuance(asio::any_io_executor executor, Options options, SpiffeId node,
+                   SpiffeId authority)
+    : options_(std::move(options)),
+      client_(executor, options_.urls, options_.deadlines),
+      node_(options_, std::move(node), std::move(authority), client_),
+      node_wake_(executor),
+      workloads_wake_(executor),
+      trust_wake_(executor),
+      announce_wake_(executor),
+      tasks_(executor) {
+  RebuildStore();
+}
+
+Issuance::~Issuance() = default;
+
+void Issuance::Run(std::function<void()> changed) {
+  changed_ = std::move(changed);
+  if (absl::Status restored = node_.Restore(Now()); !restored.ok()) {
+    log::Warning("the node's identity on disk is of no use", {{"reason", restored}});
+  } else if (node_.record().svid.credentials != nullptr) {
+    log::Info("the node has its identity from disk", {{"id", node_.id().text()}});
+  }
+  RebuildStore();
+  tasks_.Spawn(KeepNode());
+  tasks_.Spawn(KeepWorkloads());
+  tasks_.Spawn(FollowTrust());
+  tasks_.Spawn(Announce());
+}
+
+Awaitable<void> Issuance::Stop() {
+  stopping_ = true;
+  // A cancellation can be lost between two parts of an operation; a closed socket is not.
+  client_.Close();
+  co_await tasks_.CancelAndJoin();
+}
+
+void Issuance::SetWorkloads(const std::set<SpiffeId>& ids) {
+  roster_.Set(ids, Now());
+  RebuildStore();
+  workloads_wake_.cancel();
+}
+
+void Issuance::TryNode() {
+  if (node_.ContextAt(Now()) != nullptr) return;
+  node_.record().TryAgain(Now());
+  node_wake_.cancel();
+}
+
+void Issuance::TryUnanswered() {
+  if (node_.record().Unanswered()) node_.record().TryAgain(Now());
+  for (auto& [id, record] : roster_.records()) {
+    if (record.Unanswered()) record.TryAgain(Now());
+  }
+  node_wake_.cancel();
+  workloads_wake_.cancel();
+}
+
+Awaitable<void> Issuance::KeepNode() {
+  while (!stopping_) {
+    if (node_.record().due > Now()) {
+      co_await WaitUntil(node_wake_, WakeAt(node_.record().due));
+      continue;
+    }
+    const absl::Status before = node_.record().error;
+    const absl::Status status = co_await node_.Renew();
+    if (stopping_) co_return;
+    NoteReach();
+    if (!status.ok()) {
+      LogFailure(node_.id(), node_.record(), before);
+      continue;
+    }
+    log::Info("the node has an SVID",
+              {{"id", node_.id().text()}, {"serial", node_.record().svid.credentials->serial()}});
+    trust_wake_.cancel();
+    workloads_wake_.cancel();
+  }
+}
+
+Awaitable<void> Issuance::KeepWorkloads() {
+  while (!stopping_) {
+    LookForAlarms();
+    client_.Trim();
+    StartDue();
+    // Whoever ends a request wakes this loop.
+    const WallTime next = FreeSlots() > 0 ? roster_.NextDue() : WallTime::max();
+    co_await WaitUntil(workloads_wake_, WakeAt(next));
+  }
+}
+
+std::size_t Issuance::FreeSlots() const {
+  // A PEM file of roots, as the first connection may have, binds no authority to its cluster: the
+  // authority's own bundle has to be there.
+  if (node_.trust() == nullptr || node_.ContextAt(Now()) == nullptr) return 0;
+  // One is enough to find out when the authority is back.
+  const std::size_t parallel = client_.reachable() ? kParallel : 1;
+  return parallel - std::min(parallel, asking_);
+}
+
+void Issuance::StartDue() {
+  for (const SpiffeId& id : roster_.Due(Now(), FreeSlots())) {
+    roster_.Find(id)->asking = true;
+    ++asking_;
+    tasks_.Spawn(RenewWorkload(id, node_.ContextAt(Now())));
+  }
+}
+
+Awaitable<absl::StatusOr<Svid>> Issuance::IssueWorkload(SpiffeId id, HttpsContextPtr context) {
+  CO_ASSIGN_OR_RETURN(std::string key, tls::GenerateKey());
+  CO_ASSIGN_OR_RETURN(std::string csr, tls::MakeCsr(key, id));
+  CO_ASSIGN_OR_RETURN(std::string chain,
+                      co_await client_.Enroll(std::move(context), std::move(csr), ""));
+  co_return MakeSvid(id, std::move(chain), std::move(key), node_.trust(), Now());
+}
+
+Awaitable<void> Issuance::RenewWorkload(SpiffeId id, HttpsContextPtr context) {
+  absl::StatusOr<Svid> svid = co_await IssueWorkload(id, std::move(context));
+  --asking_;
+  if (stopping_) co_return;
+  NoteReach();
+  Finish(id, std::move(svid));
+  workloads_wake_.cancel();
+}
+
+void Issuance::Finish(const SpiffeId& id, absl::StatusOr<Svid> svid) {
+  Record* const record = roster_.Find(id);
+  if (record == nullptr) return;  // it is gone
+  record->asking = false;
+  if (svid.ok()) {
+    record->Issued(*std::move(svid), RandomJitter(options_));
+    log::Debug("SVID issued", {{"id", id.text()}, {"serial", record->svid.credentials->serial()}});
+  } else {
+    const absl::Status before = record->error;
+    record->Failed(svid.status(), options_.pace, client_.rest(), Now(), RandomJitter(options_));
+    LogFailure(id, *record, before);
+  }
+  Changed();
+}
+
+Awaitable<void> Issuance::FollowTrust() {
+  unsigned failures = 0;
+  while (!stopping_) {
+    if (node_.ContextAt(Now()) == nullptr) {
+      co_await WaitUntil(trust_wake_, After(kLookAgain));
+      continue;
+    }
+    const MonotonicTime soon = After(kMinPoll);
+    const TrustPtr before = node_.trust();
+    absl::Status status = co_await PollTrust();
+    if (stopping_) co_return;
+    NoteReach();
+    if (!status.ok() && trust_status_.ok()) {
+      log::Warning("the trust bundle cannot be followed", {{"reason", status}});
+    }
+    trust_status_ = std::move(status);
+    failures = trust_status_.ok() ? 0 : failures + 1;
+    if (failures > 0) {
+      co_await WaitUntil(trust_wake_, After(RetryAfter(options_.pace, failures, client_.rest(), {},
+                                                       RandomJitter(options_))));
+    } else if (node_.trust() == before) {
+      co_await WaitUntil(trust_wake_, soon);
+    }
+  }
+}
+
+// OK also when there is nothing new.
+Awaitable<absl::Status> Issuance::PollTrust() {
+  std::optional<std::uint64_t> held;
+  if (node_.trust() != nullptr) held = node_.trust()->bundle.sequence;
+  CO_ASSIGN_OR_RETURN(std::optional<std::string> text,
+                      co_await client_.FetchTrust(node_.ContextAt(Now()), held, options_.poll));
+  if (!text) co_return absl::OkStatus();
+  CO_ASSIGN_OR_RETURN(TrustPtr trust, ReadNews(*std::move(text)));
+  if (trust != nullptr) co_await TakeTrust(std::move(trust));
+  co_return absl::OkStatus();
+}
+
+// Null when it is no news.
+absl::StatusOr<TrustPtr> Issuance::ReadNews(std::string text) const {
+  ASSIGN_OR_RETURN(TrustPtr trust,
+                   ParseTrust(std::move(text), options_.trust_domain, "the authority's bundle"));
+  if (node_.trust() == nullptr) return trust;
+  const std::uint64_t held = node_.trust()->bundle.sequence;
+  if (trust->bundle.sequence > held) return trust;
+  if (trust->bundle.sequence == held) return TrustPtr();
+  // An older one would take back what a newer one revoked.
+  return absl::FailedPreconditionError(
+      absl::StrCat("the authority's trust bundle went back from sequence ", held, " to ",
+                   trust->bundle.sequence, "; was its store restored from a backup?"));
+}
+
+Awaitable<void> Issuance::TakeTrust(TrustPtr trust) {
+  log::Info("trust bundle taken over", {{"sequence", trust->bundle.sequence}});
+  node_.SetTrust(trust, Now());
+  // A bundle may be megabytes, and each SVID reads it again: others get their turn in between.
+  while (const SpiffeId* id = roster_.FindOtherThan(trust)) {
+    roster_.Find(*id)->Judge(*id, trust, Now());
+    co_await asio::post(node_wake_.get_executor(), asio::use_awaitable);
+  }
+  // Before the next poll says that this node holds it.
+  AnnounceNow();
+  node_wake_.cancel();
+  workloads_wake_.cancel();
+}
+
+void Issuance::Changed() {
+  dirty_ = true;
+  announce_wake_.cancel();
+}
+
+void Issuance::RebuildStore() { store_ = roster_.MakeStore(node_.trust()); }
+
+Awaitable<void> Issuance::Announce() {
+  asio::steady_timer gather(node_wake_.get_executor());
+  while (!stopping_) {
+    if (!dirty_) {
+      co_await WaitUntil(announce_wake_, MonotonicTime::max());
+      continue;
+    }
+    co_await WaitUntil(gather, After(kGather));
+    if (dirty_) AnnounceNow();
+  }
+}
+
+void Issuance::AnnounceNow() {
+  dirty_ = false;
+  RebuildStore();
+  changed_();
+}
+
+}  // namespace tombolo::identity

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/asio.h"
+#include "base/spiffe_id.h"
+#include "base/time.h"
+#include "identity/est_client.h"
+#include "identity/options.h"
+#include "identity/record.h"
+
+namespace tombolo::identity {
+
+// The identity of the node itself: how it is had from a token, renewed by itself, and kept on disk.
+// With it everything else is asked for. Used on the client's thread.
+class NodeIdentity {
+ public:
+  // `client` must outlive this.
+  NodeIdentity(const Options& options, SpiffeId id, SpiffeId authority, EstClient& client);
+
+  // Takes what an earlier process has kept. What is of no use is left alone and said.
+  absl::Status Restore(WallTime now);
+
+  // One attempt: with the SVID while that is valid, otherwise, or when that is refused, with the
+  // token. The outcome is in record(), too.
+  Awaitable<absl::Status> Renew();
+
+  // What the authority says is trusted; judges the SVID by it.
+  void SetTrust(TrustPtr trust, WallTime now);
+  const TrustPtr& trust() const { return trust_; }  // null: nothing from the authority yet
+
+  // For requests in the node's name; null while it has no valid SVID.
+  HttpsContextPtr ContextAt(WallTime now) const;
+  const SpiffeId& id() const { return id_; }
+  const Record& record() const { return record_; }
+  Record& record() { return record_; }
+  // Why the disk does not have what is in memory.
+  const absl::Status& state_status() const { return state_status_; }
+
+ private:
+  absl::Status RestoreTrust();
+  // The bundle of the authority, or the one to begin with.
+  absl::StatusOr<TrustPtr> Bootstrap() const;
+  Awaitable<absl::Status> Attempt();
+  Awaitable<absl::Status> EnrollByToken(TrustPtr trust);
+  Awaitable<absl::Status> Reenroll(TrustPtr trust);
+  absl::Status Take(std::string chain, std::string key, const TrustPtr& trust);
+  absl::Status MakeContext();
+  void Keep(const std::string& name, const std::string& content);
+
+  const Options& options_;
+  const SpiffeId id_, authority_;
+  EstClient& client_;
+  TrustPtr trust_;
+  Record record_;
+  HttpsContextPtr context_;
+  absl::Status state_status_;
+};
+
+}  // namespace tombolo::identity

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/time.h"
+#include "identity/est_client.h"
+#include "identity/schedule.h"
+#include "net/https_url.h"
+
+namespace tombolo::identity {
+
+// How a node gets its identities from an authority (docs/configuration.md, identity.authority).
+struct Options {
+  std::string cluster, node;
+  std::string trust_domain;
+  std::vector<net::HttpsUrl> urls;  // tried in turn
+  std::string trust;                // file: what the first connection is checked against
+  // Files, read at each attempt. One of them is set.
+  std::string join_token{}, service_account_token{};
+  std::string state{};  // directory; empty: nothing survives a restart
+
+  // Others than the defaults are for tests.
+  Pace pace{};
+  EstClient::Deadlines deadlines{};
+  std::chrono::seconds poll{50};  // how long the authority may hold the request for the next bundle
+  std::function<double()> jitter{};  // from -1 to 1; not set: random
+};
+
+// What can be known before anybody is asked: the files are there and can be read.
+absl::Status Check(const Options& options);
+
+// What spreads the times of many nodes: a number from -1 to 1. Any thread.
+double RandomJitter(const Options& options);
+
+// Where an Options' state is.
+std::string NodeFile(const Options& options);    // key and SVID
+std::string BundleFile(const Options& options);  // the authority's last trust bundle
+
+}  // namespace tombolo::identity

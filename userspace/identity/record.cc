@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "identity/record.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace tombolo::identity {
+
+absl::StatusOr<TrustPtr> ParseTrust(std::string text, absl::string_view trust_domain,
+                                    std::string name) {
+  ASSIGN_OR_RETURN(tls::TrustBundle bundle, tls::ParseTrustBundle(text, trust_domain, name));
+  return std::make_shared<const Trust>(
+      Trust{.text = std::move(text), .name = std::move(name), .bundle = std::move(bundle)});
+}
+
+absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, std::string chain, std::string key,
+                              const TrustPtr& trust, WallTime obtained) {
+  const std::string name = absl::StrCat("the SVID of '", id.text(), "'");
+  ASSIGN_OR_RETURN(tls::CredentialsPtr credentials,
+                   tls::Credentials::FromPem({.chain = chain,
+                                              .key = key,
+                                              .bundle = trust->text,
+                                              .chain_name = name,
+                                              .key_name = "its key",
+                                              .bundle_name = trust->name}));
+  if (credentials->id() != id) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the authority issued '", credentials->id().text(), "' instead of '", id.text(), "'"));
+  }
+  return Svid{.chain = std::move(chain),
+              .key = std::move(key),
+              .credentials = std::move(credentials),
+              .trust = trust,
+              .obtained = obtained};
+}
+
+void Record::Issued(Svid fresh, double jitter) {
+  svid = std::move(fresh);
+  due = RenewAt(svid.obtained, svid.credentials->not_after(), jitter);
+  failures = 0;
+  error = absl::OkStatus();
+  tried = true;
+  alarmed = false;
+}
+
+void Record::Failed(const absl::Status& why, const Pace& pace, Duration rest, WallTime now,
+                    double jitter) {
+  ++failures;
+  error = why;
+  tried = true;
+  const Duration left = svid.ValidAt(now) ? svid.credentials->not_after() - now : Duration::zero();
+  due = now + RetryAfter(pace, failures, rest, left, jitter);
+}
+
+void Record::Judge(const SpiffeId& id, const TrustPtr& trust, WallTime now) {
+  if (svid.chain.empty() || svid.trust == trust) return;
+  absl::StatusOr<Svid> judged = MakeSvid(id, svid.chain, svid.key, trust, svid.obtained);
+  if (!judged.ok()) {
+    svid.credentials = nullptr;
+    svid.trust = trust;
+    error = judged.status();
+    due = std::min(due, now);
+    return;
+  }
+  // Failed attempts stay what they were; what an earlier bundle said of this SVID does not.
+  if (svid.credentials == nullptr && failures == 0) error = absl::OkStatus();
+  svid = *std::move(judged);
+  if (svid.credentials->tainted()) due = std::min(due, now);
+}
+
+bool Record::ExpiresSoonAt(WallTime now) const {
+  return svid.credentials != nullptr &&
+         ExpiresSoon(svid.obtained, svid.credentials->not_after(), now);
+}
+
+void Record::TryAgain(WallTime now) {
+  if (failures > 0) due = std::min(due, now);
+}
+
+bool Record::Unanswered() const {
+  return failures > 0 && (absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error));
+}
+
+}  // namespace tombolo::identity

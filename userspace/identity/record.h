@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/spiffe_id.h"
+#include "base/time.h"
+#include "identity/schedule.h"
+#include "tls/credentials.h"
+#include "tls/trust_bundle.h"
+
+namespace tombolo::identity {
+
+// A trust bundle as it came, and what it says. Immutable.
+struct Trust {
+  std::string text;
+  std::string name;  // the file or server that it came from
+  tls::TrustBundle bundle;
+};
+using TrustPtr = std::shared_ptr<const Trust>;
+
+// InvalidArgument says what is wrong with the text.
+absl::StatusOr<TrustPtr> ParseTrust(std::string text, absl::string_view trust_domain,
+                                    std::string name);
+
+// An SVID as it was issued, and what it is worth under the bundle of the day.
+struct Svid {
+  std::string chain, key;           // PEM
+  tls::CredentialsPtr credentials;  // null: that bundle does not accept it
+  TrustPtr trust;                   // that bundle
+  WallTime obtained;
+
+  bool ValidAt(WallTime now) const {
+    return credentials != nullptr && now < credentials->not_after();
+  }
+};
+
+// Puts together what was issued for `id`. The error says why it is of no use: another identity,
+// another key, a chain that does not lead to the bundle, revoked.
+absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, std::string chain, std::string key,
+                              const TrustPtr& trust, WallTime obtained);
+
+// What one identity has, and when it is asked for next. A plain value; times are given.
+struct Record {
+  Svid svid{};
+  WallTime due;           // when it is asked for next; the past: now
+  unsigned failures = 0;  // attempts in a row
+  absl::Status error{};   // of the last attempt, or of the bundle about the SVID
+  bool tried = false;     // at least once
+  bool asking = false;    // an attempt is under way
+  bool alarmed = false;   // ExpiresSoon() has been logged
+
+  void Issued(Svid fresh, double jitter);
+  void Failed(const absl::Status& why, const Pace& pace, Duration rest, WallTime now,
+              double jitter);
+  // Judges the SVID by another bundle. One that this does not accept, or that it taints, is due
+  // at once.
+  void Judge(const SpiffeId& id, const TrustPtr& trust, WallTime now);
+  bool ExpiresSoonAt(WallTime now) const;
+  // Whether the last attempt failed because nobody answered it.
+  bool Unanswered() const;
+  // What has failed is due now: something may be different.
+  void TryAgain(WallTime now);
+};
+
+}  // namespace tombolo::identity

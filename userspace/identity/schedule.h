@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/time.h"
+
+// When an SVID is asked for. Pure functions; `jitter` is a random number from -1 to 1, so that
+// nodes which began together do not stay together.
+namespace tombolo::identity {
+
+// How failed attempts are repeated. Others than the defaults are for tests.
+struct Pace {
+  Duration first_retry = std::chrono::seconds(1);
+  Duration max_retry = std::chrono::minutes(1);
+  Duration min_retry = std::chrono::milliseconds(250);  // however soon the SVID expires
+};
+
+// When an SVID that was had at `obtained` is renewed: after half of what it had left then, give or
+// take a tenth of that.
+WallTime RenewAt(WallTime obtained, WallTime not_after, double jitter);
+
+// How long to wait after `failures` (at least 1) attempts in a row have failed: twice as long each
+// time, a quarter more or less, up to the pace's limit; not less than the authority has asked for
+// (`rest`). An SVID that still has `left` to live has time for three more attempts, whatever
+// the others say. Zero: it has nothing to lose.
+Duration RetryAfter(const Pace& pace, unsigned failures, Duration rest, Duration left,
+                    double jitter);
+
+// Whether less than a quarter of that life is left: somebody should look.
+bool ExpiresSoon(WallTime obtained, WallTime not_after, WallTime now);
+
+}  // namespace tombolo::identity
