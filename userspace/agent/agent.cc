@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/desired_state.h"
+#include "agent/issuance_options.h"
 #include "agent/reserve_descriptor.h"
 #include "base/errno_status.h"
 #include "base/log.h"
@@ -78,6 +79,10 @@ absl::Status Agent::SetUp() {
   ASSIGN_OR_RETURN(watcher_, source::FileWatcher::Create(io_));
   WatchFiles();
   RETURN_IF_ERROR(ReadDirectory());
+  if (config_.identity.authority) {
+    ASSIGN_OR_RETURN(issuance_,
+                     identity::Issuance::Create(io_.get_executor(), IssuanceOptions(config_)));
+  }
   ReadIdentities();
   RETURN_IF_ERROR(OpenDatapath());
   enrolment_ = std::make_unique<Enrolment>(*cgroups_, *datapath_, config_.capture.cgroup,
@@ -202,12 +207,16 @@ void Agent::PublishListeners() {
   }
 }
 
-// Threads first: what the kernel begins to capture, they understand already.
-void Agent::Publish() {
+void Agent::PublishWorld() {
   const WorldPtr world = MakeWorld();
   for (auto& thread : threads_) {
     thread->Post([world](DataThread& self) { self.SetWorld(world); });
   }
+}
+
+// Threads first: what the kernel begins to capture, they understand already.
+void Agent::Publish() {
+  PublishWorld();
   PublishListeners();
   datapath::DesiredState desired =
       MakeDesiredState(*snapshot_, enrolment_->entries(), enrolment_->RetiredCgroups(),
@@ -251,6 +260,7 @@ Awaitable<void> Agent::FollowWorkloads() {
 Awaitable<void> Agent::Run() {
   tasks_.Spawn(FollowFiles());
   tasks_.Spawn(FollowWorkloads());
+  if (issuance_ != nullptr) issuance_->Run([this] { TakeIssued(); });
   const std::vector<std::string> not_ready = NotReady();
   log::Info("agent started", {{"cluster", config_.cluster},
                               {"node", config_.node},
@@ -261,6 +271,7 @@ Awaitable<void> Agent::Run() {
     (void)co_await stop_.async_wait(kUseTuple);
   }
   co_await tasks_.CancelAndJoin();
+  if (issuance_ != nullptr) co_await issuance_->Stop();
   co_await Drain();
   co_await admin_->Stop();
   for (auto& thread : threads_) thread->Stop();  // all at once, before the first is joined

@@ -18,6 +18,7 @@
 #include "base/asio.h"
 #include "base/task_group.h"
 #include "datapath/datapath.h"
+#include "identity/issuance.h"
 #include "source/agent_config.h"
 #include "source/file_watcher.h"
 #include "tls/kernel_tls_probe.h"
@@ -57,8 +58,11 @@ class Agent {
   void ReadConfig();
   absl::Status ReadDirectory();
   void ReadIdentities();
+  void ReadIdentityFiles();
+  void TakeIssued();
   // snapshot_, identities_ -> kernel and data threads.
   void Publish();
+  void PublishWorld();
   void PublishListeners();
   WorldPtr MakeWorld() const;
   void WatchFiles();
@@ -71,6 +75,7 @@ class Agent {
 
   std::vector<std::string> NotReady() const;
   admin::Providers MakeProviders();
+  boost::json::object Identities() const;
   Awaitable<boost::json::value> Status();
   Awaitable<boost::json::value> Services();
   Awaitable<boost::json::value> Connections();
@@ -90,6 +95,7 @@ class Agent {
   std::unique_ptr<datapath::Datapath> datapath_;
   std::unique_ptr<Enrolment> enrolment_;
   std::shared_ptr<const mesh::Snapshot> snapshot_;
+  std::unique_ptr<identity::Issuance> issuance_;  // null: identities are files
   identity::StorePtr identities_;
   WallTime started_at_ = std::chrono::system_clock::now();
   WallTime snapshot_loaded_at_;

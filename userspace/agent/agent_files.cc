@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "agent/agent.h"
+#include "agent/issuance_options.h"
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -24,8 +25,15 @@ absl::Status LoadError(const identity::StorePtr& store, const SpiffeId& id) {
 }  // namespace
 
 void Agent::WatchFiles() {
-  watcher_->Watch({config_path_, config_.directory, config_.identity.bundle},
-                  {config_.identity.svids});
+  const source::AgentConfig::Identity& identity = config_.identity;
+  if (!identity.authority) {
+    watcher_->Watch({config_path_, config_.directory, identity.bundle}, {identity.svids});
+    return;
+  }
+  // A service account's token is replaced all the time, and read when it is needed.
+  std::vector<std::string> files{config_path_, config_.directory, identity.authority->trust};
+  if (!identity.authority->join_token.empty()) files.push_back(identity.authority->join_token);
+  watcher_->Watch(std::move(files), {});
 }
 
 void Agent::ReadConfig() {
@@ -41,7 +49,9 @@ void Agent::ReadConfig() {
     log::Warning("configuration partly taken over", {{"reason", config_status_}});
   }
   config_.directory = wanted->directory;
-  config_.identity = wanted->identity;
+  if (!config_.identity.authority && !wanted->identity.authority) {
+    config_.identity = wanted->identity;
+  }
   config_.deadlines = wanted->deadlines;
   config_.limits = wanted->limits;
   config_.capture.protected_ranges = wanted->capture.protected_ranges;
@@ -59,6 +69,8 @@ absl::Status Agent::ReadDirectory() {
                      "' is not in the directory"));
     return directory_status_;
   }
+  directory_status_ = CheckTrustDomain(config_, **loaded);
+  if (!directory_status_.ok()) return directory_status_;
   (*loaded)->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
   snapshot_ = *std::move(loaded);
   snapshot_loaded_at_ = std::chrono::system_clock::now();
@@ -66,6 +78,19 @@ absl::Status Agent::ReadDirectory() {
 }
 
 void Agent::ReadIdentities() {
+  if (issuance_ == nullptr) return ReadIdentityFiles();
+  issuance_->SetWorkloads(snapshot_->IdentitiesOn(config_.cluster, config_.node));
+  issuance_->TryNode();
+  identities_ = issuance_->store();
+}
+
+// What has been issued since, or another trust bundle.
+void Agent::TakeIssued() {
+  identities_ = issuance_->store();
+  PublishWorld();
+}
+
+void Agent::ReadIdentityFiles() {
   const identity::StorePtr before = identities_;
   identities_ = identity::Store::Load({config_.identity.svids, config_.identity.bundle}, *snapshot_,
                                       config_.cluster, config_.node, identities_.get());

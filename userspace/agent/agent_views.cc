@@ -28,6 +28,7 @@ absl::Status Agent::StartAdmin() {
   metrics_.Add([this] { return CounterSamples(counters_); });
   metrics_.Add([this] { return DatapathSamples(*datapath_); });
   metrics_.Add([this] { return IdentitySamples(*identities_); });
+  if (issuance_ != nullptr) metrics_.Add([this] { return AuthoritySamples(issuance_->View()); });
   metrics_.Add([this] { return RelaySamples(settings_.kernel_tls.any(), kernel_tls_); });
   admin::Server::Options options;
   options.socket_path = config_.admin.socket;
@@ -42,6 +43,7 @@ admin::Providers Agent::MakeProviders() {
   providers.nouns["services"] = [this] { return Services(); };
   providers.nouns["connections"] = [this] { return Connections(); };
   providers.nouns["tunnels"] = [this] { return Tunnels(); };
+  providers.nouns["identities"] = [this]() -> Awaitable<json::value> { co_return Identities(); };
   providers.nouns["workloads"] = [this]() -> Awaitable<json::value> {
     if (enrolment_ == nullptr) co_return WorkloadsJson(*snapshot_, {});
     co_return WorkloadsJson(*snapshot_, enrolment_->entries());
@@ -65,7 +67,18 @@ std::vector<std::string> Agent::NotReady() const {
   if (stops_ > 0) reasons.emplace_back("draining");
   if (!probe_status_.ok()) reasons.push_back(absl::StrCat("capture: ", Message(probe_status_)));
   if (!apply_status_.ok()) reasons.push_back(absl::StrCat("kernel maps: ", Message(apply_status_)));
+  if (issuance_ != nullptr) {
+    for (const std::string& reason : issuance_->NotReady()) {
+      reasons.push_back(absl::StrCat("identities: ", reason));
+    }
+  }
   return reasons;
+}
+
+json::object Agent::Identities() const {
+  if (issuance_ == nullptr) return {{"identities", IdentitiesJson(*identities_, nullptr)}};
+  const identity::IssuanceView view = issuance_->View();
+  return {{"identities", IdentitiesJson(*identities_, &view)}, {"authority", AuthorityJson(view)}};
 }
 
 Awaitable<ThreadSummary> Agent::Summary() {
@@ -105,7 +118,7 @@ Awaitable<json::value> Agent::Status() {
   out["datapath"] = json::object{{"attached", probe_status_.ok()},
                                  {"refuse_unknown", datapath_->refuse_unknown()},
                                  {"error", Message(datapath_status)}};
-  out["identities"] = IdentitiesJson(*identities_);
+  for (auto& [name, value] : Identities()) out[name] = std::move(value);
   out["relay"] = RelayJson(source::Name(config_.relay), settings_.kernel_tls.any(), kernel_tls_);
   out["threads"] = threads_.size();
   out["connections"] = json::object{{"dialed", summary.dialed}, {"accepted", summary.accepted}};

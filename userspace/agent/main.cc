@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_split.h"
 #include "agent/agent.h"
+#include "agent/issuance_options.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "source/agent_config.h"
@@ -38,6 +39,18 @@ int Fail(const absl::Status& status) {
   return EXIT_FAILURE;
 }
 
+// Their files are there and good; an authority is not asked.
+absl::Status CheckIdentities(const source::AgentConfig& config, const mesh::Snapshot& snapshot) {
+  if (config.identity.authority) {
+    RETURN_IF_ERROR(CheckTrustDomain(config, snapshot));
+    return identity::Check(IssuanceOptions(config));
+  }
+  const auto identities = identity::Store::Load({config.identity.svids, config.identity.bundle},
+                                                snapshot, config.cluster, config.node, nullptr);
+  for (const auto& [id, entry] : identities->entries()) RETURN_IF_ERROR(entry.error);
+  return absl::OkStatus();
+}
+
 absl::Status Check(const std::string& config_path) {
   ASSIGN_OR_RETURN(const source::AgentConfig config, source::LoadAgentConfig(config_path));
   ASSIGN_OR_RETURN(const auto snapshot, source::LoadDirectory(config.directory));
@@ -45,11 +58,10 @@ absl::Status Check(const std::string& config_path) {
     return absl::InvalidArgumentError(absl::StrCat(config.directory, ": has no node '", config.node,
                                                    "' in cluster '", config.cluster, "'"));
   }
-  const auto identities = identity::Store::Load({config.identity.svids, config.identity.bundle},
-                                                *snapshot, config.cluster, config.node, nullptr);
-  for (const auto& [id, entry] : identities->entries()) RETURN_IF_ERROR(entry.error);
+  RETURN_IF_ERROR(CheckIdentities(config, *snapshot));
   std::cout << "configuration is valid: " << snapshot->services.size() << " services, "
-            << snapshot->workloads.size() << " workloads, " << identities->entries().size()
+            << snapshot->workloads.size() << " workloads, "
+            << snapshot->IdentitiesOn(config.cluster, config.node).size()
             << " identities on this node\n";
   return absl::OkStatus();
 }

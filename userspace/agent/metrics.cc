@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <chrono>
-
 #include "agent/views.h"
 
 namespace tombolo::agent {
@@ -94,23 +92,6 @@ std::vector<Sample> DatapathSamples(const datapath::Datapath& datapath) {
                      .help = "1 while a map that is too small makes the hook refuse what it does "
                              "not know.",
                      .value = datapath.refuse_unknown() ? 1.0 : 0.0});
-  return samples;
-}
-
-std::vector<Sample> IdentitySamples(const identity::Store& store) {
-  std::vector<Sample> samples;
-  for (const auto& [id, entry] : store.entries()) {
-    samples.push_back({.name = "tombolo_svid_error",
-                       .help = "1 when the newest SVID files of a workload cannot be used.",
-                       .labels = {{"id", id.text()}},
-                       .value = entry.error.ok() ? 0.0 : 1.0});
-    if (entry.credentials == nullptr) continue;
-    const auto expiry = entry.credentials->not_after().time_since_epoch();
-    samples.push_back({.name = "tombolo_svid_expiry_timestamp_seconds",
-                       .help = "When the SVID in use expires.",
-                       .labels = {{"id", id.text()}},
-                       .value = std::chrono::duration<double>(expiry).count()});
-  }
   return samples;
 }
 

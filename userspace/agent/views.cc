@@ -235,18 +235,4 @@ json::object DatapathJson(const datapath::Datapath& datapath, const std::string&
           {"counters", std::move(counters)}};
 }
 
-json::array IdentitiesJson(const identity::Store& store) {
-  json::array out;
-  for (const auto& [id, entry] : store.entries()) {
-    json::object item{{"id", id.text()}, {"error", std::string(entry.error.message())}};
-    if (entry.credentials != nullptr) {
-      item["serial"] = entry.credentials->serial();
-      item["not_before"] = Rfc3339(entry.credentials->not_before());
-      item["not_after"] = Rfc3339(entry.credentials->not_after());
-    }
-    out.push_back(std::move(item));
-  }
-  return out;
-}
-
 }  // namespace tombolo::agent

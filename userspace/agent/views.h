@@ -17,6 +17,7 @@
 #include "agent/enrolment.h"
 #include "base/time.h"
 #include "datapath/datapath.h"
+#include "identity/issuance.h"
 #include "tls/kernel_tls_probe.h"
 
 // What the admin API shows (docs/admin-api.md), as JSON made from plain values.
@@ -47,7 +48,10 @@ boost::json::object WorkloadsJson(const mesh::Snapshot& snapshot,
                                   const std::map<std::string, Enrolment::Entry>& entries);
 boost::json::object DatapathJson(const datapath::Datapath& datapath, const std::string& instance,
                                  const std::string& pin_directory);
-boost::json::array IdentitiesJson(const identity::Store& store);
+// `renewals` is null when identities are files.
+boost::json::array IdentitiesJson(const identity::Store& store,
+                                  const identity::IssuanceView* renewals);
+boost::json::object AuthorityJson(const identity::IssuanceView& view);
 // `wanted` is the configured mode.
 boost::json::object RelayJson(absl::string_view wanted, bool in_kernel,
                               const tls::KernelTlsReport& report);
@@ -58,6 +62,7 @@ std::string Rfc3339(WallTime time);
 std::vector<admin::Sample> CounterSamples(const Counters& counters);
 std::vector<admin::Sample> DatapathSamples(const datapath::Datapath& datapath);
 std::vector<admin::Sample> IdentitySamples(const identity::Store& store);
+std::vector<admin::Sample> AuthoritySamples(const identity::IssuanceView& view);
 std::vector<admin::Sample> RelaySamples(bool in_kernel, const tls::KernelTlsReport& report);
 
 }  // namespace tombolo::agent

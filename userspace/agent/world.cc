@@ -22,7 +22,7 @@ absl::StatusOr<tls::CredentialsPtr> World::CredentialsOf(const SpiffeId& id) con
   }
   std::string why =
       absl::StrCat("the SVID of '", id.text(), "' expired at ", Rfc3339(credentials->not_after()));
-  if (!error.ok()) absl::StrAppend(&why, ", and the files there now: ", error.message());
+  if (!error.ok()) absl::StrAppend(&why, ", and the last attempt to replace it: ", error.message());
   return absl::FailedPreconditionError(why);
 }
 

@@ -65,13 +65,47 @@ std::string OrNone(const Table& table, absl::string_view what) {
   return table.empty() ? absl::StrCat("No ", what, ".\n") : table.ToString();
 }
 
-std::string RenderIdentities(const json::value* root, absl::Time now) {
-  Table table({"IDENTITY", "SERIAL", "ISSUED", "EXPIRES", "ERROR"});
+// An authority renews; files do not say when they will be replaced.
+std::string IdentityTable(const json::value* root, absl::Time now) {
+  const bool renews = Field(root, "authority") != nullptr;
+  std::vector<std::string> header{"IDENTITY", "SERIAL", "ISSUED", "EXPIRES"};
+  if (renews) header.insert(header.end(), {"NEXT-ATTEMPT", "FAILURES"});
+  header.emplace_back("ERROR");
+  Table table(header);
   for (const json::value& id : List(root, "identities")) {
-    table.Add({TextOf(&id, "id"), TextOf(&id, "serial"), Relative(Field(&id, "not_before"), now),
-               Relative(Field(&id, "not_after"), now), TextOf(&id, "error")});
+    std::vector<std::string> row{TextOf(&id, "id"), TextOf(&id, "serial"),
+                                 Relative(Field(&id, "not_before"), now),
+                                 Relative(Field(&id, "not_after"), now)};
+    if (renews) {
+      row.push_back(Relative(Field(&id, "next_attempt"), now));
+      row.push_back(TextOf(&id, "failures"));
+    }
+    row.push_back(TextOf(&id, "error"));
+    table.Add(std::move(row));
   }
   return OrNone(table, "identities");
+}
+
+void AddAuthority(Facts& facts, const json::value* authority, absl::Time now) {
+  if (authority == nullptr) return;
+  const json::value* node = Field(authority, "node");
+  facts.Add("Authority", Joined(List(authority, "urls"), " "));
+  facts.Add("Authority reachable", absl::StrCat(TextOf(authority, "reachable"), ", since ",
+                                                Relative(Field(authority, "since"), now)));
+  facts.Add("Trust bundle", absl::StrCat("sequence ", TextOf(authority, "bundle_sequence")));
+  facts.Add("Trust bundle error", TextOf(authority, "bundle_error"));
+  facts.Add("Node SVID", absl::StrCat(TextOf(node, "serial"), ", expires ",
+                                      Relative(Field(node, "not_after"), now), ", next attempt ",
+                                      Relative(Field(node, "next_attempt"), now)));
+  facts.Add("Node SVID error", TextOf(node, "error"));
+  facts.Add("State error", TextOf(authority, "state_error"));
+}
+
+std::string RenderIdentities(const json::value* root, absl::Time now) {
+  Facts facts;
+  AddAuthority(facts, Field(root, "authority"), now);
+  const std::string about = facts.ToString();
+  return absl::StrCat(about, about.empty() ? "" : "\n", IdentityTable(root, now));
 }
 
 void AddRelay(Facts& facts, const json::value* relay) {
@@ -115,7 +149,8 @@ std::string RenderStatus(const json::value* root, absl::Time now) {
                                         TextOf(connections, "accepted"), " accepted"));
   facts.Add("Tunnels", absl::StrCat(TextOf(tunnels, "idle"), " idle, ", TextOf(tunnels, "busy"),
                                     " busy, ", TextOf(tunnels, "accepted"), " accepted"));
-  return absl::StrCat(facts.ToString(), "\n", RenderIdentities(root, now));
+  AddAuthority(facts, Field(root, "authority"), now);
+  return absl::StrCat(facts.ToString(), "\n", IdentityTable(root, now));
 }
 
 // One row an endpoint. A service without ports, or a port without endpoints, is
@@ -234,6 +269,7 @@ struct Renderer {
 constexpr Renderer kRenderers[] = {
     {{"status", "is this agent ready, and what does it know"}, RenderStatus},
     {{"services", "every service, where it is served, and how its endpoints do"}, RenderServices},
+    {{"identities", "SVIDs of this node, and how their renewal goes"}, RenderIdentities},
     {{"workloads", "what has an identity on this node"}, RenderWorkloads},
     {{"connections", "application connections that this agent carries"}, RenderConnections},
     {{"tunnels", "mTLS connections to and from other agents"}, RenderTunnels},

@@ -155,6 +155,14 @@ const Node* Snapshot::FindNode(absl::string_view cluster, absl::string_view node
   return found == nodes_.end() ? nullptr : found->second;
 }
 
+std::set<SpiffeId> Snapshot::IdentitiesOn(absl::string_view cluster, absl::string_view node) const {
+  std::set<SpiffeId> ids;
+  for (const Workload& workload : workloads) {
+    if (workload.cluster == cluster && workload.node == node) ids.insert(workload.id);
+  }
+  return ids;
+}
+
 const Workload* Snapshot::FindWorkload(absl::string_view name) const {
   const auto found = workloads_.find(name);
   return found == workloads_.end() ? nullptr : found->second;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -99,6 +100,8 @@ struct Snapshot {
   const Node* FindNode(absl::string_view cluster, absl::string_view node) const;
   const Workload* FindWorkload(absl::string_view name) const;
   const Service* FindService(absl::string_view full_name) const;
+  // Of the workloads of one node.
+  std::set<SpiffeId> IdentitiesOn(absl::string_view cluster, absl::string_view node) const;
   // Null members when no service has that address and port.
   ServiceRef FindVip(const net::SocketAddress& vip) const;
   // The rules for that service whose `from` is exactly this text, as indexes of

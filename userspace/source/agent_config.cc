@@ -74,9 +74,40 @@ void ReadLimits(YamlMap map, AgentConfig::Limits& limits) {
   map.Finish();
 }
 
+constexpr std::size_t kMaxUrls = 16;
+
+void ReadAuthority(YamlMap map, const PathParser& path, AgentConfig::Authority& authority) {
+  map.List("urls", authority.urls, net::HttpsUrl::Parse);
+  if (authority.urls.empty()) map.Error("urls", "has no URL that could be asked");
+  if (authority.urls.size() > kMaxUrls) {
+    map.Error("urls", absl::StrCat("has ", authority.urls.size(), " URLs, more than ", kMaxUrls));
+  }
+  map.Required("trust_domain", authority.trust_domain, ParseTrustDomain);
+  map.Required("trust", authority.trust, path);
+  map.Optional("join_token", authority.join_token, path);
+  map.Optional("service_account_token", authority.service_account_token, path);
+  map.Optional("state", authority.state, path);
+  if (map.Has("join_token") && map.Has("service_account_token")) {
+    map.Error("service_account_token", "is there beside join_token; one of them is enough");
+  } else if (!map.Has("join_token") && !map.Has("service_account_token")) {
+    map.Error("has neither join_token nor service_account_token");
+  }
+  map.Finish();
+}
+
 void ReadIdentity(YamlMap map, const PathParser& path, AgentConfig::Identity& identity) {
-  map.Required("svids", identity.svids, path);
-  map.Required("bundle", identity.bundle, path);
+  YamlMap authority = map.Map("authority");
+  if (map.Has("authority")) {
+    ReadAuthority(authority, path, identity.authority.emplace());
+    for (const char* key : {"svids", "bundle"}) {
+      std::string value;
+      if (!map.Optional(key, value, path)) continue;
+      map.Error(key, absl::StrCat("'", value, "' is there beside identity.authority; which one?"));
+    }
+  } else {
+    map.Required("svids", identity.svids, path);
+    map.Required("bundle", identity.bundle, path);
+  }
   map.Finish();
 }
 
@@ -181,6 +212,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   compare("instance", running.instance, wanted.instance);
   const AgentConfig::Capture& a = running.capture;
   const AgentConfig::Capture& b = wanted.capture;
+  compare("identity.authority", running.identity.authority, wanted.identity.authority);
   compare("capture.cgroup", a.cgroup, b.cgroup);
   compare("capture.port", a.port, b.port);
   compare("capture.max_services", a.max_services, b.max_services);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "net/address.h"
+#include "net/https_url.h"
 
 namespace tombolo::source {
 
@@ -29,9 +30,20 @@ enum class SpliceMode { kAuto, kNone, kSend, kReceive, kBoth };
 // One node's agent.yaml (docs/configuration.md). Paths are complete: relative
 // ones have been resolved against the file's directory.
 struct AgentConfig {
+  // Where the node gets its identities from, over HTTPS.
+  struct Authority {
+    std::vector<net::HttpsUrl> urls;  // tried in turn
+    std::string trust_domain;
+    std::string trust;                              // what the first connection is checked against
+    std::string join_token, service_account_token;  // one of them is set
+    std::string state;                              // directory; empty: nothing is kept
+    friend bool operator==(const Authority&, const Authority&) = default;
+  };
+  // Either files or an authority.
   struct Identity {
     std::string svids;   // <svids>/<namespace>/<service-account>/{svid,key}.pem
     std::string bundle;  // the trust domain's roots
+    std::optional<Authority> authority;
     friend bool operator==(const Identity&, const Identity&) = default;
   };
   struct Capture {

@@ -140,6 +140,30 @@ refused_no_listener   0
 )");
 }
 
+TEST(RenderTest, IdentitiesOfAnAuthority) {
+  EXPECT_EQ(Table("identities", R"({"authority":{"urls":["https://10.0.0.1:8443"],
+    "reachable":true,"since":"2026-01-31T11:00:00Z","bundle_sequence":12,"bundle_error":"",
+    "state_error":"","node":{"id":"spiffe://t/cluster/east/node/east-1","serial":"0c",
+      "not_after":"2026-01-31T12:30:00Z","next_attempt":"2026-01-31T12:05:00Z","error":"",
+      "failures":0,"expires_soon":false}},
+    "identities":[{"id":"spiffe://t/cluster/east/ns/shop/sa/curl","serial":"0a1b",
+      "not_before":"2026-01-31T11:30:00Z","not_after":"2026-01-31T12:30:00Z",
+      "next_attempt":"2026-01-31T12:00:30Z","failures":3,"expires_soon":false,
+      "error":"status 403"}]})"),
+            R"(Authority:             https://10.0.0.1:8443
+Authority reachable:   true, since 1h ago
+Trust bundle:          sequence 12
+Trust bundle error:    -
+Node SVID:             0c, expires in 30m, next attempt in 5m0s
+Node SVID error:       -
+State error:           -
+
+IDENTITY                                  SERIAL   ISSUED    EXPIRES   NEXT-ATTEMPT   FAILURES   ERROR
+spiffe://t/cluster/east/ns/shop/sa/curl   0a1b     30m ago   in 30m    in 30s         3          status 403
+)");
+  EXPECT_EQ(Table("identities", R"({"identities":[]})"), "No identities.\n");
+}
+
 TEST(RenderTest, EmptyListsSaySo) {
   EXPECT_EQ(Table("services", R"({"services":[]})"), "No services.\n");
   EXPECT_EQ(Table("workloads", R"({"workloads":[]})"), "No workloads on this node.\n");

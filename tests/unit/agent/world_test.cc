@@ -115,7 +115,8 @@ TEST_F(CredentialsOfTest, SaysWhenAnSvidExpired) {
   EXPECT_THAT(expired, ::testing::ContainsRegex("expired at 20[0-9-]*T[0-9:]*Z$"));
   dir_.Write("shop/curl/svid.pem", "broken");
   EXPECT_THAT(WhyNone(Load(loaded), curl_),
-              AllOf(HasSubstr(expired), HasSubstr("the files there now: "), HasSubstr("svid.pem")));
+              AllOf(HasSubstr(expired), HasSubstr("the last attempt to replace it: "),
+                    HasSubstr("svid.pem")));
 }
 
 }  // namespace

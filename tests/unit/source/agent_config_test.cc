@@ -167,6 +167,57 @@ TEST_F(AgentConfigTest, ErrorsSayWhere) {
               HasSubstr("admin.socket"));
 }
 
+constexpr char kFromAuthority[] =
+    "cluster: east\nnode: east-1\ndirectory: directory.yaml\nidentity:\n  authority:\n";
+
+TEST_F(AgentConfigTest, IdentitiesMayComeFromAnAuthority) {
+  const auto config = Load(absl::StrCat(kFromAuthority, R"(
+    urls: ["https://10.0.0.1:8443", https://ca.example]
+    trust_domain: tombolo.example
+    trust: bootstrap.pem
+    join_token: /run/token
+    state: state
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->identity.authority);
+  const AgentConfig::Authority& authority = *config->identity.authority;
+  ASSERT_EQ(authority.urls.size(), 2u);
+  EXPECT_EQ(authority.urls[0].ToString(), "https://10.0.0.1:8443");
+  EXPECT_EQ(authority.urls[1].ToString(), "https://ca.example:443");
+  EXPECT_EQ(authority.trust_domain, "tombolo.example");
+  EXPECT_EQ(authority.trust, dir_.Path("bootstrap.pem"));
+  EXPECT_EQ(authority.join_token, "/run/token");
+  EXPECT_EQ(authority.service_account_token, "");
+  EXPECT_EQ(authority.state, dir_.Path("state"));
+}
+
+TEST_F(AgentConfigTest, AnAuthoritysMistakesAreNamed) {
+  const auto error = [&](absl::string_view authority, absl::string_view more = "") {
+    const auto config = Load(absl::StrCat(kFromAuthority, authority, more));
+    return std::string(config.status().message());
+  };
+  constexpr char kGood[] =
+      "    urls: [https://ca]\n    trust_domain: t\n    trust: a\n    join_token: b\n";
+  EXPECT_EQ(error(kGood), "");
+  EXPECT_THAT(error("    urls: [http://ca]\n"),
+              testing::AllOf(
+                  HasSubstr("agent.yaml:6: identity.authority.urls[0]: 'http://ca' does not begin"),
+                  HasSubstr("identity.authority.trust_domain: is missing"),
+                  HasSubstr("identity.authority.trust: is missing"),
+                  HasSubstr("identity.authority: has neither join_token nor service_account")));
+  EXPECT_THAT(error("    urls: []\n"), HasSubstr("identity.authority.urls: has no URL"));
+  EXPECT_THAT(error(kGood, "    service_account_token: c\n"),
+              HasSubstr("identity.authority.service_account_token: is there beside join_token"));
+  EXPECT_THAT(error(kGood, "    tokens: c\n"), HasSubstr("identity.authority.tokens: is not a"));
+  EXPECT_THAT(error(kGood, "  svids: c\n"),
+              testing::AllOf(HasSubstr("agent.yaml:10: identity.svids: '"),
+                             HasSubstr("/c' is there beside identity.authority")));
+  EXPECT_THAT(error("    trust_domain: T\n"), HasSubstr("'T' is not a trust domain"));
+  std::string many = "    urls: [https://ca";
+  for (int i = 0; i < 16; ++i) many += ", https://ca";
+  EXPECT_THAT(error(many + "]\n"), HasSubstr("urls: has 17 URLs, more than 16"));
+}
+
 TEST_F(AgentConfigTest, AMissingFileNamesItsPath) {
   const auto config = LoadAgentConfig(dir_.Path("none.yaml"));
   EXPECT_EQ(config.status().code(), absl::StatusCode::kNotFound);
@@ -184,14 +235,15 @@ TEST_F(AgentConfigTest, KnowsWhatNeedsARestart) {
   wanted.log.level = log::Level::kDebug;
   EXPECT_THAT(RestartOnlyDifferences(running, wanted), IsEmpty());
   wanted.node = "x";
+  wanted.identity.authority.emplace();
   wanted.capture.port = 1;
   wanted.capture.max_pending = 1;
   wanted.tunnel.listen.port = 1;
   wanted.admin.listen.reset();
   wanted.threads = 9;
   EXPECT_THAT(RestartOnlyDifferences(running, wanted),
-              ElementsAre("node", "capture.port", "capture.max_pending", "tunnel.listen",
-                          "admin.listen", "threads"));
+              ElementsAre("node", "identity.authority", "capture.port", "capture.max_pending",
+                          "tunnel.listen", "admin.listen", "threads"));
 }
 
 TEST_F(AgentConfigTest, SpliceIsOneOfItsWords) {
