@@ -151,7 +151,7 @@ TEST(RenderTest, IdentitiesOfAnAuthority) {
       "next_attempt":"2026-01-31T12:00:30Z","failures":3,"expires_soon":false,
       "error":"status 403"}]})"),
             R"(Authority:             https://10.0.0.1:8443
-Authority reachable:   true, since 1h ago
+Authority reachable:   true, since 60m ago
 Trust bundle:          sequence 12
 Trust bundle error:    -
 Node SVID:             0c, expires in 30m, next attempt in 5m0s
