@@ -53,6 +53,8 @@ class Agent:
             "tunnel": {"listen": cluster.tunnel},
             "admin": {"socket": self.socket, "listen": "127.0.0.1:15020"},
         }
+        if cluster.topology.authority:
+            base["identity"] = cluster.topology.authority.identity(cluster)
         text = to_yaml(merge(base, self.config)) + extra
         with open(self.config_path + ".new", "w", encoding="utf-8") as out:
             out.write(text)

@@ -64,14 +64,18 @@ class TopologyCase(unittest.TestCase):
         try:
             return super().run(result)
         finally:
-            agents = [cluster.agent.process for cluster in self.topo.clusters]
+            kept = [cluster.agent.process for cluster in self.topo.clusters]
+            if self.topo.authority:
+                kept.append(self.topo.authority.process)
             for process in self.topo.processes[started:]:
-                if process not in agents and process.poll() is None:
+                if process not in kept and process.poll() is None:
                     process.kill()
                     process.wait(timeout=host.PATIENCE)
             if bad() > before:
                 for cluster in self.topo.clusters:
                     print(cluster.agent.log_tail(), file=sys.stderr)
+                if self.topo.authority:
+                    print(self.topo.authority.log(), file=sys.stderr)
 
     def _revive(self):
         self.start_agents_again(lambda agent: agent.process and not agent.expect_death)

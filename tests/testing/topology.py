@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 from . import host, network
 from .agent import Agent
+from .authority import Authority
 from .yaml_text import to_yaml
 
 STATE = "/run/tombolo-topology"
@@ -153,6 +154,7 @@ class Topology:
         self.cgroup = f"{host.cgroup2_mount()}/tombolo-{name}"
         self.clusters, self.services, self.rules, self.processes = [], [], [], []
         self.extra_workloads = []  # entries that no pod stands behind
+        self.authority = None  # set by use_authority()
         self._lock = None
 
     def cluster(self, name):
@@ -171,6 +173,11 @@ class Topology:
         """Lets a pod (or a SPIFFE ID, or a prefix of one) connect to a service."""
         rule = {"from": getattr(pod, "id", pod), "to": service}
         self.rules.append(rule | ({"ports": ports} if ports else {}))
+
+    def use_authority(self, **options):
+        """Lets the agents join a running authority instead of giving them SVIDs as files."""
+        self.authority = Authority(self, TRUST_DOMAIN, program("tombolo-ca"), **options)
+        return self.authority
 
     def directory(self):
         """The directory's content; tests may edit it before write_directory()."""
@@ -213,7 +220,10 @@ class Topology:
                 os.makedirs(pod.cgroup)
             os.makedirs(cluster.dir)
         network.build(self.clusters)
-        self._issue_svids()
+        if self.authority:
+            self.authority.prepare()
+        else:
+            self._issue_svids()
         self.write_directory()
         for cluster in self.clusters:
             cluster.agent.write_config()
@@ -237,6 +247,8 @@ class Topology:
 
     def start_agents(self):
         """Starts every cluster's agent and waits until all are ready."""
+        if self.authority:
+            self.authority.start()
         for cluster in self.clusters:
             cluster.agent.start()
         for cluster in self.clusters:

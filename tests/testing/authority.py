@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A topology's own certificate authority: a running tombolo-ca that the agents join by token."""
+import os
+import signal
+import subprocess
+
+from . import host, network
+from .yaml_text import to_yaml
+
+PORT = 8443
+
+
+class Authority:
+    """Set as `topology.authority` before up(): the agents then have no SVIDs as files.
+
+    It runs in the first cluster's node namespace, in a cgroup of its own.
+    """
+
+    def __init__(self, topology, trust_domain, program, ttl="10m"):
+        self.topology, self.trust_domain, self.ttl = topology, trust_domain, ttl
+        self._program = program
+        self.dir = f"{topology.dir}/authority"
+        self.cgroup = f"{topology.cgroup}/authority"
+        self.log_path = f"{self.dir}/ca.log"
+        self.process = None
+
+    def prepare(self):
+        """Its trust domain, each cluster's authority, and a token for each node."""
+        os.makedirs(self.cgroup)
+        os.makedirs(self.dir)
+        host.sh(self._program, "init", "--trust-domain", self.trust_domain, "--dir", self.dir)
+        self._write_config()
+        for cluster in self.topology.clusters:
+            self.command("cluster", "add", cluster.name)
+            token = self.command("token", "add",
+                                 f"spiffe://{self.trust_domain}/cluster/{cluster.name}"
+                                 f"/node/{cluster.node}")
+            with open(f"{cluster.dir}/join-token", "w", encoding="ascii") as out:
+                out.write(token)
+
+    def _write_config(self):
+        with open(f"{self.dir}/ca.yaml", "w", encoding="ascii") as out:
+            out.write(to_yaml({
+                "trust_domain": self.trust_domain, "store": {"sqlite": "ca.db"}, "keys": ".",
+                "serve": {"listen": f"{self.topology.clusters[0].ip}:{PORT}"},
+                "admin": {"listen": ""}, "ttl": self.ttl,
+                "directories": [cluster.directory_file for cluster in self.topology.clusters],
+            }))
+
+    def command(self, *arguments):
+        """What `tombolo-ca <arguments>` prints."""
+        return host.sh(self._program, *arguments, "--config", f"{self.dir}/ca.yaml")
+
+    def identity(self, cluster):
+        """The key `identity` of a cluster's agent.yaml."""
+        return {"authority": {
+            "urls": [f"https://{self.topology.clusters[0].ip}:{PORT}"],
+            "trust_domain": self.trust_domain, "trust": f"{self.dir}/root.pem",
+            "join_token": f"{cluster.dir}/join-token", "state": f"{cluster.dir}/state"}}
+
+    def start(self):
+        """Starts it; agents find out for themselves."""
+        with open(self.log_path, "ab") as log:
+            self.process = host.spawn(
+                [self._program, "serve", "--config", f"{self.dir}/ca.yaml", "--min-ttl", "1s"],
+                self.cgroup, network.path(self.topology.clusters[0].netns),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True)
+        self.topology.processes.append(self.process)
+
+    def stop(self):
+        """SIGTERM and wait."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=host.PATIENCE)
+
+    def log(self):
+        """Everything it has said."""
+        with open(self.log_path, encoding="utf-8", errors="replace") as lines:
+            return lines.read()
