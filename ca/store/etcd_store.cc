@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/etcd_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "store/etcd_client.h"
+
+namespace tombolo::ca {
+namespace {
+
+// etcd's own limits, unless somebody lowers them: 128 operations (--max-txn-ops,
+// conditions and changes each) and 1.5 MiB (--max-request-bytes), of which prefixes
+// and framing get a part.
+constexpr Store::Limits kLimits{.operations = 120, .bytes = 1 << 20};
+constexpr std::size_t kMaxPrefix = 256;
+constexpr std::size_t kPage = 256;  // entries of one answer
+constexpr std::size_t kMaxEndpoints = 16;
+// Greater than whatever a key may go on with, and no key.
+constexpr char kEnd[] = "\x7f";
+
+class EtcdStoreImpl : public Store {
+ public:
+  EtcdStoreImpl(EtcdClient::Options client, std::string prefix)
+      : client_(std::move(client)), prefix_(std::move(prefix)) {}
+
+  Limits limits() const override { return kLimits; }
+
+  absl::StatusOr<std::optional<Stored>> Get(const std::string& key) override {
+    if (!CheckKey(key).ok()) return std::nullopt;  // nobody can have put it
+    ASSIGN_OR_RETURN(EtcdRangeAnswer answer, Ask({.key = prefix_ + key}));
+    if (answer.entries.empty()) return std::nullopt;
+    if (answer.entries.size() > 1 || answer.entries[0].key != key) return Strange(key);
+    return std::move(answer.entries[0]);
+  }
+
+  // Every page is of the first one's revision, so that they are of one moment.
+  absl::StatusOr<std::vector<Stored>> List(const std::string& prefix, const std::string& after,
+                                           std::size_t limit) override {
+    // Behind `after` itself, if that is not before all of them anyway.
+    std::string first = after < prefix ? prefix : after + '\0';
+    std::vector<Stored> found;
+    std::int64_t revision = 0;
+    std::size_t page = kPage;
+    while (found.size() < limit && first < prefix + kEnd) {
+      absl::StatusOr<EtcdRangeAnswer> answer = Ask({.key = prefix_ + first,
+                                                    .end = prefix_ + prefix + kEnd,
+                                                    .limit = std::min(page, limit - found.size()),
+                                                    .revision = revision});
+      if (absl::IsResourceExhausted(answer.status()) && page > 1) {  // large values
+        page /= 2;
+        continue;
+      }
+      RETURN_IF_ERROR(answer.status());
+      if (revision == 0) revision = answer->revision;
+      for (Stored& stored : answer->entries) {
+        if (!absl::StartsWith(stored.key, prefix) || stored.key < first) return Strange(prefix);
+        first = stored.key + '\0';
+        found.push_back(std::move(stored));
+      }
+      if (!answer->more || answer->entries.empty()) break;
+    }
+    return found;
+  }
+
+  absl::StatusOr<std::int64_t> Commit(const Transaction& transaction) override {
+    RETURN_IF_ERROR(CheckTransaction(transaction, kLimits));
+    ASSIGN_OR_RETURN(const EtcdTxnAnswer answer, client_.Commit(transaction, prefix_));
+    if (answer.succeeded) return answer.revision;
+    return absl::AbortedError("a key that the change depends on has changed");
+  }
+
+  // Looking for any key tells it; this one is never there.
+  absl::StatusOr<std::int64_t> Revision() override {
+    ASSIGN_OR_RETURN(const EtcdRangeAnswer answer,
+                     Ask({.key = prefix_ + kEnd, .count_only = true}));
+    return answer.revision;
+  }
+
+ private:
+  // With the keys as this store's.
+  absl::StatusOr<EtcdRangeAnswer> Ask(const EtcdRange& range) {
+    ASSIGN_OR_RETURN(EtcdRangeAnswer answer, client_.Range(range));
+    for (Stored& stored : answer.entries) {
+      if (!absl::StartsWith(stored.key, prefix_)) return Strange(prefix_);
+      stored.key.erase(0, prefix_.size());
+    }
+    return answer;
+  }
+
+  static absl::Status Strange(const std::string& asked) {
+    return absl::DataLossError(
+        absl::StrCat("etcd was asked for '", asked, "' and answered with another key"));
+  }
+
+  EtcdClient client_;
+  const std::string prefix_;
+};
+
+absl::Status CheckPrefix(const std::string& prefix) {
+  if (prefix.empty()) return absl::OkStatus();
+  if (prefix.size() > kMaxPrefix) return absl::InvalidArgumentError("etcd prefix: too long");
+  return CheckKey(prefix);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> EtcdStore::Open(Options options) {
+  RETURN_IF_ERROR(CheckPrefix(options.prefix));
+  EtcdClient::Options client{.endpoints = {},
+                             .tls = options.tls,
+                             .connect = options.connect,
+                             .answer = options.answer,
+                             .call = options.call};
+  for (const std::string& url : options.endpoints) {
+    ASSIGN_OR_RETURN(EtcdEndpoint endpoint, ParseEndpoint(url));
+    if (endpoint.tls && options.tls == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("etcd endpoint '", url, "': needs the CA that vouches for its certificate"));
+    }
+    client.endpoints.push_back(std::move(endpoint));
+  }
+  if (client.endpoints.empty() || client.endpoints.size() > kMaxEndpoints) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("etcd: 1 to ", kMaxEndpoints, " endpoints, not ", client.endpoints.size()));
+  }
+  return std::make_unique<EtcdStoreImpl>(std::move(client), std::move(options.prefix));
+}
+
+}  // namespace tombolo::ca
