@@ -19,14 +19,13 @@ bool ServerStillListed(const mesh::Snapshot& snapshot, const Connection& connect
   return false;
 }
 
-absl::Status CheckRevoked(const identity::Store& identities, const Connection& connection) {
-  if (connection.tunnel == nullptr) return identities.CheckRevoked(connection.source, "");
-  const tls::SessionInfo& info = connection.tunnel->info();
-  RETURN_IF_ERROR(identities.CheckRevoked(info.peer, info.peer_serial));
-  return identities.CheckRevoked(info.local, connection.tunnel->credentials->serial());
-}
-
 }  // namespace
+
+absl::Status CheckRevoked(const World& world, const tunnel::Tunnel& tunnel) {
+  const tls::SessionInfo& info = tunnel.info();
+  RETURN_IF_ERROR(world.identities->CheckRevoked(info.peer, info.peer_serial));
+  return world.identities->CheckRevoked(info.local, tunnel.credentials->serial());
+}
 
 absl::Status StillAllowed(const World& world, const Connection& connection) {
   const policy::Decision decision =
@@ -37,7 +36,8 @@ absl::Status StillAllowed(const World& world, const Connection& connection) {
   if (!ServerStillListed(*world.snapshot, connection)) {
     return absl::PermissionDeniedError("the service no longer lists the server's identity");
   }
-  return CheckRevoked(*world.identities, connection);
+  if (connection.tunnel == nullptr) return world.identities->CheckRevoked(connection.source, "");
+  return CheckRevoked(world, *connection.tunnel);
 }
 
 }  // namespace tombolo::agent

@@ -34,6 +34,9 @@ struct Connection {
 // identity, and neither side is revoked; the error says what changed.
 absl::Status StillAllowed(const World& world, const Connection& connection);
 
+// Whether either side of a tunnel is revoked: Unauthenticated.
+absl::Status CheckRevoked(const World& world, const tunnel::Tunnel& tunnel);
+
 // The running connections of one thread. An Entry is in the table while it lives.
 class ConnectionTable {
  public:

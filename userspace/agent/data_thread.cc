@@ -183,10 +183,9 @@ void DataThread::Recheck() {
     absl::Status allowed = StillAllowed(world, connection);
     if (!allowed.ok()) connection.relay->Stop(std::move(allowed), proto::CODE_DENIED);
   }
-  // Credentials change with their bundle, too, and so with every revocation.
   const auto stale = [&](const tunnel::Tunnel& tunnel) {
     return world.identities->Find(tunnel.info().local) != tunnel.credentials ||
-           !StillAllowed(world, AsConnection(tunnel)).ok();
+           !StillAllowed(world, AsConnection(tunnel)).ok() || !CheckRevoked(world, tunnel).ok();
   };
   RetireAccepted(stale);
   pool_->DiscardIf(stale);

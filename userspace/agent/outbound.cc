@@ -278,10 +278,12 @@ Awaitable<void> Outbound::Run() {
   refused = co_await OpenSomewhere(*plain);
   // What was allowed when it began may have been forbidden meanwhile.
   if (!refused) {
+    (*entry_)->tunnel = tunnel_.get();  // whose peer may be revoked by now
     absl::Status allowed = StillAllowed(*context_.world, **entry_);
     if (!allowed.ok()) refused = Refused{Refusal::kDenied, std::move(allowed)};
   }
   if (refused) {
+    (*entry_)->tunnel = nullptr;
     Report(context_, request_, *refused);
     if (tunnel_ != nullptr) context_.pool.Discard(std::move(tunnel_));
     co_return;

@@ -47,12 +47,19 @@ absl::StatusOr<Store::Entry> LoadOne(const Files& files, const mesh::Workload& w
   return entry;
 }
 
-// What an identity has whose newest files are of no use.
-Store::Entry Kept(const Store::Entry* previous, const absl::Status& error) {
+// What an identity has whose newest files are of no use: an SVID that is not revoked. The bundle
+// that it judges its peers by may be an older one, which is why running connections and idle
+// tunnels ask the Store.
+Store::Entry Kept(const Store::Entry* previous, const absl::Status& error,
+                  const tls::Revocations& revocations) {
   Store::Entry kept;
   if (previous != nullptr) kept = *previous;
-  if (tls::ReasonOf(error) == tls::HandshakeFailure::kRevoked) kept.credentials = nullptr;
   kept.error = error;
+  if (kept.credentials == nullptr) return kept;
+  const tls::Credentials& own = *kept.credentials;
+  const bool revoked = tls::ReasonOf(error) == tls::HandshakeFailure::kRevoked ||
+                       !revocations.Check(own.id(), own.serial()).ok();
+  if (revoked) kept.credentials = nullptr;
   return kept;
 }
 
@@ -94,7 +101,7 @@ std::shared_ptr<const Store> Store::Load(const Files& files, const mesh::Snapsho
       if (found != previous->entries_.end()) before = &found->second;
     }
     absl::StatusOr<Entry> entry = LoadOne(files, workload, before);
-    if (!entry.ok()) entry = Kept(before, entry.status());
+    if (!entry.ok()) entry = Kept(before, entry.status(), store->revocations_);
     store->entries_.emplace(workload.id, *std::move(entry));
   }
   return store;

@@ -157,6 +157,18 @@ TEST_F(StoreTest, WhatIsRevokedKeepsNothing) {
   EXPECT_NE(Load(store.get())->Find(curl_), nullptr);
 }
 
+TEST_F(StoreTest, WhatIsRevokedIsDroppedWhateverElseIsWrong) {
+  Write(pki_.Issue(kCurl));
+  StorePtr store = Load();
+  tls::TrustBundle bundle{.trust_domain = "td", .roots = pki_.bundle()};
+  bundle.revoked.serials.insert(store->Find(curl_)->serial());
+  dir_.Write("bundle.pem", *tls::WriteTrustBundle(bundle));
+  std::filesystem::remove(dir_.Path("shop/curl/svid.pem"));
+  store = Load(store.get());
+  EXPECT_EQ(store->Find(curl_), nullptr);
+  EXPECT_THAT(ErrorOf(store), HasSubstr("svid.pem"));
+}
+
 TEST_F(StoreTest, AWorkloadThatIsGoneIsForgotten) {
   Write(pki_.Issue(kCurl));
   const StorePtr store = Load();
