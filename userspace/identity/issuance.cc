@@ -156,10 +156,13 @@ std::size_t Issuance::FreeSlots() const {
 }
 
 void Issuance::StartDue() {
+  // Asked for once: the node's SVID may expire at any moment.
+  const HttpsContextPtr context = node_.ContextAt(Now());
+  if (context == nullptr) return;
   for (const SpiffeId& id : roster_.Due(Now(), FreeSlots())) {
     roster_.Find(id)->asking = true;
     ++asking_;
-    tasks_.Spawn(RenewWorkload(id, node_.ContextAt(Now())));
+    tasks_.Spawn(RenewWorkload(id, context));
   }
 }
 
@@ -223,10 +226,12 @@ Awaitable<void> Issuance::FollowTrust() {
 
 // OK also when there is nothing new.
 Awaitable<absl::Status> Issuance::PollTrust() {
+  HttpsContextPtr context = node_.ContextAt(Now());
+  if (context == nullptr) co_return absl::OkStatus();  // it has expired this moment
   std::optional<std::uint64_t> held;
   if (node_.trust() != nullptr) held = node_.trust()->bundle.sequence;
   CO_ASSIGN_OR_RETURN(std::optional<std::string> text,
-                      co_await client_.FetchTrust(node_.ContextAt(Now()), held, options_.poll));
+                      co_await client_.FetchTrust(std::move(context), held, options_.poll));
   if (!text) co_return absl::OkStatus();
   CO_ASSIGN_OR_RETURN(TrustPtr trust, ReadNews(*std::move(text)));
   if (trust != nullptr) co_await TakeTrust(std::move(trust));
