@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "admin/metrics.h"
 #include "admin/process_metrics.h"
@@ -66,6 +67,8 @@ absl::Status Serve(const ServeOptions& options) {
       const std::unique_ptr<RunningAuthority> running,
       RunningAuthority::Start(config, [&front](const ViewPtr& view) { front.Publish(view); }));
   RETURN_IF_ERROR(front.Start(config, *running));
+  // Before what it asks is gone, however this ends.
+  absl::Cleanup stop = [&front] { front.Stop(kDrain); };
   asio::io_context io(1);
   std::unique_ptr<admin::HttpListener> probes;
   if (config.admin.listen) {
@@ -82,7 +85,7 @@ absl::Status Serve(const ServeOptions& options) {
     if (error) std::rethrow_exception(error);
   });
   io.run();
-  front.Stop(kDrain);
+  std::move(stop).Invoke();
   log::Info("authority stopped");
   return absl::OkStatus();
 }

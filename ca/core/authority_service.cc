@@ -103,6 +103,11 @@ absl::StatusOr<AuthorityService::Signed> AuthorityService::Sign(Job& job) {
   job.subject = absl::StrJoin(csr.uris, " ");
   // Before the store is asked: what is decided by is at least as old.
   const ViewPtr view = registry_.view();
+  // Without a certificate that the newest bundle accepts, callers are judged by an older one, which
+  // may trust whom the newest does not.
+  if (job.request.peer && view->server == nullptr) {
+    return absl::UnavailableError("this replica cannot judge callers by the newest trust bundle");
+  }
   ASSIGN_OR_RETURN(const Credential credential, FindCredential(job.request));
   const WallTime now = options_.now();
   ASSIGN_OR_RETURN(Grant grant, Decide(credential, {.uris = csr.uris, .renew = job.request.renew},

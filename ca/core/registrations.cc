@@ -37,7 +37,7 @@ bool DirectoryFiles::Look() {
     File& file = files_[path];
     // Before it is read: what changes meanwhile has another print the next time.
     const Print print = PrintOf(path);
-    if (file.seen && print == file.print) continue;
+    if (file.seen && file.status.ok() && print == file.print) continue;
     file.seen = true;
     file.print = print;
     Registrations read;

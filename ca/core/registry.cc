@@ -159,7 +159,7 @@ void Registry::Publish(WallTime now) {
     const absl::Status own =
         identity_.Update(signer == view->signers.end() ? nullptr : signer->second, now);
     if (!own.ok()) build_.push_back(absl::StrCat("own certificate: ", own.message()));
-    absl::StatusOr<ServerCredentials> server = identity_.Credentials(view->bundle);
+    absl::StatusOr<ServerCredentials> server = identity_.Credentials(view->bundle, now);
     if (server.ok()) {
       view->server = *std::move(server);
     } else if (own.ok()) {

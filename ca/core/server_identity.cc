@@ -45,7 +45,8 @@ absl::Status ServerIdentity::Make(const IssuerPtr& issuer, WallTime now) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ServerCredentials> ServerIdentity::Credentials(const std::string& bundle) const {
+absl::StatusOr<ServerCredentials> ServerIdentity::Credentials(const std::string& bundle,
+                                                              WallTime now) {
   if (chain_.empty()) return absl::FailedPreconditionError("this server has no certificate yet");
   auto pem = std::make_shared<tls::Credentials::Pem>();
   pem->chain = chain_;
@@ -54,7 +55,12 @@ absl::StatusOr<ServerCredentials> ServerIdentity::Credentials(const std::string&
   pem->chain_name = "the server's certificate";
   pem->key_name = "the server's key";
   pem->bundle_name = "the trust bundle";
-  RETURN_IF_ERROR(tls::Credentials::FromPem(*pem).status());
+  if (const absl::Status usable = tls::Credentials::FromPem(*pem).status(); !usable.ok()) {
+    // Revoked, perhaps: the next one need not be.
+    renew_ = WallTime::min();
+    next_ = now + kTryAgain;
+    return usable;
+  }
   return ServerCredentials(std::move(pem));
 }
 

@@ -31,9 +31,9 @@ class ServerIdentity {
   // the old one stays.
   absl::Status Update(const IssuerPtr& issuer, WallTime now);
 
-  // What the server shows; peers are verified against `bundle`. InvalidArgument when the
-  // certificate would not be accepted by it.
-  absl::StatusOr<ServerCredentials> Credentials(const std::string& bundle) const;
+  // What the server shows; peers are verified against `bundle`. An error when the certificate
+  // would not be accepted by it, as when it is revoked: then Update() makes another one.
+  absl::StatusOr<ServerCredentials> Credentials(const std::string& bundle, WallTime now);
 
   WallTime next() const { return next_; }  // when Update() is wanted
 

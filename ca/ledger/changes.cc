@@ -35,7 +35,10 @@ void Changes::Work() {
 
 absl::Status Changes::Poll() {
   ASSIGN_OR_RETURN(const std::int64_t revision, store_->Revision());
-  if (revision == revision_) return absl::OkStatus();
+  if (revision == revision_) {
+    if (failing_) listener_(Change{.head = seen_});
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(const Reader::Head found, Reader(*store_).FindHead());
   const Change change{.revocations = found.head.revocation != seen_.revocation,
                       .documents = found.head.document != seen_.document,
@@ -43,7 +46,7 @@ absl::Status Changes::Poll() {
   // In this order: what is committed from here on has another revision.
   revision_ = revision;
   seen_ = found.head;
-  if (change.revocations || change.documents) listener_(change);
+  if (change.revocations || change.documents || failing_) listener_(change);
   return absl::OkStatus();
 }
 

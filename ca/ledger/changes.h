@@ -29,7 +29,8 @@ class Changes {
   };
   // Called on that thread: with a Change, first when the store has been seen for
   // the first time (both are true), or with an error when the store begins to
-  // fail. Nothing is lost while it fails: the next Change has all of it.
+  // fail, and with a Change, perhaps of nothing, once it no longer does. Nothing is
+  // lost while it fails.
   using Listener = std::function<void(const absl::StatusOr<Change>&)>;
 
   Changes(std::shared_ptr<Store> store, Options options, Listener listener);

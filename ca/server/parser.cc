@@ -66,6 +66,12 @@ std::optional<Answer> CheckHeader(const Parser& parser, const error_code& error)
   if (parser.get().version() == 11 && CountOf(parser, http::field::host) != 1) {
     return Refuse(400, "HTTP/1.1 needs one Host");
   }
+  // Another coding, or both framings, would leave it open where the next request begins (RFC 9112,
+  // section 6.3).
+  if (CountOf(parser, http::field::transfer_encoding) > 0 &&
+      (!parser.chunked() || CountOf(parser, http::field::content_length) > 0)) {
+    return Refuse(400, "unknown framing of the body");
+  }
   const std::optional<Target> target = TargetOf(parser);
   if (!target) return Refuse(404, "no such path");
   const http::verb method = parser.get().method();

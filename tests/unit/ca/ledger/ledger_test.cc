@@ -453,6 +453,10 @@ TEST_F(LedgerTest, TellsOfChangesByAnybody) {
   ASSERT_TRUE(revoke().ok());
   store_->SetOnRead(nullptr);
   EXPECT_TRUE(wait_for({"RD", "R", "D", "error", "R"}));
+  store_->SetOnRead([] { return absl::UnavailableError("away"); });
+  EXPECT_TRUE(wait_for({"RD", "R", "D", "error", "R", "error"}));
+  store_->SetOnRead(nullptr);
+  EXPECT_TRUE(wait_for({"RD", "R", "D", "error", "R", "error", ""})) << "it is back, unchanged";
 }
 
 }  // namespace

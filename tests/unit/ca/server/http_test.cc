@@ -70,6 +70,7 @@ TEST_F(ServerHttpTest, WhatIsMalformedIs400AndTheEnd) {
         "GET /v1/trust HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET /v1/trust HTTP/2.0\r\n\r\n",
         "GET /v1/trust HTTP/1.1\r\nHost : a\r\n\r\n",
         "POST /v1/trust HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "POST /v1/trust HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
         "POST /v1/trust HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: "
         "chunked\r\n\r\n"}) {
     RawClient client = Connect();
