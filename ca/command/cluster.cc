@@ -11,6 +11,7 @@
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
+#include "command/new_authorities.h"
 #include "command/output.h"
 #include "core/cluster_registration.h"
 #include "core/rotation.h"
@@ -47,24 +48,30 @@ absl::Status PutRegistration(Context& context, const std::string& name,
       .status();
 }
 
-// True when one was made.
-absl::StatusOr<bool> EnsureAuthority(Context& context, const std::string& name) {
+absl::Status KeyIsElsewhere(const TrustRoot& root, const std::string& name) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("root ", root.id.substr(0, 8), ": its key is elsewhere; 'tombolo-ca csr ", name,
+                   "' makes a request for whoever has it, 'tombolo-ca install' takes the answer"));
+}
+
+// Below every root, so that a rotation may go on or back. True when one was made.
+absl::StatusOr<bool> EnsureAuthorities(Context& context, const std::string& name) {
   ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
-  if (stored.trust.SignerFor(name) != nullptr) return false;
-  absl::StatusOr<IssuerPtr> root =
-      OpenRoot(stored.trust.active(), context.keys, stored.trust.trust_domain);
-  if (!root.ok()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        root.status().message(), "; 'tombolo-ca csr ", name,
-        "' makes a request for whoever has it, 'tombolo-ca install' takes the answer"));
+  TrustState next = stored.trust;
+  NewKeys made(context.keys);
+  for (const TrustRoot& root : stored.trust.roots) {
+    if (stored.trust.FindAuthority(name, root.id) != nullptr) continue;
+    if (root.key.empty()) {
+      if (root.state == RootState::kActive) return KeyIsElsewhere(root, name);
+      Print(absl::StrCat("the rotation waits: ", KeyIsElsewhere(root, name).message()));
+      continue;
+    }
+    ASSIGN_OR_RETURN(std::vector<TrustAuthority> below,
+                     MakeAuthorities(context, root, {name}, made));
+    ASSIGN_OR_RETURN(next, InstallAuthority(std::move(next), std::move(below[0])));
   }
-  ASSIGN_OR_RETURN(NewAuthority made,
-                   MakeAuthority(**root, name, context.keys, std::chrono::system_clock::now()));
-  RETURN_IF_ERROR(RecordCertificate(context, made.record));
-  ASSIGN_OR_RETURN(const TrustState next, InstallAuthority(stored.trust, made.authority));
-  const absl::Status put = PutTrust(context, next, stored.revision);
-  if (!put.ok()) context.keys.Remove(made.authority.key);
-  RETURN_IF_ERROR(put);
+  if (next == stored.trust) return false;
+  RETURN_IF_ERROR(made.Settle(PutTrust(context, next, stored.revision)));
   return true;
 }
 
@@ -75,7 +82,7 @@ absl::Status AddCluster(const ClusterOptions& options) {
   if (!options.issuer.empty()) {
     ASSIGN_OR_RETURN(registration, RegistrationOf(options));
   }
-  ASSIGN_OR_RETURN(const bool made, EnsureAuthority(context, options.name));
+  ASSIGN_OR_RETURN(const bool made, EnsureAuthorities(context, options.name));
   if (registration) RETURN_IF_ERROR(PutRegistration(context, options.name, *registration));
   Print(absl::StrCat("cluster ", options.name, made ? ": made its authority" : " is there",
                      registration ? ", registered who signs its service account tokens" : ""));

@@ -10,6 +10,7 @@
 #include "authority.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
+#include "command/new_authorities.h"
 #include "command/output.h"
 #include "core/setup.h"
 #include "files.h"
@@ -22,7 +23,7 @@ struct InitOptions : CommonOptions {
 };
 
 // The trust document, with the authority that signs for the server if the root can sign it.
-absl::Status WriteTrust(Context& context, TrustRoot root) {
+absl::Status WriteTrust(Context& context, TrustRoot root, NewKeys& made) {
   TrustState state{.trust_domain = context.config.trust_domain,
                    .roots = {std::move(root)},
                    .authorities = {},
@@ -34,14 +35,9 @@ absl::Status WriteTrust(Context& context, TrustRoot root) {
   }
   if (!absl::IsNotFound(there.status())) return there.status();
   if (!state.active().key.empty()) {
-    ASSIGN_OR_RETURN(const IssuerPtr issuer,
-                     OpenRoot(state.active(), context.keys, state.trust_domain));
-    ASSIGN_OR_RETURN(const NewAuthority server,
-                     MakeAuthority(*issuer, "", context.keys, std::chrono::system_clock::now()));
-    RETURN_IF_ERROR(RecordCertificate(context, server.record));
-    state.authorities.push_back(server.authority);
+    ASSIGN_OR_RETURN(state.authorities, MakeAuthorities(context, state.active(), {""}, made));
   }
-  return PutTrust(context, state, 0);
+  return made.Settle(PutTrust(context, state, 0));
 }
 
 // Everything below one directory, which the store, keys and configuration are in.
@@ -60,20 +56,12 @@ absl::Status InitDirectory(const InitOptions& options) {
                    ReadFile(absl::StrCat(options.directory, "/root.pem")));
   ASSIGN_OR_RETURN(TrustRoot root, ForeignRoot(certificate, "root.pem", options.trust_domain));
   root.key = "root.key";
-  RETURN_IF_ERROR(WriteTrust(context, std::move(root)));
+  NewKeys made(context.keys);
+  RETURN_IF_ERROR(WriteTrust(context, std::move(root), made));
   std::move(undo).Cancel();
   Print(absl::StrCat("made the root of trust domain ", options.trust_domain, " in ",
                      options.directory));
   return absl::OkStatus();
-}
-
-absl::StatusOr<TrustRoot> RootFor(const InitOptions& options, const Context& context) {
-  const std::string& trust_domain = context.config.trust_domain;
-  if (options.root_certificate.empty()) {
-    return MakeRoot(trust_domain, options.root_key, context.keys);
-  }
-  ASSIGN_OR_RETURN(const std::string pem, ReadFile(options.root_certificate));
-  return ForeignRoot(pem, options.root_certificate, trust_domain);
 }
 
 absl::Status InitConfigured(const InitOptions& options) {
@@ -86,9 +74,11 @@ absl::Status InitConfigured(const InitOptions& options) {
   if (ReadTrust(context.reader()).ok()) {
     return absl::AlreadyExistsError("the store has a trust domain already");
   }
-  ASSIGN_OR_RETURN(TrustRoot root, RootFor(options, context));
+  NewKeys made(context.keys);
+  ASSIGN_OR_RETURN(TrustRoot root,
+                   ChooseRoot(context, options.root_key, options.root_certificate, made));
   const std::string id = root.id;
-  RETURN_IF_ERROR(WriteTrust(context, std::move(root)));
+  RETURN_IF_ERROR(WriteTrust(context, std::move(root), made));
   Print(absl::StrCat("made trust domain ", trust_domain, " with root ", id.substr(0, 8)));
   if (!options.root_certificate.empty()) {
     Print("its key is elsewhere: 'tombolo-ca csr' makes the request for the server's authority");

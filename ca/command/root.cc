@@ -10,10 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
+#include "command/new_authorities.h"
 #include "command/output.h"
 #include "core/rotation.h"
-#include "core/setup.h"
-#include "files.h"
 
 namespace tombolo::ca {
 namespace {
@@ -35,52 +34,38 @@ struct Command {
 };
 constexpr Command kCommands[] = {
     {"prepare", "add a second root to the trust bundle", RotationStep::kPrepare,
-     RotationStep::kUndoPrepare, "both roots are in the trust bundle; next: activate"},
+     RotationStep::kUndoPrepare,
+     "both roots and their authorities are in the trust bundle; next: activate"},
     {"activate", "sign below the new root from now on", RotationStep::kActivate,
-     RotationStep::kUndoActivate, "new authorities sign; next: taint"},
+     RotationStep::kUndoActivate, "the new root's authorities sign; next: taint"},
     {"taint", "let agents renew what the old root vouches for", RotationStep::kTaint,
      RotationStep::kUndoTaint, "agents renew now; next: revoke"},
     {"revoke", "remove the old root, for good", RotationStep::kRevoke, std::nullopt,
      "the old root and its authorities have left the trust bundle"},
 };
 
-absl::StatusOr<TrustState> Prepare(const RootOptions& options, const Context& context,
-                                   const TrustState& trust) {
-  if (options.certificate.empty()) {
-    ASSIGN_OR_RETURN(TrustRoot root, MakeRoot(trust.trust_domain, options.key, context.keys));
-    return PrepareRoot(trust, std::move(root));
-  }
-  ASSIGN_OR_RETURN(const std::string pem, ReadFile(options.certificate));
-  ASSIGN_OR_RETURN(TrustRoot root, ForeignRoot(pem, options.certificate, trust.trust_domain));
-  return PrepareRoot(trust, std::move(root));
-}
-
-// Makes what the prepared root lacks, if its key is here; else that has been installed.
-absl::StatusOr<TrustState> Activate(Context& context, const TrustState& trust) {
-  const TrustRoot* prepared = trust.other();
-  const std::vector<std::string> missing = ClustersToActivate(trust);
+// With the authorities below the new root, if its key is here: agents are to know them before
+// anything is signed by them. What it makes goes into `made`.
+absl::StatusOr<TrustState> Prepare(const RootOptions& options, Context& context,
+                                   const TrustState& trust, NewKeys& made) {
+  ASSIGN_OR_RETURN(TrustRoot root, ChooseRoot(context, options.key, options.certificate, made));
   std::vector<TrustAuthority> authorities;
-  if (!missing.empty() && !prepared->key.empty()) {
-    ASSIGN_OR_RETURN(const IssuerPtr root, OpenRoot(*prepared, context.keys, trust.trust_domain));
-    for (const std::string& cluster : missing) {
-      ASSIGN_OR_RETURN(NewAuthority made, MakeAuthority(*root, cluster, context.keys,
-                                                        std::chrono::system_clock::now()));
-      RETURN_IF_ERROR(RecordCertificate(context, made.record));
-      authorities.push_back(std::move(made.authority));
-    }
+  if (!root.key.empty()) {
+    ASSIGN_OR_RETURN(authorities,
+                     MakeAuthorities(context, root, ClustersWithout(trust, root.id), made));
   }
-  return ActivateRoot(trust, authorities);
+  return PrepareRoot(trust, std::move(root), std::move(authorities));
 }
 
 absl::StatusOr<TrustState> Take(RotationStep step, const RootOptions& options, Context& context,
-                                const TrustState& trust) {
+                                const TrustState& trust, NewKeys& made) {
   switch (step) {
     case RotationStep::kPrepare:
-      return Prepare(options, context, trust);
+      return Prepare(options, context, trust, made);
     case RotationStep::kUndoPrepare:
       return UndoPrepare(trust);
     case RotationStep::kActivate:
-      return Activate(context, trust);
+      return ActivateRoot(trust);
     case RotationStep::kUndoActivate:
       return UndoActivate(trust);
     case RotationStep::kTaint:
@@ -110,8 +95,9 @@ absl::Status Run(const Command& command, const RootOptions& options) {
     return absl::FailedPreconditionError(
         absl::StrCat(waiting.Text(), " (--force goes on all the same)"));
   }
-  ASSIGN_OR_RETURN(const TrustState next, Take(step, options, context, state.trust));
-  RETURN_IF_ERROR(PutTrust(context, next, state.trust_revision));
+  NewKeys made(context.keys);
+  ASSIGN_OR_RETURN(const TrustState next, Take(step, options, context, state.trust, made));
+  RETURN_IF_ERROR(made.Settle(PutTrust(context, next, state.trust_revision)));
   if (!waiting.empty()) Print(absl::StrCat("did not wait: ", waiting.Text()));
   Print(options.undo ? absl::StrCat("undone: ", command.name) : command.done);
   return absl::OkStatus();

@@ -25,11 +25,13 @@ struct Beginning {
   RotationStep step;
   RootState other;              // what the root that is not active has to be
   absl::string_view otherwise;  // what is said when it is not
+  bool signs = false;           // that root's authorities sign from then on
 };
 constexpr Beginning kBeginnings[] = {
     {RotationStep::kUndoPrepare, RootState::kPrepared, "no root is prepared"},
-    {RotationStep::kActivate, RootState::kPrepared, "no root is prepared"},
-    {RotationStep::kUndoActivate, RootState::kOld, "there is no activation to undo"},
+    {RotationStep::kActivate, RootState::kPrepared, "no root is prepared", /*signs=*/true},
+    {RotationStep::kUndoActivate, RootState::kOld, "there is no activation to undo",
+     /*signs=*/true},
     {RotationStep::kTaint, RootState::kOld, "only the root that was active before can be tainted"},
     {RotationStep::kUndoTaint, RootState::kTainted, "no root is tainted"},
     {RotationStep::kRevoke, RootState::kTainted, "only a tainted root can be revoked"},
@@ -57,6 +59,19 @@ TrustState Without(TrustState state, const std::string& root) {
                 [&](const TrustAuthority& authority) { return authority.root == root; });
   std::erase_if(state.roots, [&](const TrustRoot& one) { return one.id == root; });
   return state;
+}
+
+// A step that moves the signing below `root` would leave whoever has no authority there without
+// one.
+absl::Status CheckAuthorities(const TrustState& state, const TrustRoot& root) {
+  const std::vector<std::string> missing = ClustersWithout(state, root.id);
+  if (missing.empty()) return absl::OkStatus();
+  return NotNow(absl::StrCat(
+      "below ", Short(root), " there is no authority yet of '", absl::StrJoin(missing, "', '"),
+      "' ('' is the server): ",
+      root.key.empty() ? "'tombolo-ca csr' makes a request for each, 'tombolo-ca install' takes "
+                         "the answer"
+                       : "'tombolo-ca cluster add' makes a cluster's"));
 }
 
 absl::StatusOr<TrustState> Move(TrustState state, RotationStep step, RootState to) {
@@ -129,15 +144,24 @@ absl::Status CheckTime(RotationStep step, const TrustState& state) {
     if (other == nullptr) {
       return NotNow(absl::StrCat(beginning.otherwise, ": there is only one root"));
     }
-    if (other->state == beginning.other) return absl::OkStatus();
-    return NotNow(
-        absl::StrCat(beginning.otherwise, ": ", Short(*other), " is ", Name(other->state)));
+    if (other->state != beginning.other) {
+      return NotNow(
+          absl::StrCat(beginning.otherwise, ": ", Short(*other), " is ", Name(other->state)));
+    }
+    return beginning.signs ? CheckAuthorities(state, *other) : absl::OkStatus();
   }
   return absl::InternalError("unknown step");
 }
 
-absl::StatusOr<TrustState> PrepareRoot(TrustState state, TrustRoot root) {
+absl::StatusOr<TrustState> PrepareRoot(TrustState state, TrustRoot root,
+                                       std::vector<TrustAuthority> authorities) {
   RETURN_IF_ERROR(CheckTime(RotationStep::kPrepare, state));
+  for (TrustAuthority& authority : authorities) {
+    if (authority.root != root.id) {
+      return absl::InvalidArgumentError("an authority is not below the root that is prepared");
+    }
+    state.authorities.push_back(std::move(authority));
+  }
   root.state = RootState::kPrepared;
   state.roots.push_back(std::move(root));
   return Checked(std::move(state));
@@ -149,23 +173,11 @@ absl::StatusOr<TrustState> UndoPrepare(TrustState state) {
   return Without(std::move(state), id);
 }
 
-absl::StatusOr<TrustState> ActivateRoot(TrustState state,
-                                        const std::vector<TrustAuthority>& authorities) {
+absl::StatusOr<TrustState> ActivateRoot(TrustState state) {
   ASSIGN_OR_RETURN(TrustRoot * root, OtherFor(RotationStep::kActivate, state));
-  for (const TrustAuthority& authority : authorities) {
-    if (authority.root != root->id) {
-      return absl::InvalidArgumentError("an authority is not below the prepared root");
-    }
-    state.authorities.push_back(authority);
-  }
-  const std::vector<std::string> missing = ClustersToActivate(state);
-  if (!missing.empty()) {
-    return NotNow(absl::StrCat("below ", Short(*root), " there is no authority yet of: '",
-                               absl::StrJoin(missing, "', '"), "'"));
-  }
   ActiveOf(state).state = RootState::kOld;
   root->state = RootState::kActive;
-  return Checked(std::move(state));
+  return state;
 }
 
 absl::StatusOr<TrustState> UndoActivate(TrustState state) {
@@ -189,12 +201,11 @@ absl::StatusOr<TrustState> RevokeRoot(TrustState state) {
   return Without(std::move(state), id);
 }
 
-std::vector<std::string> ClustersToActivate(const TrustState& state) {
+std::vector<std::string> ClustersWithout(const TrustState& state, const std::string& root) {
   std::vector<std::string> clusters;
-  const TrustRoot* other = state.other();
   for (const TrustAuthority& authority : state.authorities) {
-    if (other == nullptr || authority.root != state.active().id) continue;
-    if (state.FindAuthority(authority.cluster, other->id) == nullptr) {
+    if (authority.root != state.active().id) continue;
+    if (state.FindAuthority(authority.cluster, root) == nullptr) {
       clusters.push_back(authority.cluster);
     }
   }

@@ -25,21 +25,24 @@ enum class RotationStep {
   kRevoke,
 };
 
-// FailedPrecondition when it is not the time for a step.
+// FailedPrecondition when it is not the time for a step, or an authority that would sign after it
+// is missing.
 absl::Status CheckTime(RotationStep step, const TrustState& state);
 
-absl::StatusOr<TrustState> PrepareRoot(TrustState state, TrustRoot root);
+// `authorities` are below `root`: those that can be made now, so that agents know them before they
+// sign. Where the root's key is elsewhere they come by InstallAuthority().
+absl::StatusOr<TrustState> PrepareRoot(TrustState state, TrustRoot root,
+                                       std::vector<TrustAuthority> authorities);
 absl::StatusOr<TrustState> UndoPrepare(TrustState state);
-// `authorities` are below the prepared root: one for each cluster that has none there yet.
-absl::StatusOr<TrustState> ActivateRoot(TrustState state,
-                                        const std::vector<TrustAuthority>& authorities);
+// Both only change whose authorities sign: every cluster has to have one there.
+absl::StatusOr<TrustState> ActivateRoot(TrustState state);
 absl::StatusOr<TrustState> UndoActivate(TrustState state);
 absl::StatusOr<TrustState> TaintRoot(TrustState state);
 absl::StatusOr<TrustState> UndoTaint(TrustState state);
 absl::StatusOr<TrustState> RevokeRoot(TrustState state);
 
-// The clusters for which ActivateRoot() needs an authority below the prepared root.
-std::vector<std::string> ClustersToActivate(const TrustState& state);
+// The clusters that have an authority below the active root and none below `root`.
+std::vector<std::string> ClustersWithout(const TrustState& state, const std::string& root);
 
 // A new authority, or a new certificate of one whose key stays. AlreadyExists when its place is
 // another key's.

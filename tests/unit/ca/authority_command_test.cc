@@ -53,6 +53,31 @@ class AuthorityCommandTest : public ::testing::Test {
   TemporaryDirectory directory_;
 };
 
+// A root that openssl has made, and keeps.
+class CompanyRootTest : public AuthorityCommandTest {
+ protected:
+  void SetUp() override {
+    if (Run("openssl version").status != 0) TOMBOLO_SKIP_WITHOUT("the openssl command");
+    Write("root.cnf",
+          "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=Company Root\n[ca]\n"
+          "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+          "subjectKeyIdentifier=hash\n");
+    Write("ext.cnf", "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n");
+    ASSERT_EQ(Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 100 "
+                  "-config root.cnf -extensions ca -keyout company.key -out company.pem")
+                  .status,
+              0);
+  }
+  // <name>.csr becomes <name>.pem.
+  void Sign(const std::string& name) const {
+    const Result result = Run("openssl x509 -req -in " + name +
+                              ".csr -CA company.pem -CAkey company.key -days 50 "
+                              "-copy_extensions copyall -extfile ext.cnf -out " +
+                              name + ".pem");
+    EXPECT_EQ(result.status, 0) << result.output;
+  }
+};
+
 TEST_F(AuthorityCommandTest, MakesATrustDomainOnce) {
   EXPECT_THAT(Bad("cluster add east"), HasSubstr("tombolo-ca init"));
   EXPECT_THAT(Good("init"), HasSubstr("made trust domain test.example"));
@@ -142,8 +167,12 @@ TEST_F(AuthorityCommandTest, RotatesTheRoot) {
   EXPECT_THAT(Bad("root prepare"), HasSubstr("one rotation at a time"));
   Good("root prepare --undo");
   Good("root prepare");
+  EXPECT_THAT(Good("root status"), HasSubstr("prepared")) << "with the authorities of both";
+  EXPECT_THAT(Good("root status --json"), Not(HasSubstr(R"("authorities":0)")));
   EXPECT_THAT(Good("root activate --dry-run"), HasSubstr("nothing would break"));
+  Good("cluster add west");
   Good("root activate");
+  Good("cluster add north");
   Good("root activate --undo");
   Good("root activate");
   EXPECT_THAT(Bad("root revoke"), HasSubstr("only a tainted root can be revoked"));
@@ -151,7 +180,11 @@ TEST_F(AuthorityCommandTest, RotatesTheRoot) {
   EXPECT_THAT(Good("root status --json"), HasSubstr(R"("state":"tainted")"));
   Good("root revoke");
   EXPECT_THAT(Good("root status"), Not(HasSubstr("tainted")));
-  EXPECT_THAT(Good("cluster list"), HasSubstr("east"));
+  for (const char* cluster : {"east", "west", "north"}) {
+    const std::string id = std::string("spiffe://test.example/cluster/") + cluster + "/node/n1";
+    Good("issue --spiffe-id " + id + " --out out");
+  }
+  EXPECT_EQ(Run("ls keys | grep -c root-").output, "3\n") << "undone is not forgotten";
   EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
 }
 
@@ -170,30 +203,13 @@ TEST_F(AuthorityCommandTest, RevokingARootWaitsForWhoeverNeedsIt) {
   EXPECT_THAT(Good("root revoke --dry-run"), Not(HasSubstr("identity")));
 }
 
-TEST_F(AuthorityCommandTest, TakesAnIntermediateOfACompanysRoot) {
-  if (Run("openssl version").status != 0) TOMBOLO_SKIP_WITHOUT("the openssl command");
-  Write("root.cnf",
-        "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=Company Root\n[ca]\n"
-        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
-        "subjectKeyIdentifier=hash\n");
-  ASSERT_EQ(Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 100 "
-                "-config root.cnf -extensions ca -keyout company.key -out company.pem")
-                .status,
-            0);
+TEST_F(CompanyRootTest, SignsTheIntermediates) {
   Good("init --root-certificate company.pem");
   EXPECT_THAT(Bad("cluster add east"), HasSubstr("tombolo-ca csr east"));
-  const auto sign = [&](const std::string& name) {
-    const Result result = Run("openssl x509 -req -in " + name +
-                              ".csr -CA company.pem -CAkey company.key -days 50 "
-                              "-copy_extensions copyall -extfile ext.cnf -out " +
-                              name + ".pem");
-    EXPECT_EQ(result.status, 0) << result.output;
-  };
-  Write("ext.cnf", "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n");
   Good("csr --out server.csr");
   Good("csr east --out east.csr");
-  sign("server");
-  sign("east");
+  Sign("server");
+  Sign("east");
   EXPECT_THAT(Good("install --certificate server.pem"), HasSubstr("authority of the server"));
   EXPECT_THAT(Good("install east --certificate east.pem"), HasSubstr("(active)"));
   EXPECT_THAT(Bad("install west --certificate east.pem"), HasSubstr("west-"));
@@ -201,6 +217,26 @@ TEST_F(AuthorityCommandTest, TakesAnIntermediateOfACompanysRoot) {
   const Result verified =
       Run("openssl verify -x509_strict -CAfile company.pem -untrusted out/svid.pem out/svid.pem");
   EXPECT_EQ(verified.status, 0) << verified.output;
+}
+
+TEST_F(CompanyRootTest, IsRotatedToWhenEveryAuthorityBelowItIsThere) {
+  Good("init");
+  Good("cluster add east");
+  Good("root prepare --certificate company.pem");
+  EXPECT_THAT(Bad("root activate --force"), HasSubstr("'', 'east'"));
+  Good("csr --out server.csr");
+  Good("csr east --out east.csr");
+  Sign("server");
+  Sign("east");
+  EXPECT_THAT(Good("install --certificate server.pem"), HasSubstr("(prepared)"));
+  EXPECT_THAT(Bad("root activate --dry-run"), HasSubstr("no authority yet of 'east'"));
+  EXPECT_THAT(Good("cluster add west"), HasSubstr("the rotation waits: root "));
+  Good("install east --certificate east.pem");
+  EXPECT_THAT(Bad("root activate"), HasSubstr("no authority yet of 'west'"));
+  Good("csr west --out west.csr");
+  Sign("west");
+  Good("install west --certificate west.pem");
+  EXPECT_THAT(Good("root activate"), HasSubstr("next: taint"));
 }
 
 TEST_F(AuthorityCommandTest, FederatesWithOthers) {

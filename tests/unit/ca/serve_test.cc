@@ -12,10 +12,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_split.h"
 #include "net/socket.h"
+#include "server/raw_client.h"
 #include "temporary_directory.h"
 #include "testing/shell.h"
 #include "testing/skip.h"
+#include "tls/trust_bundle.h"
 
 namespace tombolo::ca {
 namespace {
@@ -33,6 +36,12 @@ const std::string kNode = "spiffe://test.example/cluster/east/node/n1";
 std::string FreePort() {
   const auto fd = net::Listen({net::IpAddress::Loopback(/*ipv6=*/false), 0}, 1);
   return std::to_string(net::LocalAddress(fd->get())->port);
+}
+
+// Of a bundle document.
+std::size_t RootsIn(const std::string& bundle) {
+  const std::vector<std::string> parts = absl::StrSplit(bundle, "x509-svid");
+  return parts.size() - 1;
 }
 
 class ServeTest : public ::testing::Test {
@@ -178,6 +187,38 @@ TEST_F(ServeTest, TellsWhoeverWaitsOfARevocation) {
   EXPECT_THAT(Good("root prepare"), HasSubstr("next: activate"));
   EXPECT_THAT(Run(TOMBOLO_CA " root activate --config ca.yaml").output, HasSubstr("east/n1"))
       << "it has not seen the bundle with both roots";
+}
+
+TEST_F(ServeTest, WhoeverMissesAnActivationTrustsTheServerAfterwards) {
+  const auto serial = [this] {
+    return Run("openssl s_client -connect 127.0.0.1:" + port_ +
+               " </dev/null 2>/dev/null | openssl x509 -noout -serial")
+        .output;
+  };
+  Start();
+  Good("root prepare");
+  std::string held;
+  for (int i = 0; i < 200 && RootsIn(held) != 2; ++i) {
+    held = Run("curl -sk https://localhost:" + port_ + "/.well-known/spiffe/bundle").output;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  const std::string before = serial();
+  Good("root activate");
+  for (int i = 0; i < 200 && serial() == before; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_NE(serial(), before);
+  // An agent that has been away since before the activation: by the bundle of then, with whose
+  // keys are whose.
+  const auto trust = tls::ParseTrustBundle(held, "test.example", "held");
+  ASSERT_TRUE(trust.ok()) << trust.status();
+  ASSERT_TRUE(trust->bindings);
+  const auto context =
+      tls::HttpsContext::ForClient(*trust, *SpiffeId::ForAuthority("test.example"), std::nullopt);
+  ASSERT_TRUE(context.ok()) << context.status();
+  https::RawClient agent(*net::SocketAddress::Parse("127.0.0.1:" + port_), *context);
+  EXPECT_TRUE(agent.connected()) << agent.error();
+  EXPECT_THAT(agent.Get("/.well-known/spiffe/bundle"), StartsWith("HTTP/1.1 200 "));
 }
 
 TEST_F(ServeTest, ServesRevocationLists) {

@@ -195,20 +195,25 @@ TEST_F(RegistryTest, SignsBelowTheActiveRoot) {
   ASSERT_TRUE(Start().ok());
   const ServerCredentials first = registry_->view()->server;
   const TrustRoot second = *MakeRoot(kDomain, "", keys_);
-  Put(*PrepareRoot(Trust().trust, second));
-  Await([](const View& view) { return view.state.trust.roots.size() == 2; });
-  EXPECT_EQ(registry_->view()->server->chain, first->chain);
   const auto issuer = OpenRoot(second, keys_, kDomain);
   std::vector<TrustAuthority> authorities;
-  for (const std::string& cluster : ClustersToActivate(Trust().trust)) {
+  for (const char* cluster : {"", "east"}) {
     authorities.push_back(
         MakeAuthority(**issuer, cluster, keys_, std::chrono::system_clock::now())->authority);
   }
-  Put(*ActivateRoot(Trust().trust, authorities));
+  Put(*PrepareRoot(Trust().trust, second, authorities));
+  const ViewPtr prepared =
+      Await([](const View& view) { return view.state.trust.roots.size() == 2; });
+  EXPECT_EQ(prepared->server->chain, first->chain);
+  Put(*ActivateRoot(Trust().trust));
   const ViewPtr view = Await([&](const View& view) { return view.server->chain != first->chain; });
   EXPECT_EQ(view->signers.at("east")->chain(), view->state.trust.SignerFor("east")->chain);
   EXPECT_THAT(view->crls, SizeIs(4));
   EXPECT_TRUE(tls::Credentials::FromPem(*view->server).ok());
+  tls::Credentials::Pem seen_by_who_missed_it = *view->server;
+  seen_by_who_missed_it.bundle = prepared->bundle;
+  const auto accepted = tls::Credentials::FromPem(seen_by_who_missed_it);
+  EXPECT_TRUE(accepted.ok()) << accepted.status();
 }
 
 TEST_F(RegistryTest, NamesWhatIsMissing) {

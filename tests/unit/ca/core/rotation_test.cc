@@ -21,7 +21,7 @@ class RotationTest : public CoreCase {
     second_ = *MakeRoot(kDomain, "", keys_);
   }
 
-  TrustState Prepared() const { return *PrepareRoot(first_, second_); }
+  TrustState Prepared() { return *PrepareRoot(first_, second_, Below(second_, {"", "east"})); }
   std::vector<TrustAuthority> Below(const TrustRoot& root,
                                     const std::vector<std::string>& clusters) {
     const auto issuer = OpenRoot(root, keys_, kDomain);
@@ -32,7 +32,7 @@ class RotationTest : public CoreCase {
     }
     return made;
   }
-  TrustState Activated() { return *ActivateRoot(Prepared(), Below(second_, {"", "east"})); }
+  TrustState Activated() { return *ActivateRoot(Prepared()); }
 
   static void ExpectRefused(const absl::StatusOr<TrustState>& state, const std::string& why) {
     EXPECT_TRUE(absl::IsFailedPrecondition(state.status())) << state.status();
@@ -46,11 +46,12 @@ class RotationTest : public CoreCase {
 TEST_F(RotationTest, GoesThroughEveryStep) {
   TrustState state = Prepared();
   EXPECT_EQ(state.active().id, first_.active().id) << "prepared, it signs nothing";
-  EXPECT_THAT(ClustersToActivate(state), ElementsAre("", "east"));
-  state = Activated();
+  EXPECT_EQ(state.authorities.size(), 4u) << "but everybody learns who is going to";
+  const std::vector<TrustAuthority> known = state.authorities;
+  state = *ActivateRoot(state);
   EXPECT_EQ(state.active().id, second_.id);
   EXPECT_EQ(state.SignerFor("east")->root, second_.id);
-  EXPECT_EQ(state.authorities.size(), 4u) << "the old ones stay in the bundle";
+  EXPECT_EQ(state.authorities, known) << "nobody is new when it begins to sign";
   state = *TaintRoot(state);
   EXPECT_EQ(state.other()->state, RootState::kTainted);
   state = *RevokeRoot(state);
@@ -66,8 +67,7 @@ TEST_F(RotationTest, EveryStepButTheLastCanBeTakenBack) {
   EXPECT_EQ(state.active().id, first_.active().id);
   EXPECT_EQ(state.other()->state, RootState::kPrepared);
   EXPECT_EQ(state.authorities.size(), 4u) << "what the new ones have signed still holds";
-  EXPECT_THAT(ClustersToActivate(state), IsEmpty());
-  EXPECT_TRUE(ActivateRoot(state, {}).ok()) << "again, with those";
+  EXPECT_TRUE(ActivateRoot(state).ok()) << "again, with those";
   EXPECT_EQ(*UndoPrepare(state), first_);
   state = Activated();
   EXPECT_EQ(*UndoTaint(*TaintRoot(state)), state);
@@ -75,12 +75,13 @@ TEST_F(RotationTest, EveryStepButTheLastCanBeTakenBack) {
 
 TEST_F(RotationTest, RefusesAStepThatIsNotTheNext) {
   ExpectRefused(UndoPrepare(first_), "no root is prepared: there is only one root");
-  ExpectRefused(ActivateRoot(first_, {}), "no root is prepared");
+  ExpectRefused(ActivateRoot(first_), "no root is prepared");
   ExpectRefused(UndoActivate(first_), "no activation to undo");
   ExpectRefused(TaintRoot(first_), "there is only one root");
   ExpectRefused(UndoTaint(first_), "no root is tainted");
   ExpectRefused(RevokeRoot(first_), "only a tainted root can be revoked");
-  ExpectRefused(PrepareRoot(Prepared(), *MakeRoot(kDomain, "", keys_)), "one rotation at a time");
+  ExpectRefused(PrepareRoot(Prepared(), *MakeRoot(kDomain, "", keys_), {}),
+                "one rotation at a time");
   ExpectRefused(TaintRoot(Prepared()), " is prepared");
   ExpectRefused(RevokeRoot(Activated()), " is old");
   ExpectRefused(UndoPrepare(Activated()), " is old");
@@ -88,18 +89,34 @@ TEST_F(RotationTest, RefusesAStepThatIsNotTheNext) {
 }
 
 TEST_F(RotationTest, ActivatesNothingByHalves) {
-  ExpectRefused(ActivateRoot(Prepared(), Below(second_, {""})),
-                "there is no authority yet of: 'east'");
   EXPECT_TRUE(absl::IsInvalidArgument(
-      ActivateRoot(Prepared(), Below(first_.active(), {"", "east"})).status()));
+      PrepareRoot(first_, second_, Below(first_.active(), {"", "east"})).status()));
+  ExpectRefused(ActivateRoot(*PrepareRoot(first_, second_, Below(second_, {""}))),
+                "there is no authority yet of 'east' ('' is the server): 'tombolo-ca cluster add'");
+}
+
+TEST_F(RotationTest, AuthoritiesBelowARootThatIsElsewhereAreInstalledFirst) {
+  const std::vector<TrustAuthority> made = Below(second_, {"", "east"});
+  second_.key = "";
+  TrustState state = *PrepareRoot(first_, second_, {});
+  EXPECT_THAT(ClustersWithout(state, second_.id), ElementsAre("", "east"));
+  ExpectRefused(ActivateRoot(state), "of '', 'east'");
+  state = *InstallAuthority(state, made[0]);
+  ExpectRefused(ActivateRoot(state), "of 'east' ('' is the server): 'tombolo-ca csr'");
+  state = *InstallAuthority(state, made[1]);
+  EXPECT_THAT(ClustersWithout(state, second_.id), IsEmpty());
+  EXPECT_TRUE(ActivateRoot(state).ok());
 }
 
 TEST_F(RotationTest, AClusterThatComesDuringARotationIsNotForgotten) {
-  TrustState state = *UndoActivate(Activated());
-  state = *InstallAuthority(state, Below(first_.active(), {"west"})[0]);
-  EXPECT_THAT(ClustersToActivate(state), ElementsAre("west"));
-  ExpectRefused(ActivateRoot(state, {}), "'west'");
-  EXPECT_TRUE(ActivateRoot(state, Below(second_, {"west"})).ok());
+  const TrustAuthority below_new = Below(second_, {"west"})[0];
+  const TrustAuthority below_old = Below(first_.active(), {"west"})[0];
+  TrustState state = *InstallAuthority(Prepared(), below_old);
+  ExpectRefused(ActivateRoot(state), "'west'");
+  EXPECT_TRUE(ActivateRoot(*InstallAuthority(state, below_new)).ok());
+  state = *InstallAuthority(Activated(), below_new);
+  ExpectRefused(UndoActivate(state), "'west'");
+  EXPECT_TRUE(UndoActivate(*InstallAuthority(state, below_old)).ok());
 }
 
 TEST_F(RotationTest, AnAuthorityKeepsItsKey) {
@@ -124,12 +141,13 @@ TEST_F(RotationTest, ActivationWaitsForEveryAgent) {
          .issuers = {"x"}});
   }
   evidence.acks = {{"east/n1", 7}, {"east/n2", 6}, {"east/gone", 1}};
-  const Waiting waiting = WaitsFor(RotationStep::kActivate, Prepared(), evidence);
+  const TrustState state = Prepared();
+  const Waiting waiting = WaitsFor(RotationStep::kActivate, state, evidence);
   EXPECT_THAT(waiting.agents, ElementsAre("east/n2", "east/n3"));
   EXPECT_THAT(waiting.identities, IsEmpty());
   EXPECT_EQ(waiting.Text(), "2 agents do not hold the newest trust bundle: east/n2, east/n3");
   evidence.acks["east/n2"] = evidence.acks["east/n3"] = 8;
-  EXPECT_TRUE(WaitsFor(RotationStep::kActivate, Prepared(), evidence).empty());
+  EXPECT_TRUE(WaitsFor(RotationStep::kActivate, state, evidence).empty());
 }
 
 TEST_F(RotationTest, RevocationWaitsForEveryIdentityOnEveryNode) {
