@@ -103,10 +103,10 @@ absl::StatusOr<AuthorityService::Signed> AuthorityService::Sign(Job& job) {
   job.subject = absl::StrJoin(csr.uris, " ");
   // Before the store is asked: what is decided by is at least as old.
   const ViewPtr view = registry_.view();
-  // Without a certificate that the newest bundle accepts, callers are judged by an older one, which
-  // may trust whom the newest does not.
-  if (job.request.peer && view->server == nullptr) {
-    return absl::UnavailableError("this replica cannot judge callers by the newest trust bundle");
+  // A root or an authority may have left since: nobody is served for the sake of what has gone. The
+  // ledger sees to what changes from here on.
+  if (job.request.peer && !view->TrustsAs(job.request.peer->judged_by)) {
+    return absl::UnavailableError("the caller was judged by another trust bundle than the newest");
   }
   ASSIGN_OR_RETURN(const Credential credential, FindCredential(job.request));
   const WallTime now = options_.now();

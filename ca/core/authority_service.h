@@ -67,7 +67,8 @@ class AuthorityService {
 
   // Calls `done` once, on any thread, perhaps within the call; it must not block.
   //   InvalidArgument: the request itself.      Unauthenticated, PermissionDenied: see Decide().
-  //   ResourceExhausted: too many wait.         Unavailable: nothing was issued; try again.
+  //   ResourceExhausted: too many wait.         Unavailable: nothing was issued; try again. So also
+  //   for a peer that was judged by another trust than that of now.
   void Enrol(CertificateRequest request, Done done);
 
   const Counters& counters() const { return counters_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -26,7 +27,8 @@ struct Peer {
   SpiffeId id;
   std::string serial;  // lower-case hex
   WallTime not_after;
-  std::string node{};  // for which node it was issued, as its record says; empty: not known
+  std::int64_t judged_by = 0;  // sequence of the trust bundle that vouches for it
+  std::string node{};          // for which node it was issued, as its record says; empty: not known
 };
 
 // What a caller shows.

@@ -25,6 +25,12 @@ struct View {
   std::map<std::string, std::string> crls;  // by the authority's key, hex: DER
   ServerCredentials server;                 // null: none could be made
 
+  // Whether roots and authorities are the same in the bundle `other`, so that whoever was judged by
+  // that is good here. What is revoked is for Decide().
+  bool TrustsAs(std::int64_t other) const {
+    return other >= state.basis.document && other <= sequence;
+  }
+
   GrantRules rules() const {
     return {.trust_domain = state.trust.trust_domain,
             .revoked = state.revoked.set,

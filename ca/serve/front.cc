@@ -33,7 +33,8 @@ CertificateRequest ToRequest(EnrolRequest request) {
   if (request.caller.peer) {
     asked.peer = Peer{.id = request.caller.peer->id,
                       .serial = request.caller.peer->serial,
-                      .not_after = request.caller.peer->not_after};
+                      .not_after = request.caller.peer->not_after,
+                      .judged_by = static_cast<std::int64_t>(request.caller.judged_by)};
   }
   return asked;
 }

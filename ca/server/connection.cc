@@ -185,6 +185,7 @@ Awaitable<Answer> Connection::Respond(Parser& parser, Target target) {
                   .wait = WaitOf(parser),
                   .body = std::move(parser.get().body()),
                   .peer = peer_,
+                  .judged_by = judged_by_,
                   .address = address_,
                   .gone = [fd = stream_.next_layer().native_handle()] { return HasHungUp(fd); }};
   co_return co_await responder_.Respond(std::move(request));
@@ -193,7 +194,9 @@ Awaitable<Answer> Connection::Respond(Parser& parser, Target target) {
 // Certificates expire, and trust changes, while a connection stays.
 absl::Status Connection::CheckPeerAgain() {
   if (!peer_) return absl::OkStatus();
-  const absl::Status good = state_->context()->CheckAgain(stream_.native_handle());
+  const ServerState::ContextPtr context = state_->context();
+  const absl::Status good = context->CheckAgain(stream_.native_handle());
+  judged_by_ = context->sequence();
   if (good.ok()) return good;
   return absl::UnauthenticatedError(
       absl::StrCat("the client certificate does not hold any more: ", good.message()));

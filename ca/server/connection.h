@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,6 +66,7 @@ class Connection {
   Deadline deadline_;
   boost::beast::flat_buffer buffer_;
   std::optional<tls::HttpsPeer> peer_;
+  std::uint64_t judged_by_ = 0;  // the trust bundle by which peer_ was judged last
   int requests_ = 0;
   bool idle_ = false;    // waits for the next request
   bool ending_ = false;  // after the next answer

@@ -19,6 +19,7 @@ struct Caller {
   std::optional<tls::HttpsPeer> peer;  // its SVID holds now
   std::optional<std::string> token;    // of nobody knows whom; visible ASCII
   std::string address;                 // "10.0.0.1", for logs and the audit
+  std::uint64_t judged_by = 0;         // sequence of the trust bundle by which `peer` holds
 };
 
 struct EnrolRequest {

@@ -57,7 +57,7 @@ Answer Crl(const std::shared_ptr<const Published>& published, const std::string&
 absl::StatusOr<EnrolRequest> ToEnrolRequest(const Request& request) {
   EnrolRequest enrol{.csr = {},
                      .renew = request.target.resource == Resource::kReenroll,
-                     .caller = {request.peer, std::nullopt, request.address}};
+                     .caller = {request.peer, std::nullopt, request.address, request.judged_by}};
   if (!request.authorization.empty()) {
     absl::StatusOr<std::string> token = ParseAuthorization(request.authorization);
     if (!token.ok()) return token.status();

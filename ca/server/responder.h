@@ -29,6 +29,7 @@ struct Request {
   std::optional<std::chrono::seconds> wait{};  // of Prefer
   std::string body{};
   std::optional<tls::HttpsPeer> peer{};
+  std::uint64_t judged_by = 0;  // the trust bundle that `peer` holds by
   std::string address{};
   std::function<bool()> gone{};  // whether the client has left
 };

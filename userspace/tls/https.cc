@@ -109,8 +109,8 @@ absl::Status HttpsContext::Rules::Judge(X509_STORE_CTX* context) const {
       absl::StrCat("the peer is '", peer.text(), "', not '", expected.text(), "'"));
 }
 
-HttpsContext::HttpsContext(SSL_CTX* context)
-    : context_(std::make_unique<boost::asio::ssl::context>(context)) {}
+HttpsContext::HttpsContext(SSL_CTX* context, std::uint64_t sequence)
+    : context_(std::make_unique<boost::asio::ssl::context>(context)), sequence_(sequence) {}
 
 absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::ForServer(
     const Credentials::Pem& own) {
@@ -148,7 +148,8 @@ absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::Create(
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   // An HTTP message whose length is not said ends with close_notify.
   SSL_CTX_set_quiet_shutdown(context.get(), 0);
-  return std::shared_ptr<const HttpsContext>(new HttpsContext(context.release()));
+  return std::shared_ptr<const HttpsContext>(
+      new HttpsContext(context.release(), rules.trust.sequence));
 }
 
 absl::Status HttpsContext::CheckAgain(SSL* ssl) const {

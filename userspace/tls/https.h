@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,16 +38,18 @@ class HttpsContext {
   // Whether this context accepts now the peer of a handshake that is long over, and that another
   // context may have made. A peer that presented nothing is accepted.
   absl::Status CheckAgain(SSL* ssl) const;
+  std::uint64_t sequence() const { return sequence_; }  // of the trust bundle that it judges by
 
   struct Rules;  // what a peer is judged by
 
  private:
-  explicit HttpsContext(SSL_CTX* context);
+  HttpsContext(SSL_CTX* context, std::uint64_t sequence);
   static absl::StatusOr<std::shared_ptr<const HttpsContext>> Create(bool server, const Rules& rules,
                                                                     const std::string& roots_name,
                                                                     const Credentials* own);
 
   const std::unique_ptr<boost::asio::ssl::context> context_;
+  const std::uint64_t sequence_;
 };
 
 // Who is at the other end.

@@ -113,12 +113,14 @@ workloads:
     EXPECT_TRUE(added.ok()) << added.status();
     return text;
   }
-  static Peer Svid(const std::string& id, const std::string& serial = "4b") {
+  // As judged by the newest bundle.
+  Peer Svid(const std::string& id, const std::string& serial = "4b") const {
     return {.id = *SpiffeId::Parse(id),
             .serial = serial,
-            .not_after = std::chrono::system_clock::now() + std::chrono::hours(1)};
+            .not_after = std::chrono::system_clock::now() + std::chrono::hours(1),
+            .judged_by = State().sequence()};
   }
-  static CertificateRequest By(const std::string& csr, const std::string& id) {
+  CertificateRequest By(const std::string& csr, const std::string& id) const {
     return {.csr = csr, .renew = false, .peer = Svid(id), .token = {}, .address = "10.0.0.9"};
   }
   static CertificateRequest ByToken(const std::string& csr, const std::string& token) {
@@ -291,10 +293,29 @@ TEST_F(AuthorityServiceTest, AReplicaThatIsBehindIssuesNothing) {
                                                     AuthorityService::Options{});
   ASSERT_TRUE(slow.Enrol(By(Csr(kNode), kNode)).ok());
   std::this_thread::sleep_for(milliseconds(100));  // past the first look of its Changes
+  const CertificateRequest request = By(Csr(kNode), kNode);
   Revoke(Kind::kWorkload, kWeb);
-  const auto enrolled = slow.Enrol(By(Csr(kNode), kNode));
+  const auto enrolled = slow.Enrol(request);
   EXPECT_TRUE(absl::IsUnavailable(enrolled.status())) << enrolled.status();
   slow.service.reset();
+}
+
+TEST_F(AuthorityServiceTest, ACallerIsJudgedByTheTrustThatSigns) {
+  const CertificateRequest before = By(Csr(kNode), kNode);
+  AddCluster("west");
+  AwaitReplica();
+  ExpectRefused(absl::StatusCode::kUnavailable, "judged by another trust bundle", before);
+  const CertificateRequest after = By(Csr(kNode), kNode);
+  Revoke(Kind::kWorkload, kWeb);
+  AwaitReplica();
+  EXPECT_TRUE(replica_->Enrol(after).ok())
+      << "a revocation changes nothing of who vouches for whom";
+  CertificateRequest ahead = after;
+  ahead.peer->judged_by = State().sequence() + 1;
+  ExpectRefused(absl::StatusCode::kUnavailable, "judged by another trust bundle", ahead);
+  EXPECT_EQ(replica_->service->counters().issued, 1u);
+  CertificateRequest token = ByToken(Csr(kNode), NewToken(kNode));
+  EXPECT_TRUE(replica_->Enrol(token).ok()) << "nobody has judged who shows no SVID";
 }
 
 TEST_F(AuthorityServiceTest, AWorkloadsRenewalStaysWithItsNode) {

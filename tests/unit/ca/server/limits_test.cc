@@ -68,6 +68,14 @@ TEST_F(ServerLimitsTest, AnotherContextIsForTheNextHandshakeAndJudgesWhoIsConnec
   server_->SetContext(ServerContext(pki_.Bundle()));
   EXPECT_THAT(node.Get("/v1/trust"), StartsWith("HTTP/1.1 200")) << "nothing is new about it";
 
+  tls::TrustBundle newer = pki_.Bundle();
+  newer.sequence = 12;
+  server_->SetContext(ServerContext(newer));
+  authority_.ReplyWith([this](const EnrolRequest&) { return pki_.root(); });
+  node.SendEnrol("AAAA", "");
+  EXPECT_THAT(node.ReadResponse(), StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(authority_.requests().back().caller.judged_by, 12U);
+
   tls::TrustBundle without_east = pki_.Bundle();
   without_east.bindings->clusters.erase(pki_.issuer("east").public_key().id());
   server_->SetContext(ServerContext(without_east));
