@@ -53,7 +53,10 @@ absl::StatusOr<std::map<std::string, std::int64_t>> ReadAcks(Store& store) {
 }
 
 Acks::Acks(std::shared_ptr<Store> store, Options options)
-    : store_(std::move(store)), options_(options), thread_([this] { Work(); }) {}
+    : store_(std::move(store)),
+      options_(options),
+      forget_at_(After(options.forget)),
+      thread_([this] { Work(); }) {}
 
 Acks::~Acks() {
   {
@@ -70,10 +73,9 @@ void Acks::Note(const SpiffeId& node, std::int64_t sequence) {
   std::string key = absl::StrCat(name.cluster, "/", name.node);
   const std::lock_guard lock(mutex_);
   const auto known = written_.find(key);
-  if (known != written_.end() && known->second >= sequence) return;
+  if (known != written_.end() && known->second == sequence && !waiting_.contains(key)) return;
   if (known == written_.end() && written_.size() + waiting_.size() >= options_.agents) return;
-  std::int64_t& waiting = waiting_[std::move(key)];
-  waiting = std::max(waiting, sequence);
+  waiting_[std::move(key)] = sequence;
 }
 
 void Acks::Work() {
@@ -96,20 +98,20 @@ absl::Status Acks::Flush() {
   {
     const std::lock_guard lock(mutex_);
     wanted.swap(waiting_);
+    if (std::chrono::steady_clock::now() >= forget_at_) {
+      written_.clear();
+      forget_at_ = After(options_.forget);
+    }
   }
   if (wanted.empty()) return absl::OkStatus();
   absl::Status status = Write(wanted);
   if (status.ok()) return status;
-  // Not lost; a newer one stays.
+  // Not lost; what was said meanwhile stays.
   const std::lock_guard lock(mutex_);
-  for (const auto& [name, sequence] : wanted) {
-    std::int64_t& waiting = waiting_[name];
-    waiting = std::max(waiting, sequence);
-  }
+  waiting_.insert(wanted.begin(), wanted.end());
   return status;
 }
 
-// Never backwards: an agent that asks another replica may be behind itself there.
 absl::Status Acks::Write(const std::map<std::string, std::int64_t>& wanted) {
   ASSIGN_OR_RETURN(auto found, ReadAll(*store_));
   const std::size_t most = std::min(store_->limits().operations, kPage);
@@ -119,7 +121,7 @@ absl::Status Acks::Write(const std::map<std::string, std::int64_t>& wanted) {
     auto end = next;
     for (; end != wanted.end() && transaction.puts.size() < most; ++end) {
       Found& ack = found[end->first];
-      if (ack.sequence >= end->second) continue;
+      if (ack.sequence == end->second) continue;
       const std::string key = absl::StrCat(kAcks, end->first);
       transaction.conditions.push_back({key, ack.revision});
       transaction.puts.push_back({key, absl::StrCat(end->second)});

@@ -46,7 +46,8 @@ struct Handlers {
   std::function<void(EnrolRequest, EnrolAnswer)> enrol;
   // Null: nothing can be said yet (503).
   std::function<std::shared_ptr<const Published>()> published;
-  // A node has told which bundle it holds. Nothing but its SVID speaks for the number.
+  // A node has told which bundle it holds, one that is published. Nothing but its SVID speaks for
+  // the number.
   std::function<void(const SpiffeId& node, std::uint64_t sequence)> acknowledged;
 };
 

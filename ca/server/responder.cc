@@ -133,7 +133,6 @@ Awaitable<Answer> Responder::Trust(Request request) {
   if (request.peer->id.name().kind != SpiffeId::Kind::kNode) {
     co_return RefuseFor(absl::PermissionDeniedError("only nodes hold the trust bundle open"));
   }
-  if (request.known) state_->handlers.acknowledged(request.peer->id, *request.known);
   const std::chrono::seconds wait =
       std::min(request.wait.value_or(std::chrono::seconds(0)), state_->limits.longest_wait);
   const MonotonicTime deadline = After(wait);
@@ -144,9 +143,16 @@ Awaitable<Answer> Responder::Trust(Request request) {
     held_.erase(&timer);
     --state_->counters.held;
   };
+  bool noted = !request.known;
   for (;;) {
     const std::shared_ptr<const Published> published = Current();
     if (published == nullptr) co_return NothingPublished();
+    // Nobody holds what is not published: it is of a store that has been restored since, or of a
+    // replica that is ahead of this one, which will follow.
+    if (!noted && *request.known <= published->sequence) {
+      state_->handlers.acknowledged(request.peer->id, *request.known);
+      noted = true;
+    }
     // A replica that lags behind has nothing newer to say than what the node holds.
     if (!request.known || published->sequence > *request.known) co_return Bundle(published);
     const MonotonicTime now = std::chrono::steady_clock::now();

@@ -12,7 +12,9 @@ using std::chrono::seconds;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Pair;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 constexpr char kTrust[] = "/v1/trust";
@@ -113,6 +115,22 @@ TEST_F(TrustTest, TellsWhatNodesHold) {
   Connect().Get("/.well-known/spiffe/bundle", "If-None-Match: \"5\"\r\n");
   const std::string id = std::string("spiffe://test.example") + kNodePath;
   EXPECT_THAT(authority_.acknowledged(), ElementsAre(Pair(id, 7), Pair(id, 6)));
+}
+
+TEST_F(TrustTest, NobodyHoldsWhatIsNotPublished) {
+  Start();
+  RawClient node = ConnectAs(kNodePath);
+  node.Get(kTrust, "If-None-Match: \"8\"\r\n");
+  EXPECT_THAT(authority_.acknowledged(), IsEmpty()) << "of a store that was restored, perhaps";
+  node.SendGet(kTrust, "If-None-Match: \"8\"\r\nPrefer: wait=60\r\n");
+  ASSERT_TRUE(Held(1));
+  EXPECT_THAT(authority_.acknowledged(), IsEmpty());
+  Publish(8);
+  EXPECT_TRUE(Eventually([&] { return authority_.acknowledged().size() == 1; }))
+      << "this replica was behind";
+  Publish(9);
+  EXPECT_THAT(node.ReadResponse(), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(authority_.acknowledged(), SizeIs(1)) << "said once";
 }
 
 }  // namespace
