@@ -98,6 +98,9 @@ absl::Status Front::Start(const CaConfig& config, RunningAuthority& authority) {
   options.listen = {config.serve.listen};
   options.threads = static_cast<int>(config.ThreadCount());
   options.limits.connections = static_cast<int>(config.limits.connections);
+  // Nodes have half for themselves. Rounded up: a limit of 1 lets one in.
+  options.limits.strangers = (options.limits.connections + 1) / 2;
+  options.limits.nameless = (options.limits.connections + 3) / 4;
   options.limits.per_address = static_cast<int>(config.limits.connections_per_address);
   options.limits.enrolments = static_cast<int>(config.limits.requests);
   ASSIGN_OR_RETURN(impl->server,

@@ -60,6 +60,7 @@ void AddConnections(const ServerCounters& counters, Samples& samples) {
   refused("full", counters.refused_full);
   refused("address", counters.refused_address);
   refused("identity", counters.refused_identity);
+  refused("no_identity", counters.refused_nameless);
   samples.Counter("tombolo_ca_handshakes_total", "TLS handshakes done.",
                   Value(counters.handshakes));
   for (std::size_t i = 0; i < ServerCounters::kFailures; ++i) {

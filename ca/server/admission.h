@@ -14,8 +14,9 @@
 
 namespace tombolo::ca::https {
 
-// Shares the connections out: so many in all, and of those so many to one holder, which is an
-// address until an SVID says who it is. Any thread. Outlives its slots.
+// Shares the connections out: so many in all, of those so many to whoever has shown no SVID, and so
+// many to one holder, which is an address until an SVID says who it is. Any thread. Outlives its
+// slots.
 class Admission {
  public:
   // Counts what it refuses in `counters`, which outlives it.
@@ -29,9 +30,11 @@ class Admission {
     Slot(const Slot&) = delete;
     Slot& operator=(const Slot&) = delete;
 
-    // From now on it is the identity's and not the address's. False, and nothing is changed, when
-    // the identity has too many.
+    // The handshake is over, and one of the two is told. False, and nothing is changed, when there
+    // are too many of the kind: from now on it is the identity's and not the address's; or it
+    // remains without an identity.
     bool Identify(const SpiffeId& id);
+    bool StayNameless();
 
    private:
     friend class Admission;
@@ -40,19 +43,25 @@ class Admission {
 
     Admission& admission_;
     std::string holder_;
+    bool stranger_ = true;   // counts among strangers_
+    bool nameless_ = false;  // counts among nameless_
   };
 
   // Null: refused.
   std::unique_ptr<Slot> Admit(const net::IpAddress& address);
 
  private:
+  // All under mutex_.
   bool Take(const std::string& holder, int limit);
   void Release(const std::string& holder);
 
   const ServerLimits& limits_;
   ServerCounters& counters_;
   std::mutex mutex_;
+  // All guarded by mutex_.
   absl::flat_hash_map<std::string, int> held_;
+  int strangers_ = 0;  // without an SVID, or not that far yet
+  int nameless_ = 0;   // of those: whose handshake is over
 };
 
 }  // namespace tombolo::ca::https

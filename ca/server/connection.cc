@@ -93,12 +93,18 @@ Awaitable<bool> Connection::Handshake() {
   }
   ++state_->counters.handshakes;
   peer_ = *std::move(peer);
-  if (peer_ && !slot_->Identify(peer_->id)) {
-    log::WriteLimited(log::Level::kWarning, "connection refused", "identity",
-                      {{"peer", address_}, {"id", peer_->id.text()}, {"reason", "per_identity"}});
-    co_return false;
-  }
-  co_return true;
+  co_return Settle();
+}
+
+// False when there are too many connections of this kind.
+bool Connection::Settle() {
+  const bool settled = peer_ ? slot_->Identify(peer_->id) : slot_->StayNameless();
+  if (settled) return true;
+  const char* reason = peer_ ? "per_identity" : "without_identity";
+  log::WriteLimited(
+      log::Level::kWarning, "connection refused", reason,
+      {{"peer", address_}, {"id", peer_ ? peer_->id.text() : "-"}, {"reason", reason}});
+  return false;
 }
 
 absl::StatusOr<std::optional<tls::HttpsPeer>> Connection::HandshakeResult(const error_code& error) {

@@ -42,6 +42,7 @@ class Connection {
   Awaitable<bool> Handshake();
   absl::StatusOr<std::optional<tls::HttpsPeer>> HandshakeResult(
       const boost::system::error_code& error);
+  bool Settle();
   Awaitable<bool> AwaitRequest();
   Awaitable<bool> ServeRequest();
   Awaitable<std::optional<Answer>> ReadHeader(Parser& parser);

@@ -43,8 +43,9 @@ struct ServerCounters {
   Count handshakes = 0;                                                  // that succeeded
   std::array<Count, kFailures> handshakes_failed{};                      // by tls::HandshakeFailure
   // Connections: taken in all; refused, because all slots are taken, or those of one address or
-  // identity.
-  Count accepted = 0, refused_full = 0, refused_address = 0, refused_identity = 0;
+  // identity, or those of whoever has no identity.
+  Count accepted = 0, refused_full = 0, refused_address = 0, refused_identity = 0,
+        refused_nameless = 0;
   // Now.
   std::atomic<std::int64_t> connections = 0, held = 0, enrolling = 0;
   Times enrolment_time;  // of what the handler has answered

@@ -14,6 +14,10 @@ struct ServerLimits {
   // Of all threads. The next one is reset at once: a client with other replicas to go to is better
   // off when it knows, and in the kernel's backlog it would wait behind whoever fills the slots.
   int connections = 4096;
+  // Of those without an SVID (shown yet), so that the others have room whoever knocks. And of those
+  // again: who is through the handshake, so that there is room for handshakes, which end in time.
+  int strangers = 2048;
+  int nameless = 1024;
   // Without an SVID (shown yet), from one IPv4 address or one IPv6 /64: whole clusters may be
   // behind one.
   int per_address = 256;

@@ -64,5 +64,45 @@ TEST(AdmissionTest, AnIdentityFreesItsAddressAndHasALimitOfItsOwn) {
   EXPECT_TRUE(second->Identify(Id("/a")));
 }
 
+TEST(AdmissionTest, StrangersLeaveRoomForWhoeverIsKnown) {
+  const ServerLimits limits{.connections = 4, .strangers = 2};
+  ServerCounters counters;
+  Admission admission(limits, counters);
+  auto node = admission.Admit(Ip("10.0.0.1"));
+  ASSERT_TRUE(node && node->Identify(Id("/a")));
+  const auto stranger = admission.Admit(Ip("10.0.0.2"));
+  auto other = admission.Admit(Ip("10.0.0.3"));
+  ASSERT_TRUE(stranger && other);
+  EXPECT_EQ(admission.Admit(Ip("10.0.0.4")), nullptr) << "there is room, but not for it";
+  EXPECT_EQ(counters.refused_nameless, 1U);
+  EXPECT_EQ(counters.refused_full, 0U);
+  ASSERT_TRUE(other->Identify(Id("/b")));
+  auto last = admission.Admit(Ip("10.0.0.4"));
+  ASSERT_TRUE(last) << "who is known is no stranger";
+  EXPECT_EQ(admission.Admit(Ip("10.0.0.5")), nullptr);
+  EXPECT_EQ(counters.refused_full, 1U);
+  node.reset();
+  EXPECT_EQ(admission.Admit(Ip("10.0.0.5")), nullptr);
+  last.reset();
+  EXPECT_NE(admission.Admit(Ip("10.0.0.5")), nullptr);
+}
+
+TEST(AdmissionTest, WhoRemainsNamelessLeavesRoomForHandshakes) {
+  const ServerLimits limits{.connections = 4, .strangers = 4, .nameless = 1};
+  ServerCounters counters;
+  Admission admission(limits, counters);
+  auto first = admission.Admit(Ip("10.0.0.1"));
+  const auto second = admission.Admit(Ip("10.0.0.1"));
+  ASSERT_TRUE(first && second);
+  EXPECT_TRUE(first->StayNameless());
+  EXPECT_FALSE(second->StayNameless());
+  EXPECT_EQ(counters.refused_nameless, 1U);
+  EXPECT_TRUE(second->Identify(Id("/a")));
+  const auto third = admission.Admit(Ip("10.0.0.1"));
+  ASSERT_TRUE(third);
+  first.reset();
+  EXPECT_TRUE(third->StayNameless());
+}
+
 }  // namespace
 }  // namespace tombolo::ca::https

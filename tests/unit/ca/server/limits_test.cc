@@ -49,6 +49,19 @@ TEST_F(ServerLimitsTest, StrangersOfOneAddressLeaveRoomForIdentities) {
   EXPECT_EQ(server_->counters().refused_address, 1U);
 }
 
+TEST_F(ServerLimitsTest, StrangersOfManyAddressesLeaveRoomForIdentities) {
+  Start({.connections = 4, .strangers = 2, .nameless = 1});
+  RawClient stranger = Connect();
+  EXPECT_THAT(stranger.Get(kBundle), StartsWith("HTTP/1.1 200"));
+  EXPECT_TRUE(Connect().AtEnd()) << "the place that is left is for handshakes";
+  ASSERT_TRUE(Eventually([&] { return server_->counters().connections == 1; }));
+  RawClient first = ConnectAs(kNodePath);
+  EXPECT_THAT(first.Get("/v1/trust"), StartsWith("HTTP/1.1 200"));
+  RawClient second = ConnectAs(kNodePath);
+  EXPECT_THAT(second.Get("/v1/trust"), StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(server_->counters().refused_nameless, 1U);
+}
+
 TEST_F(ServerLimitsTest, AnIdentityHasSoManyConnections) {
   Start({.per_identity = 1});
   RawClient first = ConnectAs(kNodePath);
