@@ -10,6 +10,7 @@
 #include "command/commands.h"
 #include "command/output.h"
 #include "core/issuance.h"
+#include "core/place.h"
 #include "core/signers.h"
 #include "tls/certificate_builder.h"
 #include "tls/signing_key.h"
@@ -32,11 +33,6 @@ absl::StatusOr<IssuerPtr> SignerOf(const Context& context, const TrustState& tru
   return OpenAuthority(*authority, context.keys, trust.trust_domain);
 }
 
-std::string NodeOf(const SpiffeId& id) {
-  const SpiffeId::Name name = id.name();
-  return name.kind == SpiffeId::Kind::kNode ? absl::StrCat(name.cluster, "/", name.node) : "";
-}
-
 absl::StatusOr<Svid> IssueRecorded(const std::string& config, const SpiffeId& id,
                                    std::chrono::seconds ttl) {
   RETURN_IF_ERROR(CheckTtl(ttl));
@@ -50,7 +46,7 @@ absl::StatusOr<Svid> IssueRecorded(const std::string& config, const SpiffeId& id
   ASSIGN_OR_RETURN(
       const Issuance made,
       IssueLeaf(*issuer,
-                {.id = id, .key = key.public_key(), .requester = "a command", .node = NodeOf(id)},
+                {.id = id, .key = key.public_key(), .requester = "a command", .node = PlaceOf(id)},
                 ttl, std::chrono::system_clock::now()));
   RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
                     context.ledger->Issue(made.record, std::nullopt, state.basis, Actor(),

@@ -17,41 +17,75 @@ struct RevokeOptions : CommonOptions {
   std::string name, reason;
 };
 
-absl::Status RevokeOne(const RevokeOptions& options) {
-  ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
+// What is revoked by a command, as its record will have it.
+absl::StatusOr<Revocation> RevocationOf(const RevokeOptions& options, const Context& context) {
   ASSIGN_OR_RETURN(const std::string subject,
                    RevocationSubject(options.kind, options.name, context.config.trust_domain));
-  RETURN_IF_ERROR(
-      Ledger::Await([&](Ledger::Done done) {
-        context.ledger->Revoke(
-            {.kind = options.kind, .subject = subject, .reason = options.reason, .time = {}},
-            Actor(), std::move(done));
-      }).status());
-  // What it comes to, as servers will publish it.
+  return Revocation{.kind = options.kind, .subject = subject, .reason = options.reason, .time = {}};
+}
+
+// What it comes to, as servers will publish it.
+absl::Status Tell(absl::string_view what, const Revocation& revocation, const Context& context) {
   ASSIGN_OR_RETURN(const StoredState state, context.State());
-  Print(absl::StrCat("revoked ", KindText(options.kind), " ", subject, "; trust bundle ",
-                     state.sequence(), " says so"));
+  Print(absl::StrCat(what, " ", KindText(revocation.kind), " ", revocation.subject,
+                     "; trust bundle ", state.sequence(), " says so"));
   return absl::OkStatus();
 }
 
-void AddKind(CLI::App& revoke, Kind kind, const std::string& description, Action& action) {
-  auto options = std::make_shared<RevokeOptions>();
-  options->kind = kind;
-  CLI::App* command = AddCommand(revoke, std::string(KindText(kind)), description, *options);
-  command->add_option("NAME", options->name)->required();
-  command->add_option("--reason", options->reason, "for the records")->required();
-  command->callback([options, &action] { action = [options] { return RevokeOne(*options); }; });
+absl::Status RevokeOne(const RevokeOptions& options) {
+  ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
+  ASSIGN_OR_RETURN(const Revocation revocation, RevocationOf(options, context));
+  RETURN_IF_ERROR(CheckMayBeRevoked(revocation.kind, revocation.subject));
+  RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
+                    context.ledger->Revoke(revocation, Actor(), std::move(done));
+                  }).status());
+  return Tell("revoked", revocation, context);
+}
+
+absl::Status UnrevokeOne(const RevokeOptions& options) {
+  ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
+  ASSIGN_OR_RETURN(const Revocation revocation, RevocationOf(options, context));
+  // Somebody may have revoked it many times.
+  for (bool first = true;; first = false) {
+    const absl::Status taken_back =
+        Ledger::Await([&](Ledger::Done done) {
+          context.ledger->Unrevoke(revocation, Actor(), std::move(done));
+        }).status();
+    if (!first && absl::IsNotFound(taken_back)) break;
+    RETURN_IF_ERROR(taken_back);
+  }
+  return Tell("trusts again", revocation, context);
+}
+
+using Handler = absl::Status (*)(const RevokeOptions&);
+
+void AddKinds(CLI::App& above, Handler handler, Action& action) {
+  above.require_subcommand(1);
+  const std::pair<Kind, const char*> kinds[] = {
+      {Kind::kWorkload, "an identity, by its SPIFFE ID"},
+      {Kind::kNode, "a node and all it was given: <cluster>/<node>"},
+      {Kind::kCluster, "everything of a cluster"},
+      {Kind::kSerial, "one certificate"}};
+  for (const auto& [kind, description] : kinds) {
+    auto options = std::make_shared<RevokeOptions>();
+    options->kind = kind;
+    CLI::App* command = AddCommand(above, std::string(KindText(kind)), description, *options);
+    command->add_option("NAME", options->name)->required();
+    command->add_option("--reason", options->reason, "for the records")->required();
+    command->callback(
+        [options, handler, &action] { action = [options, handler] { return handler(*options); }; });
+  }
 }
 
 }  // namespace
 
 void AddRevoke(CLI::App& app, Action& action) {
-  CLI::App* revoke = app.add_subcommand("revoke", "let nobody trust somebody any longer, for good");
-  revoke->require_subcommand(1);
-  AddKind(*revoke, Kind::kWorkload, "an identity, by its SPIFFE ID", action);
-  AddKind(*revoke, Kind::kNode, "a node and all it was given: <cluster>/<node>", action);
-  AddKind(*revoke, Kind::kCluster, "everything of a cluster", action);
-  AddKind(*revoke, Kind::kSerial, "one certificate", action);
+  AddKinds(*app.add_subcommand("revoke", "let nobody trust somebody any longer"), RevokeOne,
+           action);
+  AddKinds(*app.add_subcommand("unrevoke",
+                               "take back what was revoked: what it was given and has "
+                               "not expired is good again"),
+           UnrevokeOne, action);
 }
 
 }  // namespace tombolo::ca

@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "core/place.h"
 
 namespace tombolo::ca {
 namespace {
@@ -68,9 +69,8 @@ Acks::~Acks() {
 }
 
 void Acks::Note(const SpiffeId& node, std::int64_t sequence) {
-  const SpiffeId::Name name = node.name();
-  if (name.kind != SpiffeId::Kind::kNode) return;
-  std::string key = absl::StrCat(name.cluster, "/", name.node);
+  std::string key = PlaceOf(node);
+  if (key.empty()) return;
   const std::lock_guard lock(mutex_);
   const auto known = written_.find(key);
   if (known != written_.end() && known->second == sequence && !waiting_.contains(key)) return;

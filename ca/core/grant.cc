@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "core/join_token.h"
+#include "core/place.h"
 #include "tls/jwt.h"
 
 namespace tombolo::ca {
@@ -19,10 +20,6 @@ absl::Status Refused(absl::string_view why) { return absl::PermissionDeniedError
 // What a stranger has written, for a message.
 std::string Quote(absl::string_view text) {
   return absl::StrCat("'", absl::CHexEscape(text.substr(0, kQuoted)), "'");
-}
-
-std::string PlaceOf(absl::string_view cluster, absl::string_view node) {
-  return absl::StrCat(cluster, "/", node);
 }
 
 // The identity that a request names; empty: none.
@@ -66,7 +63,7 @@ absl::StatusOr<Grant> ByOwnName(const Peer& peer) {
               .node = {},
               .requester = absl::StrCat("the SVID of '", peer.id.text(), "'"),
               .payment = {}};
-  grant.node = name.kind == SpiffeId::Kind::kNode ? PlaceOf(name.cluster, name.node) : peer.node;
+  grant.node = name.kind == SpiffeId::Kind::kNode ? PlaceOf(peer.id) : peer.node;
   if (name.kind == SpiffeId::Kind::kNode || name.kind == SpiffeId::Kind::kWorkload) return grant;
   return Refused(absl::StrCat("'", peer.id.text(), "' is neither a node nor a workload"));
 }
@@ -118,7 +115,7 @@ absl::StatusOr<Grant> ByJoinToken(const Credential& credential, const GrantRules
       .node = {},
       .requester = absl::StrCat("join token ", token.digest.substr(0, 8)),
       .payment = Payment{.digest = token.digest, .kind = token.kind, .subject = token.subject}};
-  if (name.kind == SpiffeId::Kind::kNode) grant.node = PlaceOf(name.cluster, name.node);
+  grant.node = PlaceOf(id);
   return grant;
 }
 
@@ -171,7 +168,7 @@ absl::StatusOr<Grant> ByServiceAccount(const std::string& text, const GrantRules
               .requester = absl::StrCat("service account token of ", verified.cluster, ":",
                                         token.ns, "/", token.service_account),
               .payment = {}};
-  if (!token.node_name.empty()) grant.node = PlaceOf(verified.cluster, token.node_name);
+  if (!token.node_name.empty()) grant.node = absl::StrCat(verified.cluster, "/", token.node_name);
   const bool agent = !registration.agent_account.empty() &&
                      registration.agent_namespace == token.ns &&
                      registration.agent_account == token.service_account;
@@ -191,12 +188,11 @@ absl::StatusOr<Grant> ByServiceAccount(const std::string& text, const GrantRules
 
 // A token that a caller with an SVID shows beside it.
 absl::Status CheckBeside(const Peer& peer, Grant& grant) {
-  const SpiffeId::Name name = peer.id.name();
-  if (name.kind != SpiffeId::Kind::kNode) {
+  const std::string place = PlaceOf(peer.id);
+  if (place.empty()) {
     return Refused(absl::StrCat("'", peer.id.text(),
                                 "' is no node: only a node may show a token beside its SVID"));
   }
-  const std::string place = PlaceOf(name.cluster, name.node);
   if (grant.payment && grant.node.empty()) grant.node = place;
   if (grant.payment || grant.node == place) return absl::OkStatus();
   return Refused(absl::StrCat(
@@ -220,10 +216,7 @@ absl::StatusOr<Grant> ByToken(const Credential& credential, const SpiffeId& name
 absl::Status CheckGrant(const Grant& grant, const GrantRules& rules) {
   RETURN_IF_ERROR(CheckNotRevoked(grant.id, "", rules));
   if (grant.node.empty()) return absl::OkStatus();
-  const std::size_t slash = grant.node.find('/');
-  ASSIGN_OR_RETURN(const SpiffeId node,
-                   SpiffeId::ForNode(rules.trust_domain, grant.node.substr(0, slash),
-                                     grant.node.substr(slash + 1)));
+  ASSIGN_OR_RETURN(const SpiffeId node, NodeAt(rules.trust_domain, grant.node));
   return CheckNotRevoked(node, "", rules);
 }
 

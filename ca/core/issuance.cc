@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "core/place.h"
 #include "tls/digest.h"
 #include "tls/serial.h"
 #include "tls/validity.h"
@@ -26,6 +27,14 @@ Certificate RecordOf(const tls::Issuer& issuer, const tls::Serial& serial, std::
           .issuer_key = tls::Hex(issuer.public_key().id())};
 }
 
+// What is issued for one node is one series: who revokes the node revokes all of it, also what has
+// expired and still has a connection.
+absl::StatusOr<tls::Serial> LeafSerial(const std::string& trust_domain, const std::string& node) {
+  if (node.empty()) return tls::Serial::Random();
+  ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(trust_domain, node));
+  return tls::Serial::RandomOf(id.text());
+}
+
 // Certificates know seconds.
 WallTime WholeSeconds(WallTime time) {
   return std::chrono::time_point_cast<std::chrono::seconds>(time);
@@ -40,7 +49,7 @@ absl::StatusOr<Issuance> IssueLeaf(const tls::Issuer& issuer, const LeafOrder& o
   if (validity.not_after <= now) {
     return absl::FailedPreconditionError("the authority's certificate has expired");
   }
-  const tls::Serial serial = tls::Serial::Random();
+  ASSIGN_OR_RETURN(const tls::Serial serial, LeafSerial(issuer.trust_domain(), order.node));
   Issuance made;
   ASSIGN_OR_RETURN(made.leaf, issuer.IssueLeaf({.id = order.id,
                                                 .key = order.key,

@@ -19,7 +19,7 @@ struct LeafOrder {
   SpiffeId id;
   tls::PublicKey key;
   std::vector<std::string> hosts{};
-  std::string requester{}, node{};
+  std::string requester{}, node{};  // node: "<cluster>/<node>", or empty
 };
 
 // A leaf, and the record that the ledger has to have before anybody gets it.

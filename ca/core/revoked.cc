@@ -9,30 +9,24 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
+#include "core/place.h"
 #include "tls/serial.h"
 
 namespace tombolo::ca {
 namespace {
 
 constexpr std::size_t kPage = 500;
-
-absl::StatusOr<SpiffeId> NodeId(absl::string_view text, absl::string_view trust_domain) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(text, '/');
-  if (parts.size() == 2) return SpiffeId::ForNode(trust_domain, parts[0], parts[1]);
-  return SpiffeId::Parse(text);
-}
+constexpr std::size_t kSeriesDigits = tls::Serial::kSeriesDigits;
 
 absl::Status NotA(absl::string_view text, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not ", what));
 }
 
-// "<cluster>/<node>" of a node's SPIFFE ID.
-std::string PlaceOf(const std::string& id) {
+std::string PlaceOfText(const std::string& id) {
   const absl::StatusOr<SpiffeId> node = SpiffeId::Parse(id);
-  return node.ok() ? absl::StrCat(node->name().cluster, "/", node->name().node) : "";
+  return node.ok() ? PlaceOf(*node) : "";
 }
 
 std::string ClusterOf(const std::string& subject) {
@@ -53,7 +47,7 @@ std::vector<std::string> HandlesOf(const Revocation& revocation) {
       return {absl::StrCat("id ", revocation.subject)};
     case Kind::kNode:
       return {absl::StrCat("id ", revocation.subject),
-              absl::StrCat("node ", PlaceOf(revocation.subject))};
+              absl::StrCat("node ", PlaceOfText(revocation.subject))};
     case Kind::kCluster:
       return {absl::StrCat("cluster ", revocation.subject)};
     case Kind::kSerial:
@@ -75,17 +69,28 @@ absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
     return std::string(text);
   }
   const bool node = kind == Kind::kNode;
-  ASSIGN_OR_RETURN(const SpiffeId id, node ? NodeId(text, trust_domain) : SpiffeId::Parse(text));
+  absl::StatusOr<SpiffeId> place = NodeAt(trust_domain, text);
+  if (!node || !place.ok()) place = SpiffeId::Parse(text);
+  ASSIGN_OR_RETURN(const SpiffeId id, std::move(place));
   if (id.trust_domain() != trust_domain) return NotA(text, absl::StrCat("of ", trust_domain));
   const SpiffeId::Kind named = id.name().kind;
   if (node && named != SpiffeId::Kind::kNode) {
     return NotA(text, "a node: <cluster>/<node>, or its SPIFFE ID");
   }
-  // The server's own identity may go, too; a trust domain has none of its own.
   if (!node && (named == SpiffeId::Kind::kNode || named == SpiffeId::Kind::kTrustDomain)) {
     return NotA(text, "the SPIFFE ID of a workload");
   }
   return id.text();
+}
+
+absl::Status CheckMayBeRevoked(Kind kind, absl::string_view subject) {
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(subject);
+  if (kind != Kind::kWorkload || !id.ok() || id->name().kind != SpiffeId::Kind::kAuthority) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "this is the authority itself: every agent would refuse every replica, and hear of nothing "
+      "any more. What a server may have lost goes by 'revoke serial' or a rotation of the root");
 }
 
 std::vector<tls::RevokedCertificate> Revoked::ListOf(absl::string_view issuer_key) const {
@@ -108,20 +113,29 @@ absl::StatusOr<Revoked> RevokedReader::Read(const Reader& reader, WallTime now) 
   return revoked;
 }
 
-absl::StatusOr<std::vector<RevokedReader::Known>> RevokedReader::NewOnes(
-    const Reader& reader) const {
+// Those that are new. Forgets what has been taken back.
+absl::StatusOr<std::vector<RevokedReader::Known>> RevokedReader::Update(const Reader& reader) {
+  std::map<std::int64_t, Known> still;
   std::vector<Known> fresh;
-  for (std::int64_t after = known_.empty() ? 0 : known_.rbegin()->first;;) {
+  for (std::int64_t after = 0;;) {
     ASSIGN_OR_RETURN(std::vector<Revocation> page, reader.Revocations(after, kPage));
-    for (Revocation& one : page)
-      fresh.push_back({.revocation = std::move(one), .certificates = {}});
-    if (page.size() < kPage) return fresh;
-    after = fresh.back().revocation.sequence;
+    for (Revocation& one : page) {
+      after = one.sequence;
+      const auto known = known_.find(one.sequence);
+      if (known != known_.end() && known->second.revocation == one) {
+        still.insert(known_.extract(known));
+      } else {
+        fresh.push_back({.revocation = std::move(one), .certificates = {}});
+      }
+    }
+    if (page.size() < kPage) break;
   }
+  known_ = std::move(still);
+  return fresh;
 }
 
 absl::Status RevokedReader::ReadNew(const Reader& reader, WallTime now) {
-  ASSIGN_OR_RETURN(std::vector<Known> fresh, NewOnes(reader));
+  ASSIGN_OR_RETURN(std::vector<Known> fresh, Update(reader));
   if (fresh.empty()) return absl::OkStatus();
   absl::flat_hash_map<std::string, std::vector<Known*>> wanted;
   for (Known& known : fresh) {
@@ -152,27 +166,32 @@ absl::Status RevokedReader::ReadNew(const Reader& reader, WallTime now) {
   return absl::OkStatus();
 }
 
-// What has expired needs no revocation: it is left out without a new number of the bundle.
+// What has expired is on no list of certificates: it is left out without a new number of the
+// bundle.
 void RevokedReader::Add(const Known& known, WallTime now, Revoked& revoked) const {
   const Revocation& revocation = known.revocation;
   switch (revocation.kind) {
     case Kind::kWorkload:
+      revoked.set.ids.insert(revocation.subject);
+      break;
     case Kind::kNode:
       revoked.set.ids.insert(revocation.subject);
+      revoked.set.series.insert(tls::Serial::SeriesText(revocation.subject));
       break;
     case Kind::kCluster:
       revoked.set.clusters.insert(revocation.subject);
       break;
     case Kind::kSerial:
-      // It may be one that the ledger does not know.
-      if (known.certificates.empty()) revoked.set.serials.insert(revocation.subject);
+      // Whether the ledger knows it or not; and after its time, too: a connection may last longer.
+      revoked.set.serials.insert(revocation.subject);
       break;
   }
-  const bool by_serial = revocation.kind == Kind::kNode || revocation.kind == Kind::kSerial;
   for (const Revoked::Entry& entry : known.certificates) {
     if (entry.not_after <= now) continue;
     revoked.certificates.push_back(entry);
-    if (by_serial) revoked.set.serials.insert(entry.serial);
+    const bool said = revoked.set.series.contains(entry.serial.substr(0, kSeriesDigits));
+    // Of a node, and older than the series.
+    if (revocation.kind == Kind::kNode && !said) revoked.set.serials.insert(entry.serial);
   }
 }
 

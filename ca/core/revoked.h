@@ -21,6 +21,9 @@ namespace tombolo::ca {
 absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
                                               absl::string_view trust_domain);
 
+// InvalidArgument for what must stay: the authority's own ID.
+absl::Status CheckMayBeRevoked(Kind kind, absl::string_view subject);
+
 // Every revocation, and the certificates that they are about.
 struct Revoked {
   struct Entry {
@@ -34,8 +37,9 @@ struct Revoked {
   std::vector<tls::RevokedCertificate> ListOf(absl::string_view issuer_key) const;
 };
 
-// Reads them from the ledger. The certificates of a revocation are looked for once: after it nobody
-// gets one that it would be about (Ledger::Issue with a Basis). Used by one thread at a time.
+// Reads them from the ledger. The certificates of a revocation are looked for once: while it is
+// there nobody gets one that it would be about (Ledger::Issue with a Basis). Used by one thread at
+// a time.
 class RevokedReader {
  public:
   // DataLoss, or what the store says.
@@ -46,7 +50,7 @@ class RevokedReader {
     Revocation revocation;
     std::vector<Revoked::Entry> certificates;
   };
-  absl::StatusOr<std::vector<Known>> NewOnes(const Reader& reader) const;
+  absl::StatusOr<std::vector<Known>> Update(const Reader& reader);
   absl::Status ReadNew(const Reader& reader, WallTime now);
   void Add(const Known& known, WallTime now, Revoked& revoked) const;
 

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
+#include "core/place.h"
 
 namespace tombolo::ca {
 namespace {
@@ -84,8 +85,8 @@ std::vector<std::string> AgentsBehind(const RotationEvidence& evidence) {
   std::set<std::string> behind;
   for (const RotationEvidence::Holder& holder : evidence.holders) {
     const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(holder.subject);
-    if (!id.ok() || id->name().kind != SpiffeId::Kind::kNode) continue;
-    const std::string agent = absl::StrCat(id->name().cluster, "/", id->name().node);
+    const std::string agent = id.ok() ? PlaceOf(*id) : "";
+    if (agent.empty()) continue;
     const auto ack = evidence.acks.find(agent);
     if (ack == evidence.acks.end() || ack->second < evidence.sequence) behind.insert(agent);
   }
@@ -240,7 +241,7 @@ absl::StatusOr<TrustState> Unfederate(TrustState state, const std::string& trust
 
 std::string RotationEvidence::Holder::Text() const {
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(subject);
-  const bool says = node.empty() || (id.ok() && id->name().kind == SpiffeId::Kind::kNode);
+  const bool says = node.empty() || (id.ok() && !PlaceOf(*id).empty());
   return says ? subject : absl::StrCat(subject, " on ", node);
 }
 

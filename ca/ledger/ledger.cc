@@ -68,6 +68,10 @@ void Ledger::Revoke(Revocation revocation, std::string actor, Done done) {
   Post(ca::Revoke(std::move(revocation), std::move(actor)), std::move(done));
 }
 
+void Ledger::Unrevoke(Revocation revocation, std::string actor, Done done) {
+  Post(ca::Unrevoke(std::move(revocation), std::move(actor)), std::move(done));
+}
+
 void Ledger::PutDocument(std::string name, std::string value, std::optional<std::int64_t> revision,
                          std::string actor, Done done) {
   Post(ca::PutDocument(std::move(name), std::move(value), revision, std::move(actor)),

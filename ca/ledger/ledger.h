@@ -65,6 +65,9 @@ class Ledger {
   void RemoveToken(std::string digest, std::string actor, Done done);
 
   void Revoke(Revocation revocation, std::string actor, Done done);
+  // Takes back what is revoked by this kind and subject, for this reason. NotFound when nothing is:
+  // to be asked again until then, as one call takes back a few dozen at most.
+  void Unrevoke(Revocation revocation, std::string actor, Done done);
 
   // Documents have names of their owners' choice: printable ASCII without spaces.
   // With a revision (0: there is none) Aborted when it is another one by now.

@@ -38,7 +38,7 @@ struct Change {
   std::vector<Need> needs;
   std::vector<Transaction::Put> puts;
   std::vector<std::string> deletes;
-  bool revokes = false, changes_document = false;
+  bool revokes = false, changes_document = false;  // of the first, either way
 };
 
 // What a change may look at while it is made.
@@ -58,6 +58,9 @@ MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> paym
 MakeChange AddToken(Token token, std::string actor);
 MakeChange RemoveToken(std::string digest, std::string actor);
 MakeChange Revoke(Revocation revocation, std::string actor);
+// Takes back every revocation of this kind and subject; at most so many at a time, that a store
+// takes them.
+MakeChange Unrevoke(Revocation revocation, std::string actor);
 MakeChange PutDocument(std::string name, std::string value, std::optional<std::int64_t> revision,
                        std::string actor);
 MakeChange DeleteDocument(std::string name, std::optional<std::int64_t> revision,

@@ -47,6 +47,7 @@ struct Revocation {
   std::string reason{};
   WallTime time{};            // the ledger gives it
   std::int64_t sequence = 0;  // of its audit entry; the ledger gives it
+  friend bool operator==(const Revocation&, const Revocation&) = default;
 };
 
 std::string CertificateKey(absl::string_view serial);

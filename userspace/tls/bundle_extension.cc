@@ -15,6 +15,7 @@
 #include "base/status_macros.h"
 #include "tls/digest.h"
 #include "tls/json.h"
+#include "tls/serial.h"
 
 namespace tombolo::tls {
 namespace {
@@ -95,6 +96,12 @@ absl::Status CheckSerial(const std::string& text) {
   return good ? absl::OkStatus() : Bad("is not a serial number in pairs of lower-case hex digits");
 }
 
+absl::Status CheckSeries(const std::string& text) {
+  RETURN_IF_ERROR(CheckSerial(text));
+  if (text.size() == Serial::kSeriesDigits) return absl::OkStatus();
+  return Bad(absl::StrCat("is not ", Serial::kSeriesDigits, " digits"));
+}
+
 absl::Status CheckCluster(const std::string& text) {
   return SpiffeId::ForNode("any", text, "any").status();
 }
@@ -117,11 +124,12 @@ absl::Status ReadRevoked(const json::object& own, Revocations& revocations) {
   // A kind of revocation that this reader does not know must not be passed over.
   for (const auto& member : *revoked) {
     const absl::string_view name(member.key().data(), member.key().size());
-    if (name == "ids" || name == "serials" || name == "clusters") continue;
+    if (name == "ids" || name == "serials" || name == "series" || name == "clusters") continue;
     return Bad(absl::StrCat("revoked: unknown member '", name.substr(0, 80), "'"));
   }
   RETURN_IF_ERROR(ReadNames(*revoked, "ids", CheckRevokedId, revocations.ids));
   RETURN_IF_ERROR(ReadNames(*revoked, "serials", CheckSerial, revocations.serials));
+  RETURN_IF_ERROR(ReadNames(*revoked, "series", CheckSeries, revocations.series));
   return ReadNames(*revoked, "clusters", CheckCluster, revocations.clusters);
 }
 
@@ -156,6 +164,7 @@ json::object WriteExtension(const TrustBundle& bundle) {
   if (bundle.revoked.empty()) return own;
   own["revoked"] = json::object{{"ids", NamesOf(bundle.revoked.ids)},
                                 {"serials", NamesOf(bundle.revoked.serials)},
+                                {"series", NamesOf(bundle.revoked.series)},
                                 {"clusters", NamesOf(bundle.revoked.clusters)}};
   return own;
 }

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "tls/handshake_failure.h"
+#include "tls/serial.h"
 
 namespace tombolo::tls {
 namespace {
@@ -25,6 +26,9 @@ absl::Status Revocations::Check(const SpiffeId& id, absl::string_view serial) co
   if (ids.contains(id.text())) return Revoked(absl::StrCat("'", id.text(), "'"));
   if (serials.contains(std::string(serial))) {
     return Revoked(absl::StrCat("the certificate ", serial, " of '", id.text(), "'"));
+  }
+  if (!series.empty() && series.contains(std::string(serial.substr(0, Serial::kSeriesDigits)))) {
+    return Revoked(absl::StrCat("the node of the certificate ", serial, " of '", id.text(), "'"));
   }
   if (!clusters.empty() && clusters.contains(std::string(ClusterOf(id)))) {
     return Revoked(absl::StrCat("the cluster of '", id.text(), "'"));

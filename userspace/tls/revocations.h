@@ -14,11 +14,14 @@ namespace tombolo::tls {
 struct Revocations {
   std::set<std::string> ids{};       // SPIFFE IDs
   std::set<std::string> serials{};   // of leaves: lower-case hex without leading zero octets
+  std::set<std::string> series{};    // how those of leaves begin: Serial::SeriesText()
   std::set<std::string> clusters{};  // everything below /cluster/<name>/
 
   // Unauthenticated, with HandshakeFailure::kRevoked, says what is revoked.
   absl::Status Check(const SpiffeId& id, absl::string_view serial) const;
-  bool empty() const { return ids.empty() && serials.empty() && clusters.empty(); }
+  bool empty() const {
+    return ids.empty() && serials.empty() && series.empty() && clusters.empty();
+  }
 
   friend bool operator==(const Revocations&, const Revocations&) = default;
 };

@@ -19,6 +19,17 @@ constexpr std::uint8_t kMark = 0x40;
 
 Serial Serial::Random() { return FromRandom(Random128()); }
 
+Serial Serial::RandomOf(absl::string_view series) {
+  std::array<std::uint8_t, 16> bytes = Random128();
+  const std::array<std::uint8_t, 32> digest = Sha256(series);
+  std::copy_n(digest.begin(), kSeriesDigits / 2, bytes.begin());
+  return FromRandom(bytes);
+}
+
+std::string Serial::SeriesText(absl::string_view series) {
+  return RandomOf(series).hex().substr(0, kSeriesDigits);
+}
+
 Serial Serial::FromRandom(std::array<std::uint8_t, 16> bytes) {
   bytes[0] = static_cast<std::uint8_t>((bytes[0] & kRandomMask) | kMark);
   return Serial(bytes);

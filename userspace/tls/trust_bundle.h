@@ -48,7 +48,8 @@ absl::StatusOr<TrustBundle> ParseTrustBundle(absl::string_view text, absl::strin
 //               "authorities": [{"key_sha256": "<hex, of the SubjectPublicKeyInfo>",
 //                                "cluster": "east"}, ...],        null: not bound
 //               "tainted": ["<hex, as above>", ...],
-//               "revoked": {"ids": ["spiffe://..."], "serials": ["<hex>"], "clusters": ["east"]},
+//               "revoked": {"ids": ["spiffe://..."], "serials": ["<hex>"], "series": ["<hex>"],
+//                           "clusters": ["east"]},
 //               "federated": {"other.example": {<its bundle document>}, ...}}
 absl::StatusOr<std::string> WriteTrustBundle(const TrustBundle& bundle);
 

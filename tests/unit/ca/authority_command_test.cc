@@ -147,6 +147,33 @@ TEST_F(AuthorityCommandTest, IssuesListsAndRevokes) {
   EXPECT_THAT(Good("audit verify --json"), HasSubstr(R"("intact":true)"));
 }
 
+TEST_F(AuthorityCommandTest, TakesARevocationBack) {
+  Good("init");
+  Good("cluster add east");
+  const std::string id = "spiffe://test.example/cluster/east/ns/a/sa/b";
+  EXPECT_THAT(Bad("unrevoke workload " + id + " --reason x"), HasSubstr("is not revoked"));
+  Good("revoke workload " + id + " --reason lost");
+  Good("revoke workload " + id + " --reason 'lost twice'");
+  EXPECT_THAT(Bad("issue --spiffe-id " + id + " --out out"), HasSubstr("revoked"));
+  EXPECT_THAT(Bad("unrevoke workload " + id), HasSubstr("--reason is required"));
+  EXPECT_THAT(Good("unrevoke workload " + id + " --reason found"),
+              HasSubstr("trusts again workload " + id));
+  Good("issue --spiffe-id " + id + " --out out");
+  const std::string before = Good("root status --json");
+  Good("revoke node east/n1 --reason lost");
+  Good("revoke cluster east --reason lost");
+  Good("revoke serial 4a000000000000000000000000000001 --reason lost");
+  Good("unrevoke node east/n1 --reason found");
+  Good("unrevoke cluster east --reason found");
+  Good("unrevoke serial 4a000000000000000000000000000001 --reason found");
+  EXPECT_NE(Good("root status --json"), before) << "the bundle's number goes on";
+  EXPECT_THAT(Good("audit show --json"), HasSubstr(R"("event":"workload revocation taken back")"));
+  EXPECT_THAT(Good("audit show"), HasSubstr("reason=found"));
+  EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
+  EXPECT_THAT(Bad("revoke workload spiffe://test.example/ca --reason x"),
+              HasSubstr("this is the authority itself"));
+}
+
 TEST_F(AuthorityCommandTest, TellsOfATamperedStore) {
   Good("init");
   Good("cluster add east");

@@ -67,6 +67,13 @@ TEST(SerialTest, IsPositiveAndAlways32Digits) {
   bytes.fill(0xff);
   EXPECT_EQ(Serial::FromRandom(bytes).hex(), "7f" + std::string(30, 'f'));
   EXPECT_NE(Serial::Random(), Serial::Random());
+  const std::string series = Serial::SeriesText("n1");
+  EXPECT_EQ(series.size(), Serial::kSeriesDigits);
+  EXPECT_EQ(series, Serial::SeriesText("n1"));
+  EXPECT_NE(series, Serial::SeriesText("n2"));
+  EXPECT_EQ(Serial::RandomOf("n1").hex().substr(0, Serial::kSeriesDigits), series);
+  EXPECT_NE(Serial::RandomOf("n1"), Serial::RandomOf("n1"));
+  EXPECT_TRUE(Serial::FromHex(Serial::RandomOf("n1").hex()).ok());
   const Serial serial = Serial::Random();
   EXPECT_EQ(*Serial::FromHex(serial.hex()), serial);
   for (const std::string bad :

@@ -165,7 +165,10 @@ TEST_F(DocumentTest, BindingsAreNeverLostByMistake) {
 
 TEST_F(DocumentTest, RevocationsAreReadBackOrRefused) {
   TrustBundle bundle{.trust_domain = kDomain, .roots = root_};
-  bundle.revoked = {.ids = {"spiffe://test.example/a"}, .serials = {"0a01"}, .clusters = {"east"}};
+  bundle.revoked = {.ids = {"spiffe://test.example/a"},
+                    .serials = {"0a01"},
+                    .series = {"4a4b4c4d4e4f5051"},
+                    .clusters = {"east"}};
   bundle.tainted.insert(KeyId{7});
   EXPECT_EQ(*Parse(*WriteTrustBundle(bundle)), bundle);
   const auto with = [&](const std::string& member) {
@@ -178,6 +181,8 @@ TEST_F(DocumentTest, RevocationsAreReadBackOrRefused) {
       {R"("revoked":{"serials":["0A"]})", "serials[0]: "},
       {R"("revoked":{"serials":["a"]})", "serials[0]: "},
       {R"("revoked":{"serials":[""]})", "serials[0]: "},
+      {R"("revoked":{"series":["4a"]})", "series[0]: is not 16 digits"},
+      {R"("revoked":{"series":["4A4b4c4d4e4f5051"]})", "series[0]: "},
       {R"("revoked":{"clusters":["a/b"]})", "clusters[0]: "},
       {R"("revoked":{"nodes":[]})", "unknown member 'nodes'"},
       {R"("tainted":["ab"])", "tainted[0]: is not 64 hexadecimal digits"}};

@@ -72,6 +72,13 @@ class CoreCase : public ::testing::Test {
     });
     ASSERT_TRUE(revoked.ok()) << revoked.status();
   }
+  void Unrevoke(Kind kind, const std::string& subject) {
+    const auto taken_back = Ledger::Await([&](Ledger::Done done) {
+      ledger_->Unrevoke({.kind = kind, .subject = subject, .reason = "found"}, "test",
+                        std::move(done));
+    });
+    ASSERT_TRUE(taken_back.ok()) << taken_back.status();
+  }
   void Issue(const Certificate& certificate) {
     const auto issued = Ledger::Await([&](Ledger::Done done) {
       ledger_->Issue(certificate, std::nullopt, "test", std::move(done));

@@ -4,8 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/issuance.h"
+#include "core/place.h"
 #include "core_case.h"
+#include "tls/certificate_builder.h"
+#include "tls/handshake_failure.h"
 #include "tls/serial.h"
+#include "tls/signing_key.h"
 
 namespace tombolo::ca {
 namespace {
@@ -19,11 +24,14 @@ const std::string kWeb = "spiffe://test.example/cluster/east/ns/shop/sa/web";
 
 class RevokedTest : public CoreCase {
  protected:
-  // Records a certificate; its serial number.
+  // Records a certificate as it was before there were series; its serial number.
   std::string Record(const std::string& subject, const std::string& node,
                      std::chrono::seconds ttl = std::chrono::hours(1)) {
+    return Record(subject, node, ttl, tls::Serial::Random().hex());
+  }
+  std::string Record(const std::string& subject, const std::string& node, std::chrono::seconds ttl,
+                     const std::string& serial) {
     const WallTime now = std::chrono::system_clock::now();
-    const std::string serial = tls::Serial::Random().hex();
     Issue({.serial = serial,
            .subject = subject,
            .not_before = now,
@@ -40,6 +48,19 @@ class RevokedTest : public CoreCase {
     return *std::move(revoked);
   }
 
+  // A leaf as it is issued to kWeb on a node.
+  Issuance IssueFor(const std::string& node) {
+    const auto authority = NewAuthorityFor("east").authority;
+    const auto key = tls::SigningKey::FromPem(*tls::GenerateKey(), "key");
+    auto made = IssueLeaf(**OpenAuthority(authority, keys_, kDomain),
+                          {.id = *SpiffeId::Parse(kWeb),
+                           .key = key->public_key(),
+                           .node = PlaceOf(*SpiffeId::Parse(node))},
+                          std::chrono::hours(1), std::chrono::system_clock::now());
+    EXPECT_TRUE(made.ok()) << made.status();
+    return *std::move(made);
+  }
+
   RevokedReader revoked_;
 };
 
@@ -52,8 +73,53 @@ TEST_F(RevokedTest, ANodeStandsForAllThatItWasGiven) {
   const Revoked revoked = Read();
   EXPECT_THAT(revoked.set.ids, ElementsAre(kNode));
   EXPECT_EQ(revoked.set.serials, (std::set<std::string>{own, web}));
+  EXPECT_THAT(revoked.set.series, ElementsAre(tls::Serial::SeriesText(kNode)));
   EXPECT_THAT(revoked.ListOf("ab"), SizeIs(2));
   EXPECT_THAT(revoked.ListOf("other"), IsEmpty());
+}
+
+// A connection may be older than every certificate that is good now.
+TEST_F(RevokedTest, ANodesSeriesSaysAllThatItWasEverGiven) {
+  const auto record = [&](const std::string& node) {
+    return Record(kWeb, PlaceOf(*SpiffeId::Parse(node)), std::chrono::hours(1),
+                  IssueFor(node).record.serial);
+  };
+  const std::string web = record(kNode);
+  const std::string elsewhere = record("spiffe://test.example/cluster/east/node/n2");
+  const std::string long_ago = IssueFor(kNode).record.serial;
+  Revoke(Kind::kNode, kNode);
+  const tls::Revocations set = Read().set;
+  EXPECT_THAT(set.serials, IsEmpty()) << "one text for all of them";
+  const SpiffeId id = *SpiffeId::Parse(kWeb);
+  EXPECT_EQ(tls::ReasonOf(set.Check(id, web)), tls::HandshakeFailure::kRevoked);
+  EXPECT_EQ(tls::ReasonOf(set.Check(id, long_ago)), tls::HandshakeFailure::kRevoked);
+  EXPECT_TRUE(set.Check(id, elsewhere).ok()) << "the same workload on another node";
+  EXPECT_THAT(Read().ListOf("ab"), SizeIs(1));
+}
+
+TEST_F(RevokedTest, ASerialStaysRevokedAfterItsTime) {
+  const std::string web = Record(kWeb, "east/n1");
+  Revoke(Kind::kSerial, web);
+  EXPECT_THAT(Read().ListOf("ab"), SizeIs(1));
+  const Revoked later = Read(std::chrono::hours(2));
+  EXPECT_THAT(later.set.serials, ElementsAre(web));
+  EXPECT_THAT(later.ListOf("ab"), IsEmpty());
+}
+
+TEST_F(RevokedTest, WhatIsTakenBackIsForgotten) {
+  const std::string web = Record(kWeb, "east/n1");
+  Revoke(Kind::kWorkload, kWeb);
+  Revoke(Kind::kNode, kNode);
+  Revoke(Kind::kNode, kNode);
+  EXPECT_THAT(Read().set.ids, SizeIs(2));
+  Unrevoke(Kind::kNode, kNode);
+  const Revoked revoked = Read();
+  EXPECT_THAT(revoked.set.ids, ElementsAre(kWeb));
+  EXPECT_THAT(revoked.set.series, IsEmpty());
+  EXPECT_THAT(revoked.set.serials, IsEmpty());
+  EXPECT_THAT(revoked.ListOf("ab"), SizeIs(1));
+  Revoke(Kind::kNode, kNode);
+  EXPECT_THAT(Read().set.serials, ElementsAre(web)) << "and once more";
 }
 
 TEST_F(RevokedTest, AWorkloadIsAnIdentity) {
@@ -95,6 +161,14 @@ TEST_F(RevokedTest, LaterOnesAreFoundToo) {
   const Revoked revoked = Read();
   EXPECT_THAT(revoked.set.ids, SizeIs(2));
   EXPECT_THAT(revoked.set.serials, ElementsAre(own));
+}
+
+TEST(RevocationSubjectTest, TheAuthorityItselfStays) {
+  const std::string id = "spiffe://test.example/ca";
+  EXPECT_EQ(*RevocationSubject(Kind::kWorkload, id, "test.example"), id) << "to be taken back";
+  EXPECT_TRUE(absl::IsInvalidArgument(CheckMayBeRevoked(Kind::kWorkload, id)));
+  EXPECT_TRUE(CheckMayBeRevoked(Kind::kWorkload, kWeb).ok());
+  EXPECT_TRUE(CheckMayBeRevoked(Kind::kCluster, "ca").ok());
 }
 
 TEST(RevocationSubjectTest, TakesWhatOperatorsWrite) {
