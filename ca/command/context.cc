@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "config/open_store.h"
+#include "core/publication.h"
 
 namespace tombolo::ca {
 
@@ -44,6 +45,9 @@ std::string Actor() {
 
 absl::Status PutTrust(Context& context, const TrustState& state, std::int64_t revision) {
   ASSIGN_OR_RETURN(const std::string text, Encode(state));
+  ASSIGN_OR_RETURN(const Revoked revoked,
+                   RevokedReader().Read(context.reader(), std::chrono::system_clock::now()));
+  RETURN_IF_ERROR(CheckPublishable(state, revoked.set));
   return Ledger::Await([&](Ledger::Done done) {
            context.ledger->PutDocument(kTrustDocument, text, revision, Actor(), std::move(done));
          })

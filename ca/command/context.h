@@ -46,7 +46,8 @@ absl::StatusOr<Context> OpenContext(const std::string& config_path);
 // Who gives commands, for the audit log.
 std::string Actor();
 
-// Replaces the trust document of `revision` (0: there is none yet). Aborted when somebody else did.
+// Replaces the trust document of `revision` (0: there is none yet). Aborted when somebody else did;
+// ResourceExhausted when agents would refuse the trust bundle for its size.
 absl::Status PutTrust(Context& context, const TrustState& state, std::int64_t revision);
 // Records a certificate that was made by a command.
 absl::Status RecordCertificate(Context& context, const Certificate& certificate);

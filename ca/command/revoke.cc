@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/output.h"
+#include "core/publication.h"
 #include "core/revoked.h"
 
 namespace tombolo::ca {
@@ -32,10 +33,20 @@ absl::Status Tell(absl::string_view what, const Revocation& revocation, const Co
   return absl::OkStatus();
 }
 
+// What is not published is not revoked, whatever the records say.
+absl::Status CheckRoom(const Revocation& revocation, const Context& context) {
+  ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
+  ASSIGN_OR_RETURN(
+      const Revoked revoked,
+      RevokedReader().ReadWith(revocation, context.reader(), std::chrono::system_clock::now()));
+  return CheckPublishable(stored.trust, revoked.set);
+}
+
 absl::Status RevokeOne(const RevokeOptions& options) {
   ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
   ASSIGN_OR_RETURN(const Revocation revocation, RevocationOf(options, context));
   RETURN_IF_ERROR(CheckMayBeRevoked(revocation.kind, revocation.subject));
+  RETURN_IF_ERROR(CheckRoom(revocation, context));
   RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
                     context.ledger->Revoke(revocation, Actor(), std::move(done));
                   }).status());

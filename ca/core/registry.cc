@@ -9,7 +9,6 @@
 #include "base/status_macros.h"
 #include "core/publication.h"
 #include "ledger/reader.h"
-#include "tls/trust_bundle.h"
 
 namespace tombolo::ca {
 namespace {
@@ -129,16 +128,14 @@ std::shared_ptr<View> Registry::NewView(WallTime now) {
   view->state = *state_;
   view->registrations = directories_.registrations();
   view->sequence = state_->sequence();
-  absl::StatusOr<tls::TrustBundle> bundle =
-      ToTrustBundle(state_->trust, state_->revoked.set, view->sequence);
-  absl::StatusOr<std::string> text =
-      bundle.ok() ? tls::WriteTrustBundle(*bundle) : absl::StatusOr<std::string>(bundle.status());
-  if (!text.ok()) {
-    build_.push_back(absl::StrCat("trust bundle: ", text.status().message()));
+  absl::StatusOr<Publication> published =
+      ca::Publish(state_->trust, state_->revoked.set, view->sequence);
+  if (!published.ok()) {
+    build_.push_back(absl::StrCat("trust bundle: ", published.status().message()));
     return nullptr;
   }
-  view->bundle = *std::move(text);
-  view->roots = std::move(bundle->roots);
+  view->bundle = std::move(published->document);
+  view->roots = std::move(published->roots);
   for (const TrustAuthority& authority : state_->trust.authorities) {
     const IssuerPtr issuer = signers_.Find(authority.id);
     if (issuer != nullptr && authority.root == state_->trust.active().id) {

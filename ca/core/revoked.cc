@@ -103,8 +103,33 @@ std::vector<tls::RevokedCertificate> Revoked::ListOf(absl::string_view issuer_ke
 }
 
 absl::StatusOr<Revoked> RevokedReader::Read(const Reader& reader, WallTime now) {
-  RETURN_IF_ERROR(ReadNew(reader, now));
+  ASSIGN_OR_RETURN(std::vector<Known> fresh, Update(reader));
+  RETURN_IF_ERROR(FindCertificates(fresh, reader, now));
+  for (Known& known : fresh) {
+    const std::int64_t sequence = known.revocation.sequence;
+    known_.emplace(sequence, std::move(known));
+  }
+  return Together(now);
+}
+
+absl::StatusOr<Revoked> RevokedReader::ReadWith(const Revocation& planned, const Reader& reader,
+                                                WallTime now) {
+  RETURN_IF_ERROR(Read(reader, now).status());
+  std::vector<Known> fresh = {{.revocation = planned, .certificates = {}}};
+  RETURN_IF_ERROR(FindCertificates(fresh, reader, now));
+  RevokedReader with = *this;
+  with.known_.emplace(kMaxSequence, std::move(fresh[0]));
+  return with.Together(now);
+}
+
+// What a revoked cluster says already is not said again: it makes room.
+Revoked RevokedReader::Together(WallTime now) const {
   Revoked revoked;
+  for (const auto& [sequence, known] : known_) {
+    if (known.revocation.kind == Kind::kCluster) {
+      revoked.set.clusters.insert(known.revocation.subject);
+    }
+  }
   for (const auto& [sequence, known] : known_) Add(known, now, revoked);
   // A certificate may be revoked for several reasons. The first one counts.
   std::set<std::string> seen;
@@ -134,8 +159,9 @@ absl::StatusOr<std::vector<RevokedReader::Known>> RevokedReader::Update(const Re
   return fresh;
 }
 
-absl::Status RevokedReader::ReadNew(const Reader& reader, WallTime now) {
-  ASSIGN_OR_RETURN(std::vector<Known> fresh, Update(reader));
+// Of all of them together, as that reads every record.
+absl::Status RevokedReader::FindCertificates(std::vector<Known>& fresh, const Reader& reader,
+                                             WallTime now) const {
   if (fresh.empty()) return absl::OkStatus();
   absl::flat_hash_map<std::string, std::vector<Known*>> wanted;
   for (Known& known : fresh) {
@@ -156,30 +182,26 @@ absl::Status RevokedReader::ReadNew(const Reader& reader, WallTime now) {
         }
       }
     }
-    if (page.size() < kPage) break;
+    if (page.size() < kPage) return absl::OkStatus();
     after = page.back().serial;
   }
-  for (Known& known : fresh) {
-    const std::int64_t sequence = known.revocation.sequence;
-    known_.emplace(sequence, std::move(known));
-  }
-  return absl::OkStatus();
 }
 
 // What has expired is on no list of certificates: it is left out without a new number of the
 // bundle.
 void RevokedReader::Add(const Known& known, WallTime now, Revoked& revoked) const {
   const Revocation& revocation = known.revocation;
+  const bool said = revoked.set.clusters.contains(ClusterOf(revocation.subject));
   switch (revocation.kind) {
     case Kind::kWorkload:
-      revoked.set.ids.insert(revocation.subject);
+      if (!said) revoked.set.ids.insert(revocation.subject);
       break;
     case Kind::kNode:
-      revoked.set.ids.insert(revocation.subject);
+      if (!said) revoked.set.ids.insert(revocation.subject);
+      // It may have been given identities of other clusters.
       revoked.set.series.insert(tls::Serial::SeriesText(revocation.subject));
       break;
     case Kind::kCluster:
-      revoked.set.clusters.insert(revocation.subject);
       break;
     case Kind::kSerial:
       // Whether the ledger knows it or not; and after its time, too: a connection may last longer.
@@ -189,9 +211,9 @@ void RevokedReader::Add(const Known& known, WallTime now, Revoked& revoked) cons
   for (const Revoked::Entry& entry : known.certificates) {
     if (entry.not_after <= now) continue;
     revoked.certificates.push_back(entry);
-    const bool said = revoked.set.series.contains(entry.serial.substr(0, kSeriesDigits));
-    // Of a node, and older than the series.
-    if (revocation.kind == Kind::kNode && !said) revoked.set.serials.insert(entry.serial);
+    if (revocation.kind != Kind::kNode) continue;
+    const bool older = !revoked.set.series.contains(entry.serial.substr(0, kSeriesDigits));
+    if (older) revoked.set.serials.insert(entry.serial);  // than the series
   }
 }
 

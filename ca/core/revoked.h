@@ -44,6 +44,8 @@ class RevokedReader {
  public:
   // DataLoss, or what the store says.
   absl::StatusOr<Revoked> Read(const Reader& reader, WallTime now);
+  // As it would be with one more.
+  absl::StatusOr<Revoked> ReadWith(const Revocation& planned, const Reader& reader, WallTime now);
 
  private:
   struct Known {
@@ -51,7 +53,9 @@ class RevokedReader {
     std::vector<Revoked::Entry> certificates;
   };
   absl::StatusOr<std::vector<Known>> Update(const Reader& reader);
-  absl::Status ReadNew(const Reader& reader, WallTime now);
+  absl::Status FindCertificates(std::vector<Known>& fresh, const Reader& reader,
+                                WallTime now) const;
+  Revoked Together(WallTime now) const;
   void Add(const Known& known, WallTime now, Revoked& revoked) const;
 
   std::map<std::int64_t, Known> known_;  // by the revocation's sequence
