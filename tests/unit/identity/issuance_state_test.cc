@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a node has from its files and keeps in them.
+#include <sys/stat.h>
+
+#include "identity/files.h"
+#include "unit/identity/issuance_case.h"
+
+namespace tombolo::identity {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST_F(IssuanceTest, AnExpiredNodeComesBackWithAnotherToken) {
+  authority_.ttl = seconds(2);
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  authority_.Close();
+  ASSERT_TRUE(Until([&] { return !Has("a"); }));
+  EXPECT_THAT(NotReady(), HasSubstr("the node has no valid SVID: "));
+  authority_.Open();
+  ASSERT_TRUE(Until([&] { return NotReady().find("status 401") != std::string::npos; }));
+  EXPECT_FALSE(Has("a"));
+  authority_.tokens = {"two"};
+  authority_.ttl = seconds(3600);
+  dir_.Replace("token", "two");
+  EXPECT_TRUE(Until([&] { return Has("a"); }));
+}
+
+TEST_F(IssuanceTest, NodeAndBundleSurviveARestart) {
+  options_.state = dir_.Path("state");
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  const std::string node = issuance_->View().node.serial;
+  Stop();
+  struct stat status {};
+  ASSERT_EQ(stat(dir_.Path("state/node.pem").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0600u);
+  EXPECT_EQ(authority_.CountOf(kReenroll), 0u);
+  // The authority is away, and its token is spent.
+  authority_.Close();
+  Start({Id("a")});
+  EXPECT_EQ(issuance_->View().node.serial, node);
+  EXPECT_EQ(issuance_->View().sequence, 1u);
+  ASSERT_TRUE(Until([&] { return issuance_->View().workloads.at(Id("a")).failures > 0; }));
+  EXPECT_THAT(NotReady(), HasSubstr("1 of 1 SVIDs were not issued yet"));
+  authority_.Open();
+  EXPECT_TRUE(Until([&] { return Has("a"); }));
+}
+
+TEST_F(IssuanceTest, ABrokenStateIsLeftForTheToken) {
+  options_.state = dir_.Path("state");
+  dir_.Write("state/bundle.json", "{");
+  dir_.Write("state/node.pem", "not PEM");
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  EXPECT_TRUE(issuance_->View().state_error.ok());
+  EXPECT_THAT(*ReadFile(dir_.Path("state/bundle.json"), 100'000), HasSubstr("spiffe_sequence"));
+}
+
+TEST_F(IssuanceTest, AStateThatCannotBeWrittenIsSaidAndNoMore) {
+  dir_.Write("file", "");
+  options_.state = dir_.Path("file");
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  EXPECT_THAT(std::string(issuance_->View().state_error.message()), HasSubstr("file/"));
+}
+
+TEST_F(IssuanceTest, MissingFilesAreReadAgain) {
+  options_.trust = dir_.Path("later.pem");
+  options_.join_token = dir_.Path("later");
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return issuance_->View().node.failures >= 1; }));
+  EXPECT_THAT(NotReady(), HasSubstr("later.pem"));
+  dir_.Write("later.pem", authority_.root());
+  ASSERT_TRUE(Until([&] { return NotReady().find("later'") != std::string::npos; }));
+  dir_.Write("later", "one");
+  EXPECT_TRUE(Until([&] { return Has("a"); }));
+}
+
+}  // namespace
+}  // namespace tombolo::identity
