@@ -46,6 +46,11 @@ TestAuthority::Request ToRequest(const Message& message) {
   return request;
 }
 
+std::string SniOf(SSL* ssl) {
+  const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  return name == nullptr ? "" : name;
+}
+
 http::response<http::string_body> ToMessage(const TestAuthority::Answer& answer) {
   http::response<http::string_body> message;
   message.result(answer.status);
@@ -140,6 +145,7 @@ Awaitable<void> TestAuthority::Serve(tcp::socket socket) {
     if (unread) co_return;
     Request request = ToRequest(message);
     if (who.ok() && *who) request.caller = (*who)->id.text();
+    request.sni = SniOf(peer.stream.native_handle());
     requests_.push_back(request);
     while (silent) {
       asio::steady_timer timer(io_, std::chrono::milliseconds(10));

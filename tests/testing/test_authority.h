@@ -33,6 +33,7 @@ class TestAuthority {
     std::chrono::seconds wait{0};  // Prefer
     std::string body;
     std::string caller;  // SPIFFE ID; empty: no certificate
+    std::string sni;     // empty: none
     MonotonicTime at;
   };
   struct Answer {

@@ -119,6 +119,7 @@ Awaitable<absl::Status> HttpsConnection::OpenOne(net::SocketAddress address,
   if (refused) co_return tls_->StatusOf(refused, absl::StrCat("connect to ", address.ToString()));
   error_code ignored;
   tls_->tcp().socket().set_option(tcp::no_delay(true), ignored);
+  CO_RETURN_IF_ERROR(tls::SetServerName(tls_->stream.native_handle(), url_.host));
   const auto [failed] =
       co_await tls_->stream.async_handshake(asio::ssl::stream_base::client, kUseTuple);
   if (failed) co_return tls_->StatusOf(failed, absl::StrCat("TLS with ", address.ToString()));

@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "tls/client_stream.h"
+#include "tls/https.h"
 #include "tls/openssl.h"
 #include "tls/pem.h"
+#include "tls/trust_store.h"
 
 namespace tombolo::tls {
 namespace {
@@ -39,17 +41,6 @@ absl::StatusOr<SslCtxPtr> NewClientContext() {
   return OpensslStatus(absl::StatusCode::kInternal, "set up a TLS client");
 }
 
-absl::Status Trust(SSL_CTX* context, const std::string& roots, const std::string& name) {
-  ASSIGN_OR_RETURN(const X509StackPtr certificates, ReadCertificates(roots, name));
-  X509_STORE* store = SSL_CTX_get_cert_store(context);
-  for (int i = 0; i < sk_X509_num(certificates.get()); ++i) {
-    if (X509_STORE_add_cert(store, sk_X509_value(certificates.get(), i)) != 1) {
-      return Bad(name, "add root");
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status UseOwn(SSL_CTX* context, const ClientContext::Pem& pem) {
   ASSIGN_OR_RETURN(const X509StackPtr chain, ReadCertificates(pem.chain, pem.chain_name));
   ASSIGN_OR_RETURN(const KeyPtr key, ReadKey(pem.key, pem.key_name));
@@ -63,13 +54,12 @@ absl::Status UseOwn(SSL_CTX* context, const ClientContext::Pem& pem) {
   return absl::OkStatus();
 }
 
-// Numeric addresses are looked for among the certificate's addresses, and are no
-// SNI (RFC 6066, section 3).
+// Numeric addresses are looked for among the certificate's addresses.
 bool Expect(SSL* ssl, const std::string& host) {
   if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1) return true;
   ERR_clear_error();
   SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  return SSL_set1_host(ssl, host.c_str()) == 1 && SSL_set_tlsext_host_name(ssl, host.c_str()) == 1;
+  return SSL_set1_host(ssl, host.c_str()) == 1 && SetServerName(ssl, host).ok();
 }
 
 }  // namespace
@@ -82,7 +72,7 @@ absl::StatusOr<std::shared_ptr<const ClientContext>> ClientContext::FromPem(cons
   ERR_clear_error();
   auto impl = std::make_unique<Impl>();
   ASSIGN_OR_RETURN(impl->context, NewClientContext());
-  RETURN_IF_ERROR(Trust(impl->context.get(), pem.roots, pem.roots_name));
+  RETURN_IF_ERROR(AddRoots(SSL_CTX_get_cert_store(impl->context.get()), pem.roots, pem.roots_name));
   if (pem.chain.empty() != pem.key.empty()) {
     return absl::InvalidArgumentError("a client's certificate and its key go together");
   }

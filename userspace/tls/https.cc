@@ -8,7 +8,9 @@
 #include <openssl/err.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "net/address.h"
 #include "tls/credentials_impl.h"
 #include "tls/openssl.h"
 #include "tls/ssl_context.h"
@@ -181,6 +183,13 @@ absl::StatusOr<std::optional<HttpsPeer>> PeerOf(SSL* ssl) {
   return HttpsPeer{.id = std::move(id),
                    .serial = SerialHex(leaf),
                    .not_after = ToWallTime(X509_get0_notAfter(leaf))};
+}
+
+absl::Status SetServerName(SSL* ssl, const std::string& host) {
+  if (net::IpAddress::Parse(host).ok()) return absl::OkStatus();
+  const std::string name(absl::StripSuffix(host, "."));  // that is no part of an SNI
+  if (SSL_set_tlsext_host_name(ssl, name.c_str()) == 1) return absl::OkStatus();
+  return OpensslStatus(absl::StatusCode::kInternal, absl::StrCat("SNI '", host, "'"));
 }
 
 absl::Status HttpsError(SSL* ssl, const boost::system::error_code& error) {

@@ -62,6 +62,11 @@ struct HttpsPeer {
 // Of a finished handshake; nullopt: the peer presented none.
 absl::StatusOr<std::optional<HttpsPeer>> PeerOf(SSL* ssl);
 
+// Says to the server which host is wanted (SNI), for whatever chooses between servers on the way.
+// An address is no SNI (RFC 6066, section 3), and nothing is said. Who the server is its SVID says.
+// For a client's `ssl` that has not begun.
+absl::Status SetServerName(SSL* ssl, const std::string& host);
+
 // What `error`, of an operation of Asio's stream, means: a Status that carries a HandshakeFailure.
 // In TLS 1.3 a client is done before the server has judged its certificate: that refusal is an
 // error of its first read.

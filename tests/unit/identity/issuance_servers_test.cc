@@ -58,6 +58,22 @@ TEST_F(IssuanceTest, TheNextServerIsAskedWhenOneIsAway) {
   EXPECT_TRUE(Until([&] { return Has("a"); }));
 }
 
+TEST_F(IssuanceTest, AServersNameIsSaidToItAndAnAddressIsNot) {
+  options_.urls = {{.host = "localhost", .port = authority_.url().port}};
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  for (const auto& request : authority_.requests()) EXPECT_EQ(request.sni, "localhost");
+  Stop();
+  const std::size_t before = authority_.requests().size();
+  options_.urls = {authority_.url()};
+  authority_.tokens = {"one"};
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  for (std::size_t i = before; i < authority_.requests().size(); ++i) {
+    EXPECT_EQ(authority_.requests()[i].sni, "");
+  }
+}
+
 TEST_F(IssuanceTest, AnAuthorityThatSaysNothingDoesNotHoldUpTheNext) {
   TestAuthority silent(io_);
   silent.silent = true;
