@@ -29,6 +29,10 @@ void AddRenewalSamples(const identity::RenewalView& renewal, std::vector<Sample>
                      .help = "Attempts in a row to get an SVID that failed.",
                      .labels = labels,
                      .value = static_cast<double>(renewal.failures)});
+  samples.push_back({.name = "tombolo_svid_useless",
+                     .help = "1 when the last SVID that was issued does not hold on this node.",
+                     .labels = labels,
+                     .value = renewal.useless ? 1.0 : 0.0});
   samples.push_back({.name = "tombolo_svid_expires_soon",
                      .help = "1 when less than a quarter of an SVID's lifetime is left.",
                      .labels = labels,

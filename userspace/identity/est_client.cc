@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/errno_status.h"
@@ -22,6 +23,14 @@ constexpr Duration kDefaultRest = std::chrono::seconds(5);
 // What base64 in lines makes of it.
 constexpr std::size_t kMaxChainBody = tls::kMaxPkcs7Size * 3 / 2;
 
+// `status` with another code and message, and with what else it carries.
+absl::Status Recoded(const absl::Status& status, absl::StatusCode code, absl::string_view message) {
+  absl::Status made(code, message);
+  status.ForEachPayload(
+      [&](absl::string_view type, const absl::Cord& payload) { made.SetPayload(type, payload); });
+  return made;
+}
+
 HttpRequest CertificateRequest(absl::string_view target, absl::string_view csr) {
   return {.target = std::string(target),
           .headers = {{"Content-Type", "application/pkcs10"},
@@ -29,6 +38,13 @@ HttpRequest CertificateRequest(absl::string_view target, absl::string_view csr) 
                       {"Accept", "application/pkcs7-mime"}},
           .body = tls::EncodeBody(csr),
           .max_answer = kMaxChainBody};
+}
+
+// Whatever came between, nobody has answered: a certificate that was not accepted is no refusal of
+// what was asked for.
+absl::Status Unanswered(const absl::Status& why) {
+  if (absl::IsDeadlineExceeded(why) || absl::IsCancelled(why)) return why;
+  return Recoded(why, absl::StatusCode::kUnavailable, why.message());
 }
 
 bool NotNow(const HttpAnswer& answer) { return answer.status == 429 || answer.status >= 500; }
@@ -144,13 +160,13 @@ Awaitable<absl::StatusOr<HttpAnswer>> EstClient::Ask(HttpsContextPtr context, Ht
     if (closed_) co_return absl::CancelledError("the client was closed");
     absl::StatusOr<HttpAnswer> answer = co_await AskOne(endpoint, context, request, patience);
     const bool go_on = Judge(endpoint, answer);
-    last = answer.ok() ? ToStatus(*answer) : answer.status();
+    last = answer.ok() ? ToStatus(*answer) : Unanswered(answer.status());
     if (last.ok()) co_return answer;
     failures.push_back(absl::StrCat(urls_[endpoint].ToString(), ": ", last.message()));
     if (!go_on) break;
-    reachable_ = false;
+    if (endpoint == order.back()) reachable_ = false;
   }
-  co_return absl::Status(last.code(), absl::StrJoin(failures, "; "));
+  co_return Recoded(last, last.code(), absl::StrJoin(failures, "; "));
 }
 
 Awaitable<absl::StatusOr<std::string>> EstClient::Issue(HttpsContextPtr context,

@@ -23,7 +23,9 @@
 namespace tombolo::identity {
 
 // Asks the certificate authority (docs/authority.md). A request that one server cannot be asked, or
-// that it cannot answer now, goes to the next; one that is refused does not. Connections are kept
+// that it cannot answer now, goes to the next; one that is refused does not. What no server has
+// answered is Unavailable or DeadlineExceeded, and carries a HandshakeFailure when it was a
+// handshake; what one has answered has the code of ToStatus(). Connections are kept
 // for the next request with the same context. Used on the one thread of `executor`, by any number
 // of coroutines; Close() and let them end before destroying.
 class EstClient {
@@ -51,7 +53,7 @@ class EstClient {
 
   // How long every server has asked to be left alone.
   Duration rest() const { return endpoints_.RestOf(std::chrono::steady_clock::now()); }
-  // Whether the last request was answered, by anything but "not now".
+  // Whether the last request was answered, by anything but "not now", by one of the servers.
   bool reachable() const { return reachable_; }
 
   // Closes what was kept for too long.

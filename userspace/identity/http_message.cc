@@ -51,6 +51,10 @@ absl::Status ToStatus(const HttpAnswer& answer) {
           absl::StrCat("status ", answer.status, why.empty() ? "" : ": ", why)};
 }
 
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
+}
+
 Duration RestWanted(const HttpAnswer& answer, WallTime now, Duration fallback) {
   std::uint32_t seconds = 0;
   const bool digits =

@@ -33,6 +33,10 @@ struct HttpAnswer {
 // again will not help. The message has the first line of the answer.
 absl::Status ToStatus(const HttpAnswer& answer);
 
+// Whether an EstClient's error says that the authority has looked at the credential and does not
+// want it for this: 401 or 403, and nothing else.
+bool IsRefusal(const absl::Status& status);
+
 // What Retry-After asks for: seconds, or a date (RFC 9110, section 10.2.3); `fallback` when it is
 // neither.
 Duration RestWanted(const HttpAnswer& answer, WallTime now, Duration fallback);

@@ -33,8 +33,12 @@ MonotonicTime WakeAt(WallTime due) {
 
 // Says once what is the same each time. While the authority is away, what still holds is no news.
 void LogFailure(const SpiffeId& id, const Record& record, const absl::Status& before) {
-  if (record.error == before) return;
+  if (record.error.ok() || record.error == before) return;
   const bool valid = record.svid.ValidAt(Now());
+  if (record.useless) {
+    return log::Error("the SVID that was issued is of no use here",
+                      {{"id", id.text()}, {"reason", record.error}, {"kept_previous", valid}});
+  }
   if (valid && record.Unanswered()) return;
   log::Warning("SVID not issued",
                {{"id", id.text()}, {"reason", record.error}, {"kept_previous", valid}});
@@ -166,35 +170,39 @@ void Issuance::StartDue() {
   }
 }
 
-Awaitable<absl::StatusOr<Svid>> Issuance::IssueWorkload(SpiffeId id, HttpsContextPtr context) {
+Awaitable<absl::StatusOr<Certified>> Issuance::IssueWorkload(SpiffeId id, HttpsContextPtr context) {
   CO_ASSIGN_OR_RETURN(std::string key, tls::GenerateKey());
   CO_ASSIGN_OR_RETURN(std::string csr, tls::MakeCsr(key, id));
   CO_ASSIGN_OR_RETURN(std::string chain,
                       co_await client_.Enroll(std::move(context), std::move(csr), ""));
-  co_return MakeSvid(id, std::move(chain), std::move(key), node_.trust(), Now());
+  co_return Certified{std::move(chain), std::move(key)};
 }
 
 Awaitable<void> Issuance::RenewWorkload(SpiffeId id, HttpsContextPtr context) {
-  absl::StatusOr<Svid> svid = co_await IssueWorkload(id, std::move(context));
+  absl::StatusOr<Certified> issued = co_await IssueWorkload(id, std::move(context));
   --asking_;
   if (stopping_) co_return;
   NoteReach();
-  Finish(id, std::move(svid));
+  Finish(id, std::move(issued));
   workloads_wake_.cancel();
 }
 
-void Issuance::Finish(const SpiffeId& id, absl::StatusOr<Svid> svid) {
+void Issuance::Finish(const SpiffeId& id, absl::StatusOr<Certified> issued) {
   Record* const record = roster_.Find(id);
   if (record == nullptr) return;  // it is gone
   record->asking = false;
-  if (svid.ok()) {
-    record->Issued(*std::move(svid), RandomJitter(options_));
+  const absl::Status before = record->error;
+  const WallTime now = Now();
+  const double jitter = RandomJitter(options_);
+  if (!issued.ok()) {
+    record->Failed(issued.status(), options_.pace, client_.rest(), now, jitter);
+  } else if (auto svid = MakeSvid(id, *std::move(issued), node_.trust(), now); svid.ok()) {
+    record->Issued(*std::move(svid), jitter);
     log::Debug("SVID issued", {{"id", id.text()}, {"serial", record->svid.credentials->serial()}});
   } else {
-    const absl::Status before = record->error;
-    record->Failed(svid.status(), options_.pace, client_.rest(), Now(), RandomJitter(options_));
-    LogFailure(id, *record, before);
+    record->Useless(svid.status(), options_.pace, now, jitter);
   }
+  LogFailure(id, *record, before);
   Changed();
 }
 

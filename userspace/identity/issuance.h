@@ -35,6 +35,7 @@ struct RenewalView {
   unsigned failures = 0;
   absl::Status error{};
   bool expires_soon = false;
+  bool useless = false;  // the last attempt brought an SVID that does not hold here
 };
 
 struct IssuanceView {
@@ -87,8 +88,8 @@ class Issuance {
   std::size_t FreeSlots() const;
   void StartDue();
   Awaitable<void> RenewWorkload(SpiffeId id, HttpsContextPtr context);
-  Awaitable<absl::StatusOr<Svid>> IssueWorkload(SpiffeId id, HttpsContextPtr context);
-  void Finish(const SpiffeId& id, absl::StatusOr<Svid> svid);
+  Awaitable<absl::StatusOr<Certified>> IssueWorkload(SpiffeId id, HttpsContextPtr context);
+  void Finish(const SpiffeId& id, absl::StatusOr<Certified> issued);
 
   Awaitable<absl::Status> PollTrust();
   absl::StatusOr<TrustPtr> ReadNews(std::string text) const;

@@ -15,6 +15,7 @@ RenewalView ViewOf(const SpiffeId& id, const Record& record) {
   RenewalView view{
       .id = id, .next = record.due, .failures = record.failures, .error = record.error};
   view.expires_soon = record.ExpiresSoonAt(Now());
+  view.useless = record.useless;
   if (const tls::CredentialsPtr& credentials = record.svid.credentials; credentials != nullptr) {
     view.serial = credentials->serial();
     view.not_before = credentials->not_before();
@@ -35,6 +36,10 @@ void LookForAlarm(const SpiffeId& id, Record& record) {
 
 std::string WithReason(std::string what, const absl::Status& why) {
   return why.ok() ? what : absl::StrCat(what, ": ", why.message());
+}
+
+std::string OfNoUse(const SpiffeId& id) {
+  return absl::StrCat("the SVID that '", id.text(), "' was issued is of no use here");
 }
 
 }  // namespace
@@ -60,18 +65,23 @@ std::vector<std::string> Issuance::NotReady() const {
   if (node_.trust() == nullptr) {
     return {WithReason("no trust bundle from the authority yet", trust_status_)};
   }
+  std::vector<std::string> reasons;
+  if (node.useless) reasons.push_back(WithReason(OfNoUse(node_.id()), node.error));
   // Those that the authority refuses are no reason: others would get theirs.
   std::size_t waiting = 0;
   absl::Status why;
   for (const auto& [id, record] : roster_.records()) {
-    const bool refused = record.tried && !record.Unanswered();
-    if (record.svid.ValidAt(Now()) || refused) continue;
+    if (record.useless) reasons.push_back(WithReason(OfNoUse(id), record.error));
+    if (record.useless || record.Refused() || record.svid.ValidAt(Now())) continue;
     ++waiting;
     why.Update(record.error);
   }
-  if (waiting == 0) return {};
-  return {WithReason(
-      absl::StrCat(waiting, " of ", roster_.records().size(), " SVIDs were not issued yet"), why)};
+  if (waiting > 0) {
+    reasons.push_back(WithReason(
+        absl::StrCat(waiting, " of ", roster_.records().size(), " SVIDs were not issued yet"),
+        why));
+  }
+  return reasons;
 }
 
 void Issuance::NoteReach() {

@@ -10,15 +10,18 @@
 #include "identity/files.h"
 #include "tls/certificate_builder.h"
 #include "tls/csr.h"
+#include "tls/handshake_failure.h"
 
 namespace tombolo::identity {
 namespace {
 
 constexpr std::size_t kMaxNodeFile = 1 << 20;
 
-// Whether the authority has looked at the credential and does not want it.
-bool Refused(const absl::Status& status) {
-  return absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
+// Whether another credential may do better than the SVID: a server does not want that, by its
+// answer or in the handshake already.
+bool MayTryToken(const absl::Status& reenrolled) {
+  return IsRefusal(reenrolled) ||
+         tls::ReasonOf(reenrolled) == tls::HandshakeFailure::kRefusedByPeer;
 }
 
 }  // namespace
@@ -36,7 +39,7 @@ absl::Status NodeIdentity::Restore(WallTime now) {
   if (absl::IsNotFound(pem.status())) return absl::OkStatus();  // the first start
   if (!pem.ok()) return pem.status();
   ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
-  absl::StatusOr<Svid> svid = MakeSvid(id_, *pem, *pem, trust, now);
+  absl::StatusOr<Svid> svid = MakeSvid(id_, {*pem, *pem}, trust, now);
   if (!svid.ok()) return Annotate(svid.status(), NodeFile(options_));
   // When it was had is not known; its validity begins a little before.
   svid->obtained = svid->credentials->not_before();
@@ -89,28 +92,27 @@ absl::StatusOr<TrustPtr> NodeIdentity::Bootstrap() const {
   return ParseTrust(std::move(text), options_.trust_domain, options_.trust);
 }
 
-absl::Status NodeIdentity::Take(std::string chain, std::string key, const TrustPtr& trust) {
+absl::Status NodeIdentity::Take(Certified issued) {
   // A bundle may have come while this was under way.
-  const TrustPtr newest = trust_ == nullptr ? trust : trust_;
-  absl::StatusOr<Svid> svid =
-      MakeSvid(id_, std::move(chain), std::move(key), newest, std::chrono::system_clock::now());
-  // Not the authority's refusal, which another credential might change.
-  if (!svid.ok()) return absl::FailedPreconditionError(svid.status().message());
-  record_.Issued(*std::move(svid), RandomJitter(options_));
+  ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
+  ASSIGN_OR_RETURN(Svid svid,
+                   MakeSvid(id_, std::move(issued), trust, std::chrono::system_clock::now()));
+  record_.Issued(std::move(svid), RandomJitter(options_));
   if (!options_.state.empty()) {
     Keep(NodeFile(options_), absl::StrCat(record_.svid.key, record_.svid.chain));
   }
   return MakeContext();
 }
 
-Awaitable<absl::Status> NodeIdentity::Reenroll(TrustPtr trust) {
+Awaitable<absl::StatusOr<Certified>> NodeIdentity::Reenroll() {
   CO_ASSIGN_OR_RETURN(std::string key, tls::GenerateKey());
   CO_ASSIGN_OR_RETURN(std::string csr, tls::MakeCsr(key, id_));
   CO_ASSIGN_OR_RETURN(std::string chain, co_await client_.Reenroll(context_, std::move(csr)));
-  co_return Take(std::move(chain), std::move(key), trust);
+  co_return Certified{std::move(chain), std::move(key)};
 }
 
-Awaitable<absl::Status> NodeIdentity::EnrollByToken(TrustPtr trust) {
+Awaitable<absl::StatusOr<Certified>> NodeIdentity::EnrollByToken() {
+  CO_ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
   const bool joins = !options_.join_token.empty();
   CO_ASSIGN_OR_RETURN(std::string token,
                       ReadToken(joins ? options_.join_token : options_.service_account_token));
@@ -120,31 +122,35 @@ Awaitable<absl::Status> NodeIdentity::EnrollByToken(TrustPtr trust) {
   CO_ASSIGN_OR_RETURN(std::string csr, tls::MakeCsr(key, id_));
   CO_ASSIGN_OR_RETURN(std::string chain, co_await client_.Enroll(std::move(anonymous),
                                                                  std::move(csr), std::move(token)));
-  co_return Take(std::move(chain), std::move(key), trust);
+  co_return Certified{std::move(chain), std::move(key)};
 }
 
-Awaitable<absl::Status> NodeIdentity::Attempt() {
-  CO_ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
+Awaitable<absl::StatusOr<Certified>> NodeIdentity::Attempt() {
   absl::Status reenrolled;
   if (ContextAt(std::chrono::system_clock::now()) != nullptr) {
-    reenrolled = co_await Reenroll(trust);
-    if (!Refused(reenrolled)) co_return reenrolled;
+    absl::StatusOr<Certified> issued = co_await Reenroll();
+    if (issued.ok() || !MayTryToken(issued.status())) co_return issued;
+    reenrolled = issued.status();
   }
-  absl::Status enrolled = co_await EnrollByToken(trust);
-  if (enrolled.ok() || reenrolled.ok()) co_return enrolled;
-  co_return absl::Status(enrolled.code(), absl::StrCat("by its SVID: ", reenrolled.message(),
-                                                       "; by its token: ", enrolled.message()));
+  absl::StatusOr<Certified> issued = co_await EnrollByToken();
+  if (issued.ok() || reenrolled.ok()) co_return issued;
+  co_return absl::Status(issued.status().code(),
+                         absl::StrCat("by its SVID: ", reenrolled.message(),
+                                      "; by its token: ", issued.status().message()));
 }
 
 Awaitable<absl::Status> NodeIdentity::Renew() {
   record_.asking = true;
-  absl::Status status = co_await Attempt();
+  absl::StatusOr<Certified> issued = co_await Attempt();
   record_.asking = false;
-  if (!status.ok()) {
-    record_.Failed(status, options_.pace, client_.rest(), std::chrono::system_clock::now(),
-                   RandomJitter(options_));
+  const WallTime now = std::chrono::system_clock::now();
+  if (!issued.ok()) {
+    record_.Failed(issued.status(), options_.pace, client_.rest(), now, RandomJitter(options_));
+    co_return issued.status();
   }
-  co_return status;
+  absl::Status taken = Take(*std::move(issued));
+  if (!taken.ok()) record_.Useless(taken, options_.pace, now, RandomJitter(options_));
+  co_return taken;
 }
 
 }  // namespace tombolo::identity

@@ -43,10 +43,10 @@ class NodeIdentity {
   absl::Status RestoreTrust();
   // The bundle of the authority, or the one to begin with.
   absl::StatusOr<TrustPtr> Bootstrap() const;
-  Awaitable<absl::Status> Attempt();
-  Awaitable<absl::Status> EnrollByToken(TrustPtr trust);
-  Awaitable<absl::Status> Reenroll(TrustPtr trust);
-  absl::Status Take(std::string chain, std::string key, const TrustPtr& trust);
+  Awaitable<absl::StatusOr<Certified>> Attempt();
+  Awaitable<absl::StatusOr<Certified>> EnrollByToken();
+  Awaitable<absl::StatusOr<Certified>> Reenroll();
+  absl::Status Take(Certified issued);
   absl::Status MakeContext();
   void Keep(const std::string& name, const std::string& content);
 

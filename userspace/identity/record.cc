@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "identity/http_message.h"
+#include "tls/handshake_failure.h"
 
 namespace tombolo::identity {
 
@@ -16,12 +18,12 @@ absl::StatusOr<TrustPtr> ParseTrust(std::string text, absl::string_view trust_do
       Trust{.text = std::move(text), .name = std::move(name), .bundle = std::move(bundle)});
 }
 
-absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, std::string chain, std::string key,
-                              const TrustPtr& trust, WallTime obtained) {
+absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, Certified issued, const TrustPtr& trust,
+                              WallTime obtained) {
   const std::string name = absl::StrCat("the SVID of '", id.text(), "'");
   ASSIGN_OR_RETURN(tls::CredentialsPtr credentials,
-                   tls::Credentials::FromPem({.chain = chain,
-                                              .key = key,
+                   tls::Credentials::FromPem({.chain = issued.chain,
+                                              .key = issued.key,
                                               .bundle = trust->text,
                                               .chain_name = name,
                                               .key_name = "its key",
@@ -30,8 +32,8 @@ absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, std::string chain, std::string
     return absl::InvalidArgumentError(absl::StrCat(
         "the authority issued '", credentials->id().text(), "' instead of '", id.text(), "'"));
   }
-  return Svid{.chain = std::move(chain),
-              .key = std::move(key),
+  return Svid{.chain = std::move(issued.chain),
+              .key = std::move(issued.key),
               .credentials = std::move(credentials),
               .trust = trust,
               .obtained = obtained};
@@ -44,6 +46,7 @@ void Record::Issued(Svid fresh, double jitter) {
   error = absl::OkStatus();
   tried = true;
   alarmed = false;
+  useless = false;
 }
 
 void Record::Failed(const absl::Status& why, const Pace& pace, Duration rest, WallTime now,
@@ -51,13 +54,19 @@ void Record::Failed(const absl::Status& why, const Pace& pace, Duration rest, Wa
   ++failures;
   error = why;
   tried = true;
+  useless = false;
   const Duration left = svid.ValidAt(now) ? svid.credentials->not_after() - now : Duration::zero();
   due = now + RetryAfter(pace, failures, rest, left, jitter);
 }
 
+void Record::Useless(const absl::Status& why, const Pace& pace, WallTime now, double jitter) {
+  Failed(why, pace, {}, now, jitter);
+  useless = true;
+}
+
 void Record::Judge(const SpiffeId& id, const TrustPtr& trust, WallTime now) {
   if (svid.chain.empty() || svid.trust == trust) return;
-  absl::StatusOr<Svid> judged = MakeSvid(id, svid.chain, svid.key, trust, svid.obtained);
+  absl::StatusOr<Svid> judged = MakeSvid(id, {svid.chain, svid.key}, trust, svid.obtained);
   if (!judged.ok()) {
     svid.credentials = nullptr;
     svid.trust = trust;
@@ -78,6 +87,11 @@ bool Record::ExpiresSoonAt(WallTime now) const {
 
 void Record::TryAgain(WallTime now) {
   if (failures > 0) due = std::min(due, now);
+}
+
+bool Record::Refused() const {
+  if (tls::ReasonOf(error) == tls::HandshakeFailure::kRevoked) return true;
+  return failures > 0 && !useless && IsRefusal(error);
 }
 
 bool Record::Unanswered() const {

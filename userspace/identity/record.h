@@ -27,6 +27,11 @@ using TrustPtr = std::shared_ptr<const Trust>;
 absl::StatusOr<TrustPtr> ParseTrust(std::string text, absl::string_view trust_domain,
                                     std::string name);
 
+// What the authority has issued, and nobody has judged yet: PEM.
+struct Certified {
+  std::string chain, key;
+};
+
 // An SVID as it was issued, and what it is worth under the bundle of the day.
 struct Svid {
   std::string chain, key;           // PEM
@@ -41,8 +46,8 @@ struct Svid {
 
 // Puts together what was issued for `id`. The error says why it is of no use: another identity,
 // another key, a chain that does not lead to the bundle, revoked.
-absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, std::string chain, std::string key,
-                              const TrustPtr& trust, WallTime obtained);
+absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, Certified issued, const TrustPtr& trust,
+                              WallTime obtained);
 
 // What one identity has, and when it is asked for next. A plain value; times are given.
 struct Record {
@@ -53,16 +58,21 @@ struct Record {
   bool tried = false;     // at least once
   bool asking = false;    // an attempt is under way
   bool alarmed = false;   // ExpiresSoon() has been logged
+  bool useless = false;   // the last attempt brought an SVID that does not hold here: a clock?
 
   void Issued(Svid fresh, double jitter);
   void Failed(const absl::Status& why, const Pace& pace, Duration rest, WallTime now,
               double jitter);
+  // The same for an attempt that brought something of no use. What was there is kept.
+  void Useless(const absl::Status& why, const Pace& pace, WallTime now, double jitter);
   // Judges the SVID by another bundle. One that this does not accept, or that it taints, is due
   // at once.
   void Judge(const SpiffeId& id, const TrustPtr& trust, WallTime now);
   bool ExpiresSoonAt(WallTime now) const;
   // Whether the last attempt failed because nobody answered it.
   bool Unanswered() const;
+  // Whether the authority, or its bundle, says that this identity may have no SVID.
+  bool Refused() const;
   // What has failed is due now: something may be different.
   void TryAgain(WallTime now);
 };

@@ -28,6 +28,13 @@ TEST(HttpStatusTest, TheCodeSaysWhatToDo) {
   }
 }
 
+TEST(HttpStatusTest, ARefusalIs401Or403) {
+  for (const unsigned refused : {401u, 403u}) EXPECT_TRUE(IsRefusal(ToStatus(WithStatus(refused))));
+  for (const unsigned other : {200u, 400u, 404u, 408u, 429u, 503u}) {
+    EXPECT_FALSE(IsRefusal(ToStatus(WithStatus(other)))) << other;
+  }
+}
+
 TEST(HttpStatusTest, QuotesTheFirstLine) {
   EXPECT_EQ(ToStatus(WithStatus(403, "not yours\nand more")).message(), "status 403: not yours");
   EXPECT_EQ(ToStatus(WithStatus(403, "\x1b[31mred")).message(), "status 403: ?[31mred");

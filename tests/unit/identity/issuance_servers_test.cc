@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Servers that are away, busy, somebody else or wrong.
+#include "tls/certificate_builder.h"
+#include "tls/csr.h"
 #include "unit/identity/issuance_case.h"
 
 namespace tombolo::identity {
@@ -8,6 +10,11 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+
+Awaitable<void> Keep(Awaitable<absl::StatusOr<std::string>> task,
+                     absl::StatusOr<std::string>& out) {
+  out = co_await std::move(task);
+}
 
 TEST_F(IssuanceTest, IsNotAskedSoonerThanItWants) {
   int refused = 0;
@@ -110,6 +117,56 @@ TEST_F(IssuanceTest, AnotherIdentityThanWasAskedForIsOfNoUse) {
   ASSERT_TRUE(Until([&] { return ErrorOf("a").find("instead of") != std::string::npos; }));
   EXPECT_FALSE(Has("a"));
   EXPECT_EQ(issuance_->store()->Find(Id("other")), nullptr);
+  EXPECT_THAT(NotReady(), HasSubstr("of no use here"));
+}
+
+TEST_F(IssuanceTest, AnSvidOfNoUseKeepsTheOldOneAndIsNoRefusal) {
+  Start({});
+  ASSERT_TRUE(Until([&] { return NotReady().empty(); }));
+  authority_.ttl = seconds(6);  // not the node's
+  issuance_->SetWorkloads({Id("a"), Id("b")});
+  ASSERT_TRUE(Until([&] { return Has("a") && Has("b"); }));
+  const tls::CredentialsPtr first = Find("a");
+  authority_.issue_instead = Id("b").text();  // as if the name were bound to another
+  const auto useless = [&] { return issuance_->View().workloads.at(Id("a")).useless; };
+  ASSERT_TRUE(Until(useless));
+  EXPECT_EQ(Find("a"), first);
+  EXPECT_THAT(NotReady(), HasSubstr(Id("a").text() + "' was issued is of no use here: the auth"));
+  authority_.issue_instead = "";
+  ASSERT_TRUE(Until([&] { return NotReady().empty() && Find("a") != first; }));
+  EXPECT_FALSE(useless());
+}
+
+TEST_F(IssuanceTest, OneServerThatIsAwayIsNotTheAuthority) {
+  TestAuthority other(io_);
+  const auto trust = ParseTrust(authority_.root() + other.root(), ClusterPki::kDomain, "roots");
+  const auto context = tls::HttpsContext::ForClient(
+      (*trust)->bundle, *SpiffeId::ForAuthority(ClusterPki::kDomain), std::nullopt);
+  ASSERT_TRUE(context.ok()) << context.status();
+  const std::string csr = *tls::MakeCsr(*tls::GenerateKey(), Id("a"));
+  EstClient client(io_.get_executor(), {authority_.url(), other.url()}, {});
+  const auto enroll = [&] {
+    absl::StatusOr<std::string> chain;
+    Run(Keep(client.Enroll(*context, csr, "one"), chain));
+    return chain.status();
+  };
+  EXPECT_TRUE(enroll().ok());
+  const auto busy = [](const auto&) { return TestAuthority::Answer{.status = 503}; };
+  authority_.intercept = busy;
+  other.tokens = {"one"};
+  bool while_asked = false;
+  other.intercept = [&](const auto&) -> std::optional<TestAuthority::Answer> {
+    while_asked = client.reachable();
+    return std::nullopt;
+  };
+  EXPECT_TRUE(enroll().ok());
+  EXPECT_TRUE(while_asked);
+  EXPECT_TRUE(client.reachable());
+  other.intercept = busy;
+  EXPECT_TRUE(absl::IsUnavailable(enroll()));
+  EXPECT_FALSE(client.reachable());
+  client.Close();
+  Run(other.Stop());
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ class RosterTest : public ::testing::Test {
   // An SVID that lives for an hour from kNow on, whoever it is for.
   Svid Issue(const SpiffeId& id, const TrustPtr& trust) {
     const auto pem = ClusterPki::Issue(pki_.issuer("east"), std::string(id.path()), trust->bundle);
-    return *MakeSvid(id, pem.chain, pem.key, trust, now_);
+    return *MakeSvid(id, {pem.chain, pem.key}, trust, now_);
   }
 
   ClusterPki pki_;
@@ -145,12 +145,12 @@ TEST_F(RosterTest, WhatIsTaintedIsDueAtOnceAndHoldsMeanwhile) {
 TEST_F(RosterTest, AnotherIdentityOrKeyIsOfNoUse) {
   const auto pem =
       ClusterPki::Issue(pki_.issuer("east"), "/cluster/east/ns/shop/sa/a", trust_->bundle);
-  EXPECT_THAT(std::string(MakeSvid(Id("b"), pem.chain, pem.key, trust_, now_).status().message()),
+  EXPECT_THAT(std::string(MakeSvid(Id("b"), {pem.chain, pem.key}, trust_, now_).status().message()),
               HasSubstr("sa/a' instead of"));
-  EXPECT_FALSE(MakeSvid(Id("a"), pem.chain, *tls::GenerateKey(), trust_, now_).ok());
+  EXPECT_FALSE(MakeSvid(Id("a"), {pem.chain, *tls::GenerateKey()}, trust_, now_).ok());
   const auto foreign =
       ClusterPki::Issue(pki_.issuer("west"), "/cluster/east/ns/shop/sa/a", trust_->bundle);
-  const auto refused = MakeSvid(Id("a"), foreign.chain, foreign.key, trust_, now_);
+  const auto refused = MakeSvid(Id("a"), {foreign.chain, foreign.key}, trust_, now_);
   EXPECT_EQ(tls::ReasonOf(refused.status()), tls::HandshakeFailure::kWrongCluster);
 }
 
