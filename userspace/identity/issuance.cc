@@ -105,14 +105,14 @@ void Issuance::SetWorkloads(const std::set<SpiffeId>& ids) {
 
 void Issuance::TryNode() {
   if (node_.ContextAt(Now()) != nullptr) return;
-  node_.record().TryAgain(Now());
+  node_.record().TryAgain(options_.pace, Now());
   node_wake_.cancel();
 }
 
 void Issuance::TryUnanswered() {
-  if (node_.record().Unanswered()) node_.record().TryAgain(Now());
+  if (node_.record().Unanswered()) node_.record().TryAgain(options_.pace, Now());
   for (auto& [id, record] : roster_.records()) {
-    if (record.Unanswered()) record.TryAgain(Now());
+    if (record.Unanswered()) record.TryAgain(options_.pace, Now());
   }
   node_wake_.cancel();
   workloads_wake_.cancel();
@@ -163,8 +163,9 @@ void Issuance::StartDue() {
   // Asked for once: the node's SVID may expire at any moment.
   const HttpsContextPtr context = node_.ContextAt(Now());
   if (context == nullptr) return;
-  for (const SpiffeId& id : roster_.Due(Now(), FreeSlots())) {
-    roster_.Find(id)->asking = true;
+  const WallTime now = Now();
+  for (const SpiffeId& id : roster_.Due(now, FreeSlots())) {
+    roster_.Find(id)->Begin(now);
     ++asking_;
     tasks_.Spawn(RenewWorkload(id, context));
   }
@@ -197,7 +198,7 @@ void Issuance::Finish(const SpiffeId& id, absl::StatusOr<Certified> issued) {
   if (!issued.ok()) {
     record->Failed(issued.status(), options_.pace, client_.rest(), now, jitter);
   } else if (auto svid = MakeSvid(id, *std::move(issued), node_.trust(), now); svid.ok()) {
-    record->Issued(*std::move(svid), jitter);
+    record->Issued(*std::move(svid), options_.pace, jitter);
     log::Debug("SVID issued", {{"id", id.text()}, {"serial", record->svid.credentials->serial()}});
   } else {
     record->Useless(svid.status(), options_.pace, now, jitter);
@@ -265,7 +266,7 @@ Awaitable<void> Issuance::TakeTrust(TrustPtr trust) {
   node_.SetTrust(trust, Now());
   // A bundle may be megabytes, and each SVID reads it again: others get their turn in between.
   while (const SpiffeId* id = roster_.FindOtherThan(trust)) {
-    roster_.Find(*id)->Judge(*id, trust, Now());
+    roster_.Find(*id)->Judge(*id, trust, options_.pace, Now());
     co_await asio::post(node_wake_.get_executor(), asio::use_awaitable);
   }
   // Before the next poll says that this node holds it.

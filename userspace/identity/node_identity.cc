@@ -43,7 +43,9 @@ absl::Status NodeIdentity::Restore(WallTime now) {
   if (!svid.ok()) return Annotate(svid.status(), NodeFile(options_));
   // When it was had is not known; its validity begins a little before.
   svid->obtained = svid->credentials->not_before();
-  record_.Issued(*std::move(svid), RandomJitter(options_));
+  record_.Issued(*std::move(svid), options_.pace, RandomJitter(options_));
+  // Its authority may be gone before half of its life is over.
+  if (record_.svid.credentials->tainted()) record_.Hurry(options_.pace, now);
   return MakeContext();
 }
 
@@ -63,7 +65,7 @@ HttpsContextPtr NodeIdentity::ContextAt(WallTime now) const {
 void NodeIdentity::SetTrust(TrustPtr trust, WallTime now) {
   trust_ = std::move(trust);
   if (!options_.state.empty()) Keep(BundleFile(options_), trust_->text);
-  record_.Judge(id_, trust_, now);
+  record_.Judge(id_, trust_, options_.pace, now);
   if (absl::Status made = MakeContext(); !made.ok()) record_.error = std::move(made);
 }
 
@@ -97,7 +99,7 @@ absl::Status NodeIdentity::Take(Certified issued) {
   ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
   ASSIGN_OR_RETURN(Svid svid,
                    MakeSvid(id_, std::move(issued), trust, std::chrono::system_clock::now()));
-  record_.Issued(std::move(svid), RandomJitter(options_));
+  record_.Issued(std::move(svid), options_.pace, RandomJitter(options_));
   if (!options_.state.empty()) {
     Keep(NodeFile(options_), absl::StrCat(record_.svid.key, record_.svid.chain));
   }
@@ -140,7 +142,7 @@ Awaitable<absl::StatusOr<Certified>> NodeIdentity::Attempt() {
 }
 
 Awaitable<absl::Status> NodeIdentity::Renew() {
-  record_.asking = true;
+  record_.Begin(std::chrono::system_clock::now());
   absl::StatusOr<Certified> issued = co_await Attempt();
   record_.asking = false;
   const WallTime now = std::chrono::system_clock::now();

@@ -39,9 +39,19 @@ absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, Certified issued, const TrustP
               .obtained = obtained};
 }
 
-void Record::Issued(Svid fresh, double jitter) {
+void Record::Begin(WallTime now) {
+  asking = true;
+  asked = now;
+}
+
+void Record::Hurry(const Pace& pace, WallTime now) {
+  due = std::min(due, std::max(now, asked + pace.min_renewal));
+}
+
+void Record::Issued(Svid fresh, const Pace& pace, double jitter) {
   svid = std::move(fresh);
-  due = RenewAt(svid.obtained, svid.credentials->not_after(), jitter);
+  due = std::max(RenewAt(svid.obtained, svid.credentials->not_after(), jitter),
+                 svid.obtained + pace.min_renewal);
   failures = 0;
   error = absl::OkStatus();
   tried = true;
@@ -64,20 +74,19 @@ void Record::Useless(const absl::Status& why, const Pace& pace, WallTime now, do
   useless = true;
 }
 
-void Record::Judge(const SpiffeId& id, const TrustPtr& trust, WallTime now) {
+void Record::Judge(const SpiffeId& id, const TrustPtr& trust, const Pace& pace, WallTime now) {
   if (svid.chain.empty() || svid.trust == trust) return;
   absl::StatusOr<Svid> judged = MakeSvid(id, {svid.chain, svid.key}, trust, svid.obtained);
   if (!judged.ok()) {
     svid.credentials = nullptr;
     svid.trust = trust;
     error = judged.status();
-    due = std::min(due, now);
-    return;
+    return Hurry(pace, now);
   }
   // Failed attempts stay what they were; what an earlier bundle said of this SVID does not.
   if (svid.credentials == nullptr && failures == 0) error = absl::OkStatus();
   svid = *std::move(judged);
-  if (svid.credentials->tainted()) due = std::min(due, now);
+  if (svid.credentials->tainted()) Hurry(pace, now);
 }
 
 bool Record::ExpiresSoonAt(WallTime now) const {
@@ -85,8 +94,8 @@ bool Record::ExpiresSoonAt(WallTime now) const {
          ExpiresSoon(svid.obtained, svid.credentials->not_after(), now);
 }
 
-void Record::TryAgain(WallTime now) {
-  if (failures > 0) due = std::min(due, now);
+void Record::TryAgain(const Pace& pace, WallTime now) {
+  if (failures > 0) Hurry(pace, now);
 }
 
 bool Record::Refused() const {

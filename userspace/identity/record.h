@@ -52,29 +52,33 @@ absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, Certified issued, const TrustP
 // What one identity has, and when it is asked for next. A plain value; times are given.
 struct Record {
   Svid svid{};
-  WallTime due;           // when it is asked for next; the past: now
-  unsigned failures = 0;  // attempts in a row
-  absl::Status error{};   // of the last attempt, or of the bundle about the SVID
-  bool tried = false;     // at least once
-  bool asking = false;    // an attempt is under way
-  bool alarmed = false;   // ExpiresSoon() has been logged
-  bool useless = false;   // the last attempt brought an SVID that does not hold here: a clock?
+  WallTime due;                      // when it is asked for next; the past: now
+  unsigned failures = 0;             // attempts in a row
+  absl::Status error{};              // of the last attempt, or of the bundle about the SVID
+  bool tried = false;                // at least once
+  bool asking = false;               // an attempt is under way
+  WallTime asked = WallTime::min();  // when the last attempt began
+  bool alarmed = false;              // ExpiresSoon() has been logged
+  bool useless = false;  // the last attempt brought an SVID that does not hold here: a clock?
 
-  void Issued(Svid fresh, double jitter);
+  void Begin(WallTime now);  // an attempt
+  void Issued(Svid fresh, const Pace& pace, double jitter);
   void Failed(const absl::Status& why, const Pace& pace, Duration rest, WallTime now,
               double jitter);
   // The same for an attempt that brought something of no use. What was there is kept.
   void Useless(const absl::Status& why, const Pace& pace, WallTime now, double jitter);
   // Judges the SVID by another bundle. One that this does not accept, or that it taints, is due
-  // at once.
-  void Judge(const SpiffeId& id, const TrustPtr& trust, WallTime now);
+  // at once, as Hurry() says.
+  void Judge(const SpiffeId& id, const TrustPtr& trust, const Pace& pace, WallTime now);
+  // Is due now, or as soon after the last attempt as the pace allows.
+  void Hurry(const Pace& pace, WallTime now);
   bool ExpiresSoonAt(WallTime now) const;
   // Whether the last attempt failed because nobody answered it.
   bool Unanswered() const;
   // Whether the authority, or its bundle, says that this identity may have no SVID.
   bool Refused() const;
-  // What has failed is due now: something may be different.
-  void TryAgain(WallTime now);
+  // What has failed hurries: something may be different.
+  void TryAgain(const Pace& pace, WallTime now);
 };
 
 }  // namespace tombolo::identity

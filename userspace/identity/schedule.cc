@@ -30,7 +30,10 @@ Duration RetryAfter(const Pace& pace, unsigned failures, Duration rest, Duration
   Duration wait = Scale(backoff, 1 + kRetryJitter * jitter);
   // What has been asked for may be exceeded, by everybody a little differently.
   if (rest > wait) wait = Scale(rest, 1 + kRetryJitter * std::abs(jitter));
-  if (left > Duration::zero()) wait = std::min(wait, left / 4);
+  // Many were issued, and so expire, together.
+  if (left > Duration::zero()) {
+    wait = std::min(wait, Scale(left / 4, 1 - kRetryJitter * std::abs(jitter)));
+  }
   return std::max(wait, pace.min_retry);
 }
 

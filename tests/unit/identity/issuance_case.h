@@ -43,7 +43,8 @@ class IssuanceTest : public ::testing::Test {
     options_.join_token = dir_.Write("token", "one\n");
     options_.pace = {.first_retry = milliseconds(20),
                      .max_retry = milliseconds(100),
-                     .min_retry = milliseconds(20)};
+                     .min_retry = milliseconds(20),
+                     .min_renewal = milliseconds(20)};
     options_.jitter = [] { return 0.0; };
     authority_.tokens = {"one"};
   }

@@ -47,6 +47,25 @@ TEST_F(IssuanceTest, NodeAndBundleSurviveARestart) {
   EXPECT_TRUE(Until([&] { return Has("a"); }));
 }
 
+TEST_F(IssuanceTest, AnSvidFromDiskThatIsTaintedIsRenewedAtOnce) {
+  options_.state = dir_.Path("state");
+  Start({});
+  ASSERT_TRUE(Until([&] { return NotReady().empty(); }));
+  authority_.intercept = [](const auto& request) -> std::optional<TestAuthority::Answer> {
+    if (request.target == kTrust) return std::nullopt;
+    return TestAuthority::Answer{.status = 503};
+  };
+  authority_.bundle.tainted.insert(authority_.KeyOf("east"));
+  authority_.Publish(2);
+  ASSERT_TRUE(Until([&] { return issuance_->View().sequence == 2; }));
+  const std::string serial = issuance_->View().node.serial;
+  Stop();
+  authority_.intercept = nullptr;
+  Start({});
+  EXPECT_EQ(issuance_->View().node.serial, serial);
+  EXPECT_TRUE(Until([&] { return issuance_->View().node.serial != serial; }, seconds(5)));
+}
+
 TEST_F(IssuanceTest, ABrokenStateIsLeftForTheToken) {
   options_.state = dir_.Path("state");
   dir_.Write("state/bundle.json", "{");

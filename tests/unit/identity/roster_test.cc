@@ -41,7 +41,7 @@ class RosterTest : public ::testing::Test {
 TEST_F(RosterTest, NewOnesAreDueAtOnceAndGoneOnesForgotten) {
   roster_.Set({Id("a"), Id("b")}, now_);
   EXPECT_THAT(roster_.Due(now_, 10), ElementsAre(Id("a"), Id("b")));
-  roster_.Find(Id("a"))->Issued(Issue(Id("a"), trust_), 0);
+  roster_.Find(Id("a"))->Issued(Issue(Id("a"), trust_), pace_, 0);
   roster_.Set({Id("a"), Id("c")}, now_ + seconds(1));
   EXPECT_EQ(roster_.Find(Id("b")), nullptr);
   EXPECT_THAT(roster_.Due(now_ + seconds(1), 10), ElementsAre(Id("c")));
@@ -51,7 +51,7 @@ TEST_F(RosterTest, NewOnesAreDueAtOnceAndGoneOnesForgotten) {
 TEST_F(RosterTest, WhatHasNothingComesFirstThenWhatEndsFirst) {
   roster_.Set({Id("a"), Id("b"), Id("c")}, now_);
   Record* const a = roster_.Find(Id("a"));
-  a->Issued(Issue(Id("a"), trust_), 0);
+  a->Issued(Issue(Id("a"), trust_), pace_, 0);
   EXPECT_NEAR(static_cast<double>((a->due - now_) / seconds(1)), 1800, 5);
   roster_.Find(Id("c"))->asking = true;
   EXPECT_THAT(roster_.Due(now_ + minutes(31), 10), ElementsAre(Id("b"), Id("a")));
@@ -65,7 +65,7 @@ TEST_F(RosterTest, WhatHasNothingComesFirstThenWhatEndsFirst) {
 TEST_F(RosterTest, AFailedRenewalKeepsWhatHolds) {
   roster_.Set({Id("a")}, now_);
   Record* const record = roster_.Find(Id("a"));
-  record->Issued(Issue(Id("a"), trust_), 0);
+  record->Issued(Issue(Id("a"), trust_), pace_, 0);
   const tls::CredentialsPtr first = record->svid.credentials;
   const WallTime later = now_ + minutes(30);
   record->Failed(absl::UnavailableError("nobody there"), pace_, {}, later, 0);
@@ -80,19 +80,35 @@ TEST_F(RosterTest, AFailedRenewalKeepsWhatHolds) {
   record->Failed(absl::UnavailableError("nobody there"), pace_, {}, first->not_after() - seconds(4),
                  0);
   EXPECT_EQ(record->due, first->not_after() - seconds(3));
-  record->Issued(Issue(Id("a"), trust_), 0);
+  record->Issued(Issue(Id("a"), trust_), pace_, 0);
   EXPECT_EQ(record->failures, 0u);
   EXPECT_TRUE(record->error.ok());
 }
 
 TEST_F(RosterTest, TriesAgainWhenThereIsReason) {
   Record record{.due = now_};
-  record.TryAgain(now_ - seconds(1));
+  record.TryAgain(pace_, now_ - seconds(1));
   EXPECT_EQ(record.due, now_);  // it has not failed
   record.Failed(absl::PermissionDeniedError("no"), pace_, {}, now_, 0);
   EXPECT_FALSE(record.Unanswered());
-  record.TryAgain(now_);
+  record.TryAgain(pace_, now_);
   EXPECT_EQ(record.due, now_);
+}
+
+TEST_F(RosterTest, NothingMakesAnIdentityHurryMoreOftenThanThePace) {
+  Record record{.due = now_};
+  record.Begin(now_);
+  record.Failed(absl::UnavailableError("nobody there"), pace_, minutes(5), now_, 0);
+  record.TryAgain(pace_, now_ + seconds(1));
+  EXPECT_EQ(record.due, now_ + pace_.min_renewal);
+  record.TryAgain(pace_, now_ + minutes(1));
+  EXPECT_EQ(record.due, now_ + pace_.min_renewal);  // it was earlier
+  // An authority whose own end is near issues less and less.
+  const std::string key = *tls::GenerateKey();
+  const auto leaf = pki_.issuer("east").IssueSvid(Id("a"), key, tls::Validity::FromNow(seconds(3)));
+  record.Issued(*MakeSvid(Id("a"), {*leaf + pki_.issuer("east").chain(), key}, trust_, now_), pace_,
+                0);
+  EXPECT_EQ(record.due, now_ + pace_.min_renewal);
 }
 
 TEST_F(RosterTest, TheStoreSaysWhatIsMissing) {
@@ -104,14 +120,15 @@ TEST_F(RosterTest, TheStoreSaysWhatIsMissing) {
 
 TEST_F(RosterTest, EveryoneIsJudgedByAnotherBundle) {
   roster_.Set({Id("a"), Id("b")}, now_);
-  for (const char* name : {"a", "b"}) roster_.Find(Id(name))->Issued(Issue(Id(name), trust_), 0);
+  for (const char* name : {"a", "b"})
+    roster_.Find(Id(name))->Issued(Issue(Id(name), trust_), pace_, 0);
   EXPECT_EQ(roster_.FindOtherThan(trust_), nullptr);
   tls::TrustBundle next = pki_.Bundle();
   next.sequence = 2;
   next.revoked.ids.insert(Id("b").text());
   const TrustPtr newer = Trust(next);
   while (const SpiffeId* id = roster_.FindOtherThan(newer)) {
-    roster_.Find(*id)->Judge(*id, newer, now_);
+    roster_.Find(*id)->Judge(*id, newer, pace_, now_);
   }
   const StorePtr store = roster_.MakeStore(newer);
   EXPECT_NE(store->Find(Id("a")), nullptr);
@@ -122,7 +139,7 @@ TEST_F(RosterTest, EveryoneIsJudgedByAnotherBundle) {
   // Taken back: the same SVID is good again, and nothing is wrong.
   next.sequence = 3;
   next.revoked = {};
-  roster_.Find(Id("b"))->Judge(Id("b"), Trust(next), now_);
+  roster_.Find(Id("b"))->Judge(Id("b"), Trust(next), pace_, now_);
   EXPECT_NE(roster_.Find(Id("b"))->svid.credentials, nullptr);
   EXPECT_TRUE(roster_.Find(Id("b"))->error.ok());
 }
@@ -130,15 +147,15 @@ TEST_F(RosterTest, EveryoneIsJudgedByAnotherBundle) {
 TEST_F(RosterTest, WhatIsTaintedIsDueAtOnceAndHoldsMeanwhile) {
   roster_.Set({Id("a")}, now_);
   Record* const record = roster_.Find(Id("a"));
-  record->Issued(Issue(Id("a"), trust_), 0);
+  record->Issued(Issue(Id("a"), trust_), pace_, 0);
   tls::TrustBundle next = pki_.Bundle();
   next.tainted.insert(pki_.issuer("east").public_key().id());
   const TrustPtr newer = Trust(next);
-  record->Judge(Id("a"), newer, now_);
+  record->Judge(Id("a"), newer, pace_, now_);
   EXPECT_EQ(record->due, now_);
   EXPECT_NE(record->svid.credentials, nullptr);
   // One that is tainted again, for the authority has no other yet, is not asked for all the time.
-  record->Issued(Issue(Id("a"), newer), 0);
+  record->Issued(Issue(Id("a"), newer), pace_, 0);
   EXPECT_GT(record->due, now_ + minutes(20));
 }
 

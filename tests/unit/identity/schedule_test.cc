@@ -37,7 +37,8 @@ TEST(RetryAfterTest, DoublesUpToTheLimit) {
 
 TEST(RetryAfterTest, LeavesTimeForMoreAttemptsBeforeTheEnd) {
   const Pace pace;
-  EXPECT_EQ(RetryAfter(pace, 7, {}, seconds(40), 1), seconds(10));
+  EXPECT_EQ(RetryAfter(pace, 7, {}, seconds(40), 0), seconds(10));
+  EXPECT_EQ(RetryAfter(pace, 7, {}, seconds(40), 1), milliseconds(7500));
   EXPECT_EQ(RetryAfter(pace, 7, {}, milliseconds(80), 1), pace.min_retry);
   // Nothing to lose.
   EXPECT_EQ(RetryAfter(pace, 7, {}, {}, 0), minutes(1));
