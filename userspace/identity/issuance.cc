@@ -104,8 +104,9 @@ void Issuance::SetWorkloads(const std::set<SpiffeId>& ids) {
 }
 
 void Issuance::TryNode() {
-  if (node_.ContextAt(Now()) != nullptr) return;
-  node_.record().TryAgain(options_.pace, Now());
+  if (node_.ContextAt(Now()) != nullptr || !node_.FilesHaveChanged()) return;
+  // Somebody has done something about it: not as late as the pace says.
+  node_.record().due = Now();
   node_wake_.cancel();
 }
 

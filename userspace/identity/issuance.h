@@ -68,7 +68,8 @@ class Issuance {
 
   // The workloads whose SVIDs are wanted.
   void SetWorkloads(const std::set<SpiffeId>& ids);
-  // A node that has no SVID yet does not wait any longer to try again: its files may have changed.
+  // A file may have changed. A node that has no SVID tries again at once if one of its own has
+  // (token, trust) since its last attempt; nobody else's file makes it impatient.
   void TryNode();
 
   // Null never; without credentials for what was not issued.

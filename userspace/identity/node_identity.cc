@@ -10,6 +10,7 @@
 #include "identity/files.h"
 #include "tls/certificate_builder.h"
 #include "tls/csr.h"
+#include "tls/digest.h"
 #include "tls/handshake_failure.h"
 
 namespace tombolo::identity {
@@ -56,6 +57,19 @@ absl::Status NodeIdentity::RestoreTrust() {
   ASSIGN_OR_RETURN(trust_,
                    ParseTrust(*std::move(text), options_.trust_domain, BundleFile(options_)));
   return absl::OkStatus();
+}
+
+const std::string& NodeIdentity::TokenFile() const {
+  return options_.join_token.empty() ? options_.service_account_token : options_.join_token;
+}
+
+NodeIdentity::Digest NodeIdentity::FilesNow() const {
+  std::string all;
+  for (const auto& content :
+       {ReadFile(options_.trust, tls::kMaxTrustBundleSize), ReadToken(TokenFile())}) {
+    absl::StrAppend(&all, content.ok() ? *content : content.status().ToString(), "\n");
+  }
+  return tls::Sha256(all);
 }
 
 HttpsContextPtr NodeIdentity::ContextAt(WallTime now) const {
@@ -115,9 +129,7 @@ Awaitable<absl::StatusOr<Certified>> NodeIdentity::Reenroll() {
 
 Awaitable<absl::StatusOr<Certified>> NodeIdentity::EnrollByToken() {
   CO_ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
-  const bool joins = !options_.join_token.empty();
-  CO_ASSIGN_OR_RETURN(std::string token,
-                      ReadToken(joins ? options_.join_token : options_.service_account_token));
+  CO_ASSIGN_OR_RETURN(std::string token, ReadToken(TokenFile()));
   CO_ASSIGN_OR_RETURN(HttpsContextPtr anonymous,
                       tls::HttpsContext::ForClient(trust->bundle, authority_, std::nullopt));
   CO_ASSIGN_OR_RETURN(std::string key, tls::GenerateKey());
@@ -143,11 +155,13 @@ Awaitable<absl::StatusOr<Certified>> NodeIdentity::Attempt() {
 
 Awaitable<absl::Status> NodeIdentity::Renew() {
   record_.Begin(std::chrono::system_clock::now());
+  files_ = FilesNow();
   absl::StatusOr<Certified> issued = co_await Attempt();
   record_.asking = false;
   const WallTime now = std::chrono::system_clock::now();
   if (!issued.ok()) {
     record_.Failed(issued.status(), options_.pace, client_.rest(), now, RandomJitter(options_));
+    if (FilesHaveChanged()) record_.due = now;  // while they were in use
     co_return issued.status();
   }
   absl::Status taken = Take(*std::move(issued));

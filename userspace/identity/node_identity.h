@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -31,6 +33,9 @@ class NodeIdentity {
   void SetTrust(TrustPtr trust, WallTime now);
   const TrustPtr& trust() const { return trust_; }  // null: nothing from the authority yet
 
+  // Whether what the configuration names is another than at the last attempt: its roots, its token.
+  bool FilesHaveChanged() const { return files_ != FilesNow(); }
+
   // For requests in the node's name; null while it has no valid SVID.
   HttpsContextPtr ContextAt(WallTime now) const;
   const SpiffeId& id() const { return id_; }
@@ -40,6 +45,10 @@ class NodeIdentity {
   const absl::Status& state_status() const { return state_status_; }
 
  private:
+  using Digest = std::array<std::uint8_t, 32>;
+  // Of those files, or of why they cannot be read.
+  Digest FilesNow() const;
+  const std::string& TokenFile() const;
   absl::Status RestoreTrust();
   // The bundle of the authority, or the one to begin with.
   absl::StatusOr<TrustPtr> Bootstrap() const;
@@ -56,6 +65,7 @@ class NodeIdentity {
   TrustPtr trust_;
   Record record_;
   HttpsContextPtr context_;
+  Digest files_{};  // at the last attempt
   absl::Status state_status_;
 };
 

@@ -84,6 +84,22 @@ TEST_F(IssuanceTest, AStateThatCannotBeWrittenIsSaidAndNoMore) {
   EXPECT_THAT(std::string(issuance_->View().state_error.message()), HasSubstr("file/"));
 }
 
+TEST_F(IssuanceTest, OnlyItsOwnFilesMakeANodeTryAtOnce) {
+  options_.pace.first_retry = options_.pace.max_retry = std::chrono::hours(1);
+  authority_.tokens = {};
+  Start({Id("a")});
+  const auto attempts = [&] { return authority_.CountOf(kEnroll); };
+  ASSERT_TRUE(Until([&] { return issuance_->View().node.failures == 1; }));
+  issuance_->TryNode();  // something else has changed
+  For(milliseconds(100));
+  EXPECT_EQ(attempts(), 1u);
+  authority_.tokens = {"two"};
+  dir_.Replace("token", "two");
+  issuance_->TryNode();
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  EXPECT_EQ(attempts(), 3u);  // the node's, and that of "a"
+}
+
 TEST_F(IssuanceTest, MissingFilesAreReadAgain) {
   options_.trust = dir_.Path("later.pem");
   options_.join_token = dir_.Path("later");
