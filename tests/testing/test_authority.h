@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -63,7 +64,8 @@ class TestAuthority {
 
   tls::TrustBundle bundle;  // change it, then Publish()
   std::chrono::seconds ttl{3600};
-  std::set<std::string> tokens;   // each good for one certificate
+  std::set<std::string> tokens;   // each good for one key, and for that again
+  int lost_answers = 0;           // so many of the next certificates do not arrive
   std::set<std::string> refused;  // SPIFFE IDs that nobody gets
   std::string issue_instead;      // a SPIFFE ID, whatever is asked for
   // Answers instead of the authority, when it wants to.
@@ -80,6 +82,7 @@ class TestAuthority {
   Awaitable<void> Serve(asio::ip::tcp::socket socket);
   Awaitable<Answer> Handle(Request request);
   Answer Enroll(const Request& request);
+  bool Spend(const std::string& token, const tls::KeyId& key);
   Awaitable<Answer> Trust(Request request);
 
   asio::io_context& io_;
@@ -89,6 +92,7 @@ class TestAuthority {
   std::uint16_t port_ = 0;
   std::string document_;
   std::vector<Request> requests_;
+  std::map<std::string, tls::KeyId> spent_;  // by token
   std::set<Peer*> peers_;
   asio::steady_timer published_;  // cancelled by Publish()
   TaskGroup tasks_;

@@ -86,4 +86,9 @@ absl::Status ReplaceFile(const std::string& path, absl::string_view content) {
   return SyncDirectory(directory);
 }
 
+absl::Status RemoveFile(const std::string& path) {
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return Failed("remove", path);
+  return absl::OkStatus();
+}
+
 }  // namespace tombolo::identity

@@ -22,4 +22,7 @@ absl::StatusOr<std::string> ReadToken(const std::string& path);
 // loss of power. Makes its directory (0700) when that is not there.
 absl::Status ReplaceFile(const std::string& path, absl::string_view content);
 
+// It need not be there.
+absl::Status RemoveFile(const std::string& path);
+
 }  // namespace tombolo::identity

@@ -45,6 +45,7 @@ absl::Status NodeIdentity::Restore(WallTime now) {
   // When it was had is not known; its validity begins a little before.
   svid->obtained = svid->credentials->not_before();
   record_.Issued(*std::move(svid), options_.pace, RandomJitter(options_));
+  ForgetEnrolmentKey();
   // Its authority may be gone before half of its life is over.
   if (record_.svid.credentials->tainted()) record_.Hurry(options_.pace, now);
   return MakeContext();
@@ -117,6 +118,7 @@ absl::Status NodeIdentity::Take(Certified issued) {
   if (!options_.state.empty()) {
     Keep(NodeFile(options_), absl::StrCat(record_.svid.key, record_.svid.chain));
   }
+  ForgetEnrolmentKey();
   return MakeContext();
 }
 
@@ -127,12 +129,31 @@ Awaitable<absl::StatusOr<Certified>> NodeIdentity::Reenroll() {
   co_return Certified{std::move(chain), std::move(key)};
 }
 
+// On disk before the first request has it.
+absl::StatusOr<std::string> NodeIdentity::EnrolmentKey() {
+  if (!enrolment_key_.empty()) return enrolment_key_;
+  if (!options_.state.empty()) {
+    const absl::StatusOr<std::string> kept = ReadFile(KeyFile(options_), kMaxNodeFile);
+    if (kept.ok() && tls::MakeCsr(*kept, id_).ok()) return enrolment_key_ = *kept;
+  }
+  ASSIGN_OR_RETURN(enrolment_key_, tls::GenerateKey());
+  // One that cannot be written holds until a crash, and View() says so.
+  if (!options_.state.empty()) Keep(KeyFile(options_), enrolment_key_);
+  return enrolment_key_;
+}
+
+// Once a certificate is there, and on disk.
+void NodeIdentity::ForgetEnrolmentKey() {
+  enrolment_key_.clear();
+  if (!options_.state.empty() && state_status_.ok()) state_status_ = RemoveFile(KeyFile(options_));
+}
+
 Awaitable<absl::StatusOr<Certified>> NodeIdentity::EnrollByToken() {
   CO_ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
   CO_ASSIGN_OR_RETURN(std::string token, ReadToken(TokenFile()));
   CO_ASSIGN_OR_RETURN(HttpsContextPtr anonymous,
                       tls::HttpsContext::ForClient(trust->bundle, authority_, std::nullopt));
-  CO_ASSIGN_OR_RETURN(std::string key, tls::GenerateKey());
+  CO_ASSIGN_OR_RETURN(std::string key, EnrolmentKey());
   CO_ASSIGN_OR_RETURN(std::string csr, tls::MakeCsr(key, id_));
   CO_ASSIGN_OR_RETURN(std::string chain, co_await client_.Enroll(std::move(anonymous),
                                                                  std::move(csr), std::move(token)));

@@ -17,6 +17,11 @@ namespace tombolo::identity {
 
 // The identity of the node itself: how it is had from a token, renewed by itself, and kept on disk.
 // With it everything else is asked for. Used on the client's thread.
+//
+// A token may be good for one certificate, and the answer with that may get lost. So all requests
+// with a token have the same key until a certificate has come, also after a crash: the authority
+// answers the same token and key again. Without a state directory a crash loses the key, and with
+// it a join token that was under way.
 class NodeIdentity {
  public:
   // `client` must outlive this.
@@ -55,6 +60,8 @@ class NodeIdentity {
   Awaitable<absl::StatusOr<Certified>> Attempt();
   Awaitable<absl::StatusOr<Certified>> EnrollByToken();
   Awaitable<absl::StatusOr<Certified>> Reenroll();
+  absl::StatusOr<std::string> EnrolmentKey();
+  void ForgetEnrolmentKey();
   absl::Status Take(Certified issued);
   absl::Status MakeContext();
   void Keep(const std::string& name, const std::string& content);
@@ -65,7 +72,8 @@ class NodeIdentity {
   TrustPtr trust_;
   Record record_;
   HttpsContextPtr context_;
-  Digest files_{};  // at the last attempt
+  Digest files_{};             // at the last attempt
+  std::string enrolment_key_;  // PEM; empty: none, or it was not read yet
   absl::Status state_status_;
 };
 

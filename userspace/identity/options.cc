@@ -31,6 +31,8 @@ double RandomJitter(const Options& options) {
 
 std::string NodeFile(const Options& options) { return options.state + "/node.pem"; }
 
+std::string KeyFile(const Options& options) { return options.state + "/node.key"; }
+
 std::string BundleFile(const Options& options) { return options.state + "/bundle.json"; }
 
 }  // namespace tombolo::identity

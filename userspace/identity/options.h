@@ -38,6 +38,7 @@ double RandomJitter(const Options& options);
 
 // Where an Options' state is.
 std::string NodeFile(const Options& options);    // key and SVID
+std::string KeyFile(const Options& options);     // the key of a request with a token
 std::string BundleFile(const Options& options);  // the authority's last trust bundle
 
 }  // namespace tombolo::identity

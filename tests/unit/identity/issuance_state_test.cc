@@ -84,6 +84,38 @@ TEST_F(IssuanceTest, AStateThatCannotBeWrittenIsSaidAndNoMore) {
   EXPECT_THAT(std::string(issuance_->View().state_error.message()), HasSubstr("file/"));
 }
 
+TEST_F(IssuanceTest, AJoinTokenSurvivesALostAnswer) {
+  authority_.lost_answers = 2;
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  EXPECT_EQ(authority_.lost_answers, 0);
+  EXPECT_EQ(authority_.CountOf(kEnroll), 4u);
+}
+
+TEST_F(IssuanceTest, AJoinTokenSurvivesALostAnswerAndACrash) {
+  options_.state = dir_.Path("state");
+  authority_.lost_answers = 1'000'000;
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return issuance_->View().node.failures > 0; }));
+  const std::string key = dir_.Path("state/node.key");
+  struct stat status {};
+  ASSERT_EQ(stat(key.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0600u);
+  Stop();
+  authority_.lost_answers = 0;
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  EXPECT_TRUE(issuance_->View().state_error.ok()) << issuance_->View().state_error;
+  EXPECT_NE(stat(key.c_str(), &status), 0) << "the next request with a token has another key";
+}
+
+TEST_F(IssuanceTest, AKeyOnDiskThatIsNoneIsReplaced) {
+  options_.state = dir_.Path("state");
+  dir_.Write("state/node.key", "not PEM");
+  Start({Id("a")});
+  EXPECT_TRUE(Until([&] { return Has("a"); }));
+}
+
 TEST_F(IssuanceTest, OnlyItsOwnFilesMakeANodeTryAtOnce) {
   options_.pace.first_retry = options_.pace.max_retry = std::chrono::hours(1);
   authority_.tokens = {};
