@@ -239,7 +239,7 @@ Awaitable<absl::Status> Issuance::PollTrust() {
   HttpsContextPtr context = node_.ContextAt(Now());
   if (context == nullptr) co_return absl::OkStatus();  // it has expired this moment
   std::optional<std::uint64_t> held;
-  if (node_.trust() != nullptr) held = node_.trust()->bundle.sequence;
+  if (node_.trust() != nullptr) held = node_.trust()->bundle().sequence;
   CO_ASSIGN_OR_RETURN(std::optional<std::string> text,
                       co_await client_.FetchTrust(std::move(context), held, options_.poll));
   if (!text) co_return absl::OkStatus();
@@ -253,17 +253,17 @@ absl::StatusOr<TrustPtr> Issuance::ReadNews(std::string text) const {
   ASSIGN_OR_RETURN(TrustPtr trust,
                    ParseTrust(std::move(text), options_.trust_domain, "the authority's bundle"));
   if (node_.trust() == nullptr) return trust;
-  const std::uint64_t held = node_.trust()->bundle.sequence;
-  if (trust->bundle.sequence > held) return trust;
-  if (trust->bundle.sequence == held) return TrustPtr();
+  const std::uint64_t held = node_.trust()->bundle().sequence;
+  if (trust->bundle().sequence > held) return trust;
+  if (trust->bundle().sequence == held) return TrustPtr();
   // An older one would take back what a newer one revoked.
   return absl::FailedPreconditionError(
       absl::StrCat("the authority's trust bundle went back from sequence ", held, " to ",
-                   trust->bundle.sequence, "; was its store restored from a backup?"));
+                   trust->bundle().sequence, "; was its store restored from a backup?"));
 }
 
 Awaitable<void> Issuance::TakeTrust(TrustPtr trust) {
-  log::Info("trust bundle taken over", {{"sequence", trust->bundle.sequence}});
+  log::Info("trust bundle taken over", {{"sequence", trust->bundle().sequence}});
   node_.SetTrust(trust, Now());
   // A bundle may be megabytes, and each SVID reads it again: others get their turn in between.
   while (const SpiffeId* id = roster_.FindOtherThan(trust)) {

@@ -49,7 +49,7 @@ IssuanceView Issuance::View() const {
   for (const net::HttpsUrl& url : options_.urls) view.urls.push_back(url.ToString());
   view.reachable = reachable_;
   view.since = reach_since_;
-  if (node_.trust() != nullptr) view.sequence = node_.trust()->bundle.sequence;
+  if (node_.trust() != nullptr) view.sequence = node_.trust()->bundle().sequence;
   view.trust_error = trust_status_;
   view.state_error = node_.state_status();
   view.node = ViewOf(node_.id(), node_.record());

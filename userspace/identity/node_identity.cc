@@ -88,14 +88,8 @@ absl::Status NodeIdentity::MakeContext() {
   context_ = nullptr;
   const Svid& svid = record_.svid;
   if (svid.credentials == nullptr) return absl::OkStatus();
-  tls::Credentials::Pem own{.chain = svid.chain,
-                            .key = svid.key,
-                            .bundle = svid.trust->text,
-                            .chain_name = "the node's SVID",
-                            .key_name = "the node's key",
-                            .bundle_name = svid.trust->name};
   ASSIGN_OR_RETURN(context_,
-                   tls::HttpsContext::ForClient(svid.trust->bundle, authority_, std::move(own)));
+                   tls::HttpsContext::ForClient(svid.trust->anchors, authority_, svid.credentials));
   return absl::OkStatus();
 }
 
@@ -152,7 +146,7 @@ Awaitable<absl::StatusOr<Certified>> NodeIdentity::EnrollByToken() {
   CO_ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
   CO_ASSIGN_OR_RETURN(std::string token, ReadToken(TokenFile()));
   CO_ASSIGN_OR_RETURN(HttpsContextPtr anonymous,
-                      tls::HttpsContext::ForClient(trust->bundle, authority_, std::nullopt));
+                      tls::HttpsContext::ForClient(trust->anchors, authority_, nullptr));
   CO_ASSIGN_OR_RETURN(std::string key, EnrolmentKey());
   CO_ASSIGN_OR_RETURN(std::string csr, tls::MakeCsr(key, id_));
   CO_ASSIGN_OR_RETURN(std::string chain, co_await client_.Enroll(std::move(anonymous),

@@ -13,9 +13,10 @@ namespace tombolo::identity {
 
 absl::StatusOr<TrustPtr> ParseTrust(std::string text, absl::string_view trust_domain,
                                     std::string name) {
-  ASSIGN_OR_RETURN(tls::TrustBundle bundle, tls::ParseTrustBundle(text, trust_domain, name));
+  ASSIGN_OR_RETURN(tls::TrustAnchorsPtr anchors,
+                   tls::TrustAnchors::Parse(text, trust_domain, std::move(name)));
   return std::make_shared<const Trust>(
-      Trust{.text = std::move(text), .name = std::move(name), .bundle = std::move(bundle)});
+      Trust{.text = std::move(text), .anchors = std::move(anchors)});
 }
 
 absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, Certified issued, const TrustPtr& trust,
@@ -24,10 +25,11 @@ absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, Certified issued, const TrustP
   ASSIGN_OR_RETURN(tls::CredentialsPtr credentials,
                    tls::Credentials::FromPem({.chain = issued.chain,
                                               .key = issued.key,
-                                              .bundle = trust->text,
+                                              .bundle = {},
                                               .chain_name = name,
                                               .key_name = "its key",
-                                              .bundle_name = trust->name}));
+                                              .bundle_name = {}},
+                                             trust->anchors));
   if (credentials->id() != id) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the authority issued '", credentials->id().text(), "' instead of '", id.text(), "'"));

@@ -11,19 +11,20 @@
 #include "base/time.h"
 #include "identity/schedule.h"
 #include "tls/credentials.h"
-#include "tls/trust_bundle.h"
+#include "tls/trust_anchors.h"
 
 namespace tombolo::identity {
 
 // A trust bundle as it came, and what it says. Immutable.
 struct Trust {
   std::string text;
-  std::string name;  // the file or server that it came from
-  tls::TrustBundle bundle;
+  tls::TrustAnchorsPtr anchors;
+
+  const tls::TrustBundle& bundle() const { return anchors->bundle(); }
 };
 using TrustPtr = std::shared_ptr<const Trust>;
 
-// InvalidArgument says what is wrong with the text.
+// InvalidArgument says what is wrong with the text. `name` is the file or server that it came from.
 absl::StatusOr<TrustPtr> ParseTrust(std::string text, absl::string_view trust_domain,
                                     std::string name);
 

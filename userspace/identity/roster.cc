@@ -65,7 +65,7 @@ StorePtr Roster::MakeStore(const TrustPtr& trust) const {
   std::map<SpiffeId, Store::Entry> entries;
   for (const auto& [id, record] : records_) entries.emplace(id, ToEntry(record));
   return Store::From(std::move(entries),
-                     trust == nullptr ? tls::Revocations{} : trust->bundle.revoked);
+                     trust == nullptr ? tls::Revocations{} : trust->bundle().revoked);
 }
 
 }  // namespace tombolo::identity

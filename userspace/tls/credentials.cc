@@ -55,6 +55,11 @@ bool IsTainted(const STACK_OF(X509) * chain, const TrustBundle& bundle) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pem& pem) {
+  return FromPem(pem, nullptr);
+}
+
+absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pem& pem,
+                                                                        TrustAnchorsPtr trust) {
   ERR_clear_error();
   ASSIGN_OR_RETURN(const X509StackPtr chain, ReadCertificates(pem.chain, pem.chain_name));
   ASSIGN_OR_RETURN(const KeyPtr key, ReadKey(pem.key, pem.key_name));
@@ -66,19 +71,21 @@ absl::StatusOr<std::shared_ptr<const Credentials>> Credentials::FromPem(const Pe
   absl::StatusOr<SpiffeId> id = LeafIdentity(leaf);
   if (!id.ok()) return Annotate(id.status(), pem.chain_name);
   impl->id = *std::move(id);
-  ASSIGN_OR_RETURN(TrustBundle bundle,
-                   ParseTrustBundle(pem.bundle, impl->id.trust_domain(), pem.bundle_name));
-  ASSIGN_OR_RETURN(const X509StorePtr store, NewTrustStore(bundle, pem.bundle_name));
-  if (absl::Status own = VerifyOwn(store.get(), chain.get(), bundle); !own.ok()) {
-    return Annotate(own, absl::StrCat(pem.chain_name, ": against ", pem.bundle_name));
+  if (trust == nullptr) {
+    ASSIGN_OR_RETURN(trust,
+                     TrustAnchors::Parse(pem.bundle, impl->id.trust_domain(), pem.bundle_name));
   }
-  ASSIGN_OR_RETURN(impl->client, NewRoleContext(false, chain.get(), key.get(), store.get()));
-  ASSIGN_OR_RETURN(impl->server, NewRoleContext(true, chain.get(), key.get(), store.get()));
-  impl->bundle = std::move(bundle);
+  X509_STORE* const store = trust->impl().store.get();
+  if (absl::Status own = VerifyOwn(store, chain.get(), trust->bundle()); !own.ok()) {
+    return Annotate(own, absl::StrCat(pem.chain_name, ": against ", trust->name()));
+  }
+  ASSIGN_OR_RETURN(impl->client, NewRoleContext(false, chain.get(), key.get(), store));
+  ASSIGN_OR_RETURN(impl->server, NewRoleContext(true, chain.get(), key.get(), store));
   impl->not_before = ToWallTime(X509_get0_notBefore(leaf));
   impl->not_after = ToWallTime(X509_get0_notAfter(leaf));
   impl->serial = SerialHex(leaf);
-  impl->tainted = IsTainted(chain.get(), impl->bundle);
+  impl->tainted = IsTainted(chain.get(), trust->bundle());
+  impl->trust = std::move(trust);
   return std::shared_ptr<const Credentials>(new Credentials(std::move(impl)));
 }
 
@@ -89,5 +96,6 @@ WallTime Credentials::not_before() const { return impl_->not_before; }
 WallTime Credentials::not_after() const { return impl_->not_after; }
 std::string Credentials::serial() const { return impl_->serial; }
 bool Credentials::tainted() const { return impl_->tainted; }
+const TrustAnchorsPtr& Credentials::trust() const { return impl_->trust; }
 
 }  // namespace tombolo::tls

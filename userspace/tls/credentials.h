@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "base/spiffe_id.h"
 #include "base/time.h"
+#include "tls/trust_anchors.h"
 
 namespace tombolo::tls {
 
@@ -24,6 +25,9 @@ class Credentials {
     std::string chain_name, key_name, bundle_name;
   };
   static absl::StatusOr<std::shared_ptr<const Credentials>> FromPem(const Pem& pem);
+  // The same with a bundle that others have, too; pem's is not looked at.
+  static absl::StatusOr<std::shared_ptr<const Credentials>> FromPem(const Pem& pem,
+                                                                    TrustAnchorsPtr trust);
 
   ~Credentials();
   const SpiffeId& id() const;
@@ -32,6 +36,8 @@ class Credentials {
   std::string serial() const;  // hex
   // Its authority is about to be left (TrustBundle::tainted): another SVID is due.
   bool tainted() const;
+  // What its peers are checked against.
+  const TrustAnchorsPtr& trust() const;
 
   struct Impl;  // OpenSSL's objects
   const Impl& impl() const { return *impl_; }

@@ -7,7 +7,7 @@
 #include "base/time.h"
 #include "tls/credentials.h"
 #include "tls/openssl.h"
-#include "tls/trust_bundle.h"
+#include "tls/trust_anchors.h"
 
 namespace tombolo::tls {
 
@@ -16,7 +16,7 @@ struct Credentials::Impl {
   WallTime not_before, not_after;
   std::string serial;
   bool tainted = false;
-  TrustBundle bundle;  // what peers are checked against; the contexts have its roots
+  TrustAnchorsPtr trust;  // what peers are checked against; the contexts have its roots
   // One context per role, for its options. Both hold chain, key and roots.
   SslCtxPtr client, server;
 };

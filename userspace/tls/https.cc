@@ -21,7 +21,7 @@ namespace tombolo::tls {
 
 // What a peer is judged by.
 struct HttpsContext::Rules {
-  TrustBundle trust;
+  TrustAnchorsPtr trust;
   SpiffeId expected;  // empty: any of the trust domain
 
   // Runs OpenSSL's own verification on `context`, too.
@@ -103,7 +103,7 @@ absl::Status Present(const Credentials& own, SSL_CTX* context) {
 }  // namespace
 
 absl::Status HttpsContext::Rules::Judge(X509_STORE_CTX* context) const {
-  ASSIGN_OR_RETURN(const SpiffeId peer, VerifyChain(context, trust));
+  ASSIGN_OR_RETURN(const SpiffeId peer, VerifyChain(context, trust->bundle()));
   if (expected.empty() || peer == expected) return absl::OkStatus();
   X509_STORE_CTX_set_error(context, X509_V_ERR_APPLICATION_VERIFICATION);
   return HandshakeError(
@@ -117,32 +117,36 @@ HttpsContext::HttpsContext(SSL_CTX* context, std::uint64_t sequence)
 absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::ForServer(
     const Credentials::Pem& own) {
   ASSIGN_OR_RETURN(const CredentialsPtr credentials, Credentials::FromPem(own));
-  ASSIGN_OR_RETURN(TrustBundle trust,
-                   ParseTrustBundle(own.bundle, credentials->id().trust_domain(), own.bundle_name));
-  return Create(/*server=*/true, {.trust = std::move(trust), .expected = {}}, own.bundle_name,
+  return Create(/*server=*/true, {.trust = credentials->trust(), .expected = {}},
                 credentials.get());
 }
 
 absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::ForClient(
     const TrustBundle& trust, const SpiffeId& server, const std::optional<Credentials::Pem>& own) {
-  if (server.empty()) return absl::InvalidArgumentError("no server identity to expect");
   CredentialsPtr credentials;
   if (own) {
     ASSIGN_OR_RETURN(credentials, Credentials::FromPem(*own));
   }
-  return Create(/*server=*/false, {.trust = trust, .expected = server}, "trust bundle",
-                credentials.get());
+  ASSIGN_OR_RETURN(TrustAnchorsPtr anchors, TrustAnchors::Of(trust, "trust bundle"));
+  return ForClient(std::move(anchors), server, credentials);
 }
 
-absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::Create(
-    bool server, const Rules& rules, const std::string& roots_name, const Credentials* own) {
+absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::ForClient(
+    TrustAnchorsPtr trust, const SpiffeId& server, const CredentialsPtr& own) {
+  if (server.empty()) return absl::InvalidArgumentError("no server identity to expect");
+  return Create(/*server=*/false, {.trust = std::move(trust), .expected = server}, own.get());
+}
+
+absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::Create(bool server, Rules rules,
+                                                                         const Credentials* own) {
   ERR_clear_error();
   ASSIGN_OR_RETURN(SslCtxPtr context, NewTls13Context(server));
-  ASSIGN_OR_RETURN(const X509StorePtr roots, NewTrustStore(rules.trust, roots_name));
-  SSL_CTX_set1_cert_store(context.get(), roots.get());
+  const std::uint64_t sequence = rules.trust->bundle().sequence;
+  X509_STORE* const roots = rules.trust->impl().store.get();
+  SSL_CTX_set1_cert_store(context.get(), roots);
   if (own != nullptr) RETURN_IF_ERROR(Present(*own, context.get()));
   RETURN_IF_ERROR(SetAlpn(context.get(), server));
-  auto kept = std::make_unique<Rules>(rules);
+  auto kept = std::make_unique<Rules>(std::move(rules));
   if (SSL_CTX_set_ex_data(context.get(), RulesIndex(), kept.get()) != 1) {
     return OpensslStatus(absl::StatusCode::kInternal, "SSL_CTX_set_ex_data");
   }
@@ -150,8 +154,7 @@ absl::StatusOr<std::shared_ptr<const HttpsContext>> HttpsContext::Create(
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   // An HTTP message whose length is not said ends with close_notify.
   SSL_CTX_set_quiet_shutdown(context.get(), 0);
-  return std::shared_ptr<const HttpsContext>(
-      new HttpsContext(context.release(), rules.trust.sequence));
+  return std::shared_ptr<const HttpsContext>(new HttpsContext(context.release(), sequence));
 }
 
 absl::Status HttpsContext::CheckAgain(SSL* ssl) const {

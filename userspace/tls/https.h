@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "tls/credentials.h"
 #include "tls/handshake_failure.h"
+#include "tls/trust_anchors.h"
 #include "tls/trust_bundle.h"
 
 // HTTPS between identities, for Asio's streams: who is who is said by SVIDs, host names by nobody.
@@ -30,6 +31,10 @@ class HttpsContext {
   // against its own bundle, when it is set.
   static absl::StatusOr<std::shared_ptr<const HttpsContext>> ForClient(
       const TrustBundle& trust, const SpiffeId& server, const std::optional<Credentials::Pem>& own);
+  // The same with what others have, too. `own` may be null.
+  static absl::StatusOr<std::shared_ptr<const HttpsContext>> ForClient(TrustAnchorsPtr trust,
+                                                                       const SpiffeId& server,
+                                                                       const CredentialsPtr& own);
 
   boost::asio::ssl::context& context() const {
     return *context_;
@@ -44,8 +49,7 @@ class HttpsContext {
 
  private:
   HttpsContext(SSL_CTX* context, std::uint64_t sequence);
-  static absl::StatusOr<std::shared_ptr<const HttpsContext>> Create(bool server, const Rules& rules,
-                                                                    const std::string& roots_name,
+  static absl::StatusOr<std::shared_ptr<const HttpsContext>> Create(bool server, Rules rules,
                                                                     const Credentials* own);
 
   const std::unique_ptr<boost::asio::ssl::context> context_;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/trust_store.h"
 
+#include <utility>
+
+#include <openssl/err.h>
+
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "tls/pem.h"
@@ -17,12 +21,26 @@ absl::Status AddRoots(X509_STORE* store, const std::string& roots, const std::st
   return absl::OkStatus();
 }
 
-absl::StatusOr<X509StorePtr> NewTrustStore(const TrustBundle& bundle, const std::string& name) {
-  X509StorePtr store(X509_STORE_new());
-  if (store == nullptr) return OpensslStatus(absl::StatusCode::kInternal, "X509_STORE_new");
-  RETURN_IF_ERROR(AddRoots(store.get(), bundle.roots, name));
-  X509_STORE_set_flags(store.get(), X509_V_FLAG_X509_STRICT);
-  return store;
+absl::StatusOr<std::shared_ptr<const TrustAnchors>> TrustAnchors::Parse(
+    absl::string_view text, absl::string_view trust_domain, std::string name) {
+  ASSIGN_OR_RETURN(TrustBundle bundle, ParseTrustBundle(text, trust_domain, name));
+  return Of(std::move(bundle), std::move(name));
 }
+
+absl::StatusOr<std::shared_ptr<const TrustAnchors>> TrustAnchors::Of(TrustBundle bundle,
+                                                                     std::string name) {
+  ERR_clear_error();
+  auto impl = std::make_unique<Impl>();
+  impl->store.reset(X509_STORE_new());
+  if (impl->store == nullptr) return OpensslStatus(absl::StatusCode::kInternal, "X509_STORE_new");
+  RETURN_IF_ERROR(AddRoots(impl->store.get(), bundle.roots, name));
+  X509_STORE_set_flags(impl->store.get(), X509_V_FLAG_X509_STRICT);
+  return std::shared_ptr<const TrustAnchors>(
+      new TrustAnchors(std::move(bundle), std::move(name), std::move(impl)));
+}
+
+TrustAnchors::TrustAnchors(TrustBundle bundle, std::string name, std::unique_ptr<Impl> impl)
+    : bundle_(std::move(bundle)), name_(std::move(name)), impl_(std::move(impl)) {}
+TrustAnchors::~TrustAnchors() = default;
 
 }  // namespace tombolo::tls

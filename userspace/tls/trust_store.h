@@ -4,17 +4,17 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "tls/openssl.h"
-#include "tls/trust_bundle.h"
+#include "tls/trust_anchors.h"
 
+// Internal to tls.
 namespace tombolo::tls {
 
 // Adds certificates in PEM to those that `store` trusts. `name` is the file that errors mention.
 absl::Status AddRoots(X509_STORE* store, const std::string& roots, const std::string& name);
 
-// The roots of `bundle` for OpenSSL, by strict rules. `name` is the file that errors mention.
-// Internal to tls.
-absl::StatusOr<X509StorePtr> NewTrustStore(const TrustBundle& bundle, const std::string& name);
+struct TrustAnchors::Impl {
+  X509StorePtr store;  // the roots, by strict rules; OpenSSL locks it
+};
 
 }  // namespace tombolo::tls

@@ -141,7 +141,7 @@ TEST_F(IssuanceTest, OneServerThatIsAwayIsNotTheAuthority) {
   TestAuthority other(io_);
   const auto trust = ParseTrust(authority_.root() + other.root(), ClusterPki::kDomain, "roots");
   const auto context = tls::HttpsContext::ForClient(
-      (*trust)->bundle, *SpiffeId::ForAuthority(ClusterPki::kDomain), std::nullopt);
+      (*trust)->bundle(), *SpiffeId::ForAuthority(ClusterPki::kDomain), std::nullopt);
   ASSERT_TRUE(context.ok()) << context.status();
   const std::string csr = *tls::MakeCsr(*tls::GenerateKey(), Id("a"));
   EstClient client(io_.get_executor(), {authority_.url(), other.url()}, {});

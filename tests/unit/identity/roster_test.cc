@@ -27,7 +27,8 @@ class RosterTest : public ::testing::Test {
   }
   // An SVID that lives for an hour from kNow on, whoever it is for.
   Svid Issue(const SpiffeId& id, const TrustPtr& trust) {
-    const auto pem = ClusterPki::Issue(pki_.issuer("east"), std::string(id.path()), trust->bundle);
+    const auto pem =
+        ClusterPki::Issue(pki_.issuer("east"), std::string(id.path()), trust->bundle());
     return *MakeSvid(id, {pem.chain, pem.key}, trust, now_);
   }
 
@@ -131,7 +132,8 @@ TEST_F(RosterTest, EveryoneIsJudgedByAnotherBundle) {
     roster_.Find(*id)->Judge(*id, newer, pace_, now_);
   }
   const StorePtr store = roster_.MakeStore(newer);
-  EXPECT_NE(store->Find(Id("a")), nullptr);
+  ASSERT_NE(store->Find(Id("a")), nullptr);
+  EXPECT_EQ(store->Find(Id("a"))->trust(), newer->anchors);
   EXPECT_EQ(store->Find(Id("b")), nullptr);
   EXPECT_THAT(std::string(store->entries().at(Id("b")).error.message()), HasSubstr("revoked"));
   EXPECT_FALSE(store->CheckRevoked(Id("b"), "01").ok());
@@ -161,12 +163,12 @@ TEST_F(RosterTest, WhatIsTaintedIsDueAtOnceAndHoldsMeanwhile) {
 
 TEST_F(RosterTest, AnotherIdentityOrKeyIsOfNoUse) {
   const auto pem =
-      ClusterPki::Issue(pki_.issuer("east"), "/cluster/east/ns/shop/sa/a", trust_->bundle);
+      ClusterPki::Issue(pki_.issuer("east"), "/cluster/east/ns/shop/sa/a", trust_->bundle());
   EXPECT_THAT(std::string(MakeSvid(Id("b"), {pem.chain, pem.key}, trust_, now_).status().message()),
               HasSubstr("sa/a' instead of"));
   EXPECT_FALSE(MakeSvid(Id("a"), {pem.chain, *tls::GenerateKey()}, trust_, now_).ok());
   const auto foreign =
-      ClusterPki::Issue(pki_.issuer("west"), "/cluster/east/ns/shop/sa/a", trust_->bundle);
+      ClusterPki::Issue(pki_.issuer("west"), "/cluster/east/ns/shop/sa/a", trust_->bundle());
   const auto refused = MakeSvid(Id("a"), {foreign.chain, foreign.key}, trust_, now_);
   EXPECT_EQ(tls::ReasonOf(refused.status()), tls::HandshakeFailure::kWrongCluster);
 }

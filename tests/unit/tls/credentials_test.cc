@@ -78,6 +78,22 @@ TEST(CredentialsTest, TheBundleMustHoldTheRoot) {
   EXPECT_TRUE(Credentials::FromPem(pem).ok()) << "any root of the bundle will do";
 }
 
+TEST(CredentialsTest, ManyShareABundleThatWasReadOnce) {
+  const TestPki pki, other;
+  const auto trust = TrustAnchors::Parse(pki.bundle(), "test.example", "shared.pem");
+  ASSERT_TRUE(trust.ok()) << trust.status();
+  Credentials::Pem pem = pki.Issue("/a");
+  pem.bundle = "not looked at";
+  const auto credentials = Credentials::FromPem(pem, *trust);
+  ASSERT_TRUE(credentials.ok()) << credentials.status();
+  EXPECT_EQ((*credentials)->trust(), *trust);
+  const auto refused = Credentials::FromPem(other.Issue("/a"), *trust).status();
+  EXPECT_EQ(ReasonOf(refused), HandshakeFailure::kUntrusted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("svid.pem: against shared.pem"));
+  const auto elsewhere = TrustAnchors::Parse(pki.bundle(), "other.example", "shared.pem");
+  EXPECT_FALSE(elsewhere.ok() && Credentials::FromPem(pem, *elsewhere).ok());
+}
+
 TEST(CredentialsTest, ALeafIsNoRoot) {
   const TestPki pki;
   Credentials::Pem pem = pki.Issue("/a");
