@@ -169,21 +169,28 @@ Awaitable<TestAuthority::Answer> TestAuthority::Handle(Request request) {
     if (instead) co_return *std::move(instead);
   }
   if (request.target == "/v1/trust") co_return co_await Trust(std::move(request));
+  if (request.target == "/.well-known/spiffe/bundle") co_return PublicTrust(request);
   if (request.method == "POST") co_return Enroll(request);
   co_return Answer{.status = 404};
 }
 
 Awaitable<TestAuthority::Answer> TestAuthority::Trust(Request request) {
   if (request.caller.empty()) co_return Answer{.status = 401};
-  const auto held = [&] {
-    return absl::StrCat("\"", bundle.sequence, "\"") == request.if_none_match;
-  };
-  if (held()) {
+  if (Holds(request)) {
     published_.expires_after(request.wait);
     (void)co_await published_.async_wait(kUseTuple);
   }
-  if (held()) co_return Answer{.status = 304, .type = "application/json"};
+  if (Holds(request)) co_return Answer{.status = 304, .type = "application/json"};
   co_return Answer{.type = "application/json", .body = document_};
+}
+
+TestAuthority::Answer TestAuthority::PublicTrust(const Request& request) const {
+  if (Holds(request)) return {.status = 304, .type = "application/json"};
+  return {.type = "application/json", .body = document_};
+}
+
+bool TestAuthority::Holds(const Request& request) const {
+  return absl::StrCat("\"", bundle.sequence, "\"") == request.if_none_match;
 }
 
 bool TestAuthority::Spend(const std::string& token, const tls::KeyId& key) {

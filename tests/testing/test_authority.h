@@ -84,6 +84,8 @@ class TestAuthority {
   Answer Enroll(const Request& request);
   bool Spend(const std::string& token, const tls::KeyId& key);
   Awaitable<Answer> Trust(Request request);
+  Answer PublicTrust(const Request& request) const;
+  bool Holds(const Request& request) const;
 
   asio::io_context& io_;
   ClusterPki pki_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "tls/handshake_failure.h"
 #include "tls/pkcs7.h"
 #include "tls/trust_bundle.h"
 
@@ -18,6 +19,7 @@ namespace {
 constexpr char kEnroll[] = "/.well-known/est/simpleenroll";
 constexpr char kReenroll[] = "/.well-known/est/simplereenroll";
 constexpr char kTrust[] = "/v1/trust";
+constexpr char kPublicTrust[] = "/.well-known/spiffe/bundle";
 // A busy server that does not say when to come back.
 constexpr Duration kDefaultRest = std::chrono::seconds(5);
 // What base64 in lines makes of it.
@@ -196,22 +198,38 @@ Awaitable<absl::StatusOr<std::string>> EstClient::Reenroll(HttpsContextPtr conte
   co_return co_await Issue(std::move(context), CertificateRequest(kReenroll, csr));
 }
 
-Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::FetchTrust(
-    HttpsContextPtr context, std::optional<std::uint64_t> held, std::chrono::seconds wait) {
-  HttpRequest request{.target = kTrust, .max_answer = tls::kMaxTrustBundleSize};
+Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::AskForTrust(
+    HttpsContextPtr context, HttpRequest request, std::optional<std::uint64_t> held,
+    Duration patience) {
+  request.max_answer = tls::kMaxTrustBundleSize;
   request.headers.emplace_back("Accept", "application/json");
-  if (held) {
-    request.headers.emplace_back("If-None-Match", absl::StrCat("\"", *held, "\""));
-    request.headers.emplace_back("Prefer", absl::StrCat("wait=", wait.count()));
-  }
-  CO_ASSIGN_OR_RETURN(HttpAnswer answer, co_await Ask(std::move(context), std::move(request),
-                                                      deadlines_.answer + wait));
+  if (held) request.headers.emplace_back("If-None-Match", absl::StrCat("\"", *held, "\""));
+  CO_ASSIGN_OR_RETURN(HttpAnswer answer,
+                      co_await Ask(std::move(context), std::move(request), patience));
   if (held && answer.status == 304) co_return std::optional<std::string>();
   if (answer.status != 200 || !HasType(answer, "application/json")) {
     co_return absl::UnavailableError(
         absl::StrCat("the authority's answer has status ", answer.status, " and is not JSON"));
   }
   co_return std::move(answer.body);
+}
+
+Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::FetchTrust(
+    HttpsContextPtr context, std::optional<std::uint64_t> held, std::chrono::seconds wait) {
+  HttpRequest request{.target = kTrust};
+  if (held) request.headers.emplace_back("Prefer", absl::StrCat("wait=", wait.count()));
+  co_return co_await AskForTrust(std::move(context), std::move(request), held,
+                                 deadlines_.answer + wait);
+}
+
+Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::FetchPublicTrust(
+    HttpsContextPtr context, std::optional<std::uint64_t> held) {
+  HttpRequest request{.target = kPublicTrust};
+  co_return co_await AskForTrust(std::move(context), std::move(request), held, deadlines_.answer);
+}
+
+bool RefusesCertificate(const absl::Status& status) {
+  return IsRefusal(status) || tls::ReasonOf(status) == tls::HandshakeFailure::kRefusedByPeer;
 }
 
 }  // namespace tombolo::identity

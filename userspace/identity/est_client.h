@@ -47,9 +47,14 @@ class EstClient {
   // The same for the identity of the context's own certificate.
   Awaitable<absl::StatusOr<std::string>> Reenroll(HttpsContextPtr context, std::string csr);
 
-  // The trust bundle's document. Not set: after `wait` it is still the one that is `held`.
+  // The trust bundle's document. Not set: after `wait` it is still the one that is `held`, which
+  // this confirms.
   Awaitable<absl::StatusOr<std::optional<std::string>>> FetchTrust(
       HttpsContextPtr context, std::optional<std::uint64_t> held, std::chrono::seconds wait);
+
+  // The same from where everybody may ask, and at once. Confirms nothing.
+  Awaitable<absl::StatusOr<std::optional<std::string>>> FetchPublicTrust(
+      HttpsContextPtr context, std::optional<std::uint64_t> held);
 
   // How long every server has asked to be left alone.
   Duration rest() const { return endpoints_.RestOf(std::chrono::steady_clock::now()); }
@@ -70,6 +75,9 @@ class EstClient {
   class Busy;
 
   Awaitable<absl::StatusOr<std::string>> Issue(HttpsContextPtr context, HttpRequest request);
+  Awaitable<absl::StatusOr<std::optional<std::string>>> AskForTrust(
+      HttpsContextPtr context, HttpRequest request, std::optional<std::uint64_t> held,
+      Duration patience);
   Awaitable<absl::StatusOr<HttpAnswer>> Ask(HttpsContextPtr context, HttpRequest request,
                                             Duration patience);
   Awaitable<absl::StatusOr<HttpAnswer>> AskOne(std::size_t endpoint, HttpsContextPtr context,
@@ -90,5 +98,9 @@ class EstClient {
   bool reachable_ = false;
   bool closed_ = false;
 };
+
+// Whether an EstClient's error says that the authority does not want the context's certificate: by
+// its answer, or in the handshake already.
+bool RefusesCertificate(const absl::Status& status);
 
 }  // namespace tombolo::identity

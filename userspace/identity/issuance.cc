@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/asio/post.hpp>
-
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -20,8 +18,6 @@ constexpr std::size_t kParallel = 8;  // requests for workloads at a time, each 
 constexpr Duration kLookAgain = std::chrono::seconds(10);
 // What changes within this time is one change.
 constexpr Duration kGather = std::chrono::milliseconds(20);
-// Between two polls that brought nothing, if the authority does not hold them.
-constexpr Duration kMinPoll = std::chrono::seconds(1);
 
 WallTime Now() { return std::chrono::system_clock::now(); }
 
@@ -44,11 +40,6 @@ void LogFailure(const SpiffeId& id, const Record& record, const absl::Status& be
                {{"id", id.text()}, {"reason", record.error}, {"kept_previous", valid}});
 }
 
-Awaitable<void> WaitUntil(asio::steady_timer& timer, MonotonicTime when) {
-  timer.expires_at(when);
-  (void)co_await timer.async_wait(kUseTuple);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Issuance>> Issuance::Create(asio::any_io_executor executor,
@@ -65,7 +56,8 @@ Issuance::Issuance(asio::any_io_executor executor, Options options, SpiffeId nod
                    SpiffeId authority)
     : options_(std::move(options)),
       client_(executor, options_.urls, options_.deadlines),
-      node_(options_, std::move(node), std::move(authority), client_),
+      trust_(options_),
+      node_(options_, std::move(node), std::move(authority), client_, trust_),
       node_wake_(executor),
       workloads_wake_(executor),
       trust_wake_(executor),
@@ -78,6 +70,9 @@ Issuance::~Issuance() = default;
 
 void Issuance::Run(std::function<void()> changed) {
   changed_ = std::move(changed);
+  if (absl::Status restored = trust_.Restore(); !restored.ok()) {
+    log::Warning("the trust bundle on disk is of no use", {{"reason", restored}});
+  }
   if (absl::Status restored = node_.Restore(Now()); !restored.ok()) {
     log::Warning("the node's identity on disk is of no use", {{"reason", restored}});
   } else if (node_.record().svid.credentials != nullptr) {
@@ -122,7 +117,7 @@ void Issuance::TryUnanswered() {
 Awaitable<void> Issuance::KeepNode() {
   while (!stopping_) {
     if (node_.record().due > Now()) {
-      co_await WaitUntil(node_wake_, WakeAt(node_.record().due));
+      co_await SleepUntil(node_wake_, WakeAt(node_.record().due));
       continue;
     }
     const absl::Status before = node_.record().error;
@@ -147,14 +142,14 @@ Awaitable<void> Issuance::KeepWorkloads() {
     StartDue();
     // Whoever ends a request wakes this loop.
     const WallTime next = FreeSlots() > 0 ? roster_.NextDue() : WallTime::max();
-    co_await WaitUntil(workloads_wake_, WakeAt(next));
+    co_await SleepUntil(workloads_wake_, WakeAt(next));
   }
 }
 
 std::size_t Issuance::FreeSlots() const {
   // A PEM file of roots, as the first connection may have, binds no authority to its cluster: the
   // authority's own bundle has to be there.
-  if (node_.trust() == nullptr || node_.ContextAt(Now()) == nullptr) return 0;
+  if (trust_.bundle() == nullptr || node_.ContextAt(Now()) == nullptr) return 0;
   // One is enough to find out when the authority is back.
   const std::size_t parallel = client_.reachable() ? kParallel : 1;
   return parallel - std::min(parallel, asking_);
@@ -198,7 +193,7 @@ void Issuance::Finish(const SpiffeId& id, absl::StatusOr<Certified> issued) {
   const double jitter = RandomJitter(options_);
   if (!issued.ok()) {
     record->Failed(issued.status(), options_.pace, client_.rest(), now, jitter);
-  } else if (auto svid = MakeSvid(id, *std::move(issued), node_.trust(), now); svid.ok()) {
+  } else if (auto svid = MakeSvid(id, *std::move(issued), trust_.bundle(), now); svid.ok()) {
     record->Issued(*std::move(svid), options_.pace, jitter);
     log::Debug("SVID issued", {{"id", id.text()}, {"serial", record->svid.credentials->serial()}});
   } else {
@@ -208,72 +203,9 @@ void Issuance::Finish(const SpiffeId& id, absl::StatusOr<Certified> issued) {
   Changed();
 }
 
-Awaitable<void> Issuance::FollowTrust() {
-  unsigned failures = 0;
-  while (!stopping_) {
-    if (node_.ContextAt(Now()) == nullptr) {
-      co_await WaitUntil(trust_wake_, After(kLookAgain));
-      continue;
-    }
-    const MonotonicTime soon = After(kMinPoll);
-    const TrustPtr before = node_.trust();
-    absl::Status status = co_await PollTrust();
-    if (stopping_) co_return;
-    NoteReach();
-    if (!status.ok() && trust_status_.ok()) {
-      log::Warning("the trust bundle cannot be followed", {{"reason", status}});
-    }
-    trust_status_ = std::move(status);
-    failures = trust_status_.ok() ? 0 : failures + 1;
-    if (failures > 0) {
-      co_await WaitUntil(trust_wake_, After(RetryAfter(options_.pace, failures, client_.rest(), {},
-                                                       RandomJitter(options_))));
-    } else if (node_.trust() == before) {
-      co_await WaitUntil(trust_wake_, soon);
-    }
-  }
-}
-
-// OK also when there is nothing new.
-Awaitable<absl::Status> Issuance::PollTrust() {
-  HttpsContextPtr context = node_.ContextAt(Now());
-  if (context == nullptr) co_return absl::OkStatus();  // it has expired this moment
-  std::optional<std::uint64_t> held;
-  if (node_.trust() != nullptr) held = node_.trust()->bundle().sequence;
-  CO_ASSIGN_OR_RETURN(std::optional<std::string> text,
-                      co_await client_.FetchTrust(std::move(context), held, options_.poll));
-  if (!text) co_return absl::OkStatus();
-  CO_ASSIGN_OR_RETURN(TrustPtr trust, ReadNews(*std::move(text)));
-  if (trust != nullptr) co_await TakeTrust(std::move(trust));
-  co_return absl::OkStatus();
-}
-
-// Null when it is no news.
-absl::StatusOr<TrustPtr> Issuance::ReadNews(std::string text) const {
-  ASSIGN_OR_RETURN(TrustPtr trust,
-                   ParseTrust(std::move(text), options_.trust_domain, "the authority's bundle"));
-  if (node_.trust() == nullptr) return trust;
-  const std::uint64_t held = node_.trust()->bundle().sequence;
-  if (trust->bundle().sequence > held) return trust;
-  if (trust->bundle().sequence == held) return TrustPtr();
-  // An older one would take back what a newer one revoked.
-  return absl::FailedPreconditionError(
-      absl::StrCat("the authority's trust bundle went back from sequence ", held, " to ",
-                   trust->bundle().sequence, "; was its store restored from a backup?"));
-}
-
-Awaitable<void> Issuance::TakeTrust(TrustPtr trust) {
-  log::Info("trust bundle taken over", {{"sequence", trust->bundle().sequence}});
-  node_.SetTrust(trust, Now());
-  // A bundle may be megabytes, and each SVID reads it again: others get their turn in between.
-  while (const SpiffeId* id = roster_.FindOtherThan(trust)) {
-    roster_.Find(*id)->Judge(*id, trust, options_.pace, Now());
-    co_await asio::post(node_wake_.get_executor(), asio::use_awaitable);
-  }
-  // Before the next poll says that this node holds it.
-  AnnounceNow();
-  node_wake_.cancel();
-  workloads_wake_.cancel();
+Awaitable<void> Issuance::SleepUntil(asio::steady_timer& timer, MonotonicTime when) {
+  timer.expires_at(when);
+  (void)co_await timer.async_wait(kUseTuple);
 }
 
 void Issuance::Changed() {
@@ -281,16 +213,16 @@ void Issuance::Changed() {
   announce_wake_.cancel();
 }
 
-void Issuance::RebuildStore() { store_ = roster_.MakeStore(node_.trust()); }
+void Issuance::RebuildStore() { store_ = roster_.MakeStore(trust_.bundle()); }
 
 Awaitable<void> Issuance::Announce() {
   asio::steady_timer gather(node_wake_.get_executor());
   while (!stopping_) {
     if (!dirty_) {
-      co_await WaitUntil(announce_wake_, MonotonicTime::max());
+      co_await SleepUntil(announce_wake_, MonotonicTime::max());
       continue;
     }
-    co_await WaitUntil(gather, After(kGather));
+    co_await SleepUntil(gather, After(kGather));
     if (dirty_) AnnounceNow();
   }
 }

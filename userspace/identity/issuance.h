@@ -19,6 +19,7 @@
 #include "base/task_group.h"
 #include "base/time.h"
 #include "identity/est_client.h"
+#include "identity/held_trust.h"
 #include "identity/node_identity.h"
 #include "identity/options.h"
 #include "identity/roster.h"
@@ -92,10 +93,15 @@ class Issuance {
   Awaitable<absl::StatusOr<Certified>> IssueWorkload(SpiffeId id, HttpsContextPtr context);
   void Finish(const SpiffeId& id, absl::StatusOr<Certified> issued);
 
+  // issuance_trust.cc
   Awaitable<absl::Status> PollTrust();
-  absl::StatusOr<TrustPtr> ReadNews(std::string text) const;
+  Awaitable<absl::Status> PollByItself(HttpsContextPtr context);
+  Awaitable<absl::Status> PollPublic(TrustPtr trust, bool corrected);
+  Awaitable<absl::Status> TakeNews(std::optional<std::string> text, bool corrected);
   Awaitable<void> TakeTrust(TrustPtr trust);
+  Duration NextLook(bool news) const;
 
+  static Awaitable<void> SleepUntil(asio::steady_timer& timer, MonotonicTime when);
   void Changed();
   void RebuildStore();
   void AnnounceNow();
@@ -105,6 +111,7 @@ class Issuance {
 
   const Options options_;
   EstClient client_;
+  HeldTrust trust_;
   NodeIdentity node_;
   Roster roster_;
   StorePtr store_;
@@ -114,6 +121,8 @@ class Issuance {
   bool reachable_ = false;  // as logged
   WallTime reach_since_ = std::chrono::system_clock::now();
   absl::Status trust_status_;
+  unsigned trust_failures_ = 0;  // polls in a row
+  bool announced_ = false;       // the last poll was one that the authority holds
   bool stopping_ = false;
   // Each wakes one of the loops above.
   asio::steady_timer node_wake_, workloads_wake_, trust_wake_, announce_wake_;

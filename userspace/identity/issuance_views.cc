@@ -49,9 +49,10 @@ IssuanceView Issuance::View() const {
   for (const net::HttpsUrl& url : options_.urls) view.urls.push_back(url.ToString());
   view.reachable = reachable_;
   view.since = reach_since_;
-  if (node_.trust() != nullptr) view.sequence = node_.trust()->bundle().sequence;
+  if (trust_.bundle() != nullptr) view.sequence = trust_.bundle()->bundle().sequence;
   view.trust_error = trust_status_;
-  view.state_error = node_.state_status();
+  view.state_error = trust_.state_status();
+  view.state_error.Update(node_.state_status());
   view.node = ViewOf(node_.id(), node_.record());
   for (const auto& [id, record] : roster_.records()) view.workloads[id] = ViewOf(id, record);
   return view;
@@ -62,7 +63,7 @@ std::vector<std::string> Issuance::NotReady() const {
   if (!node.svid.ValidAt(Now())) {
     return {WithReason("the node has no valid SVID", node.error)};
   }
-  if (node_.trust() == nullptr) {
+  if (trust_.bundle() == nullptr) {
     return {WithReason("no trust bundle from the authority yet", trust_status_)};
   }
   std::vector<std::string> reasons;

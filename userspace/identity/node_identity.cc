@@ -11,35 +11,30 @@
 #include "tls/certificate_builder.h"
 #include "tls/csr.h"
 #include "tls/digest.h"
-#include "tls/handshake_failure.h"
 
 namespace tombolo::identity {
 namespace {
 
 constexpr std::size_t kMaxNodeFile = 1 << 20;
 
-// Whether another credential may do better than the SVID: a server does not want that, by its
-// answer or in the handshake already.
-bool MayTryToken(const absl::Status& reenrolled) {
-  return IsRefusal(reenrolled) ||
-         tls::ReasonOf(reenrolled) == tls::HandshakeFailure::kRefusedByPeer;
-}
-
 }  // namespace
 
 NodeIdentity::NodeIdentity(const Options& options, SpiffeId id, SpiffeId authority,
-                           EstClient& client)
-    : options_(options), id_(std::move(id)), authority_(std::move(authority)), client_(client) {
+                           EstClient& client, const HeldTrust& trust)
+    : options_(options),
+      id_(std::move(id)),
+      authority_(std::move(authority)),
+      client_(client),
+      trust_(trust) {
   record_.due = std::chrono::system_clock::now();
 }
 
 absl::Status NodeIdentity::Restore(WallTime now) {
   if (options_.state.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(RestoreTrust());
   const absl::StatusOr<std::string> pem = ReadFile(NodeFile(options_), kMaxNodeFile);
   if (absl::IsNotFound(pem.status())) return absl::OkStatus();  // the first start
   if (!pem.ok()) return pem.status();
-  ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
+  ASSIGN_OR_RETURN(const TrustPtr trust, trust_.Base());
   absl::StatusOr<Svid> svid = MakeSvid(id_, {*pem, *pem}, trust, now);
   if (!svid.ok()) return Annotate(svid.status(), NodeFile(options_));
   // When it was had is not known; its validity begins a little before.
@@ -49,15 +44,6 @@ absl::Status NodeIdentity::Restore(WallTime now) {
   // Its authority may be gone before half of its life is over.
   if (record_.svid.credentials->tainted()) record_.Hurry(options_.pace, now);
   return MakeContext();
-}
-
-absl::Status NodeIdentity::RestoreTrust() {
-  absl::StatusOr<std::string> text = ReadFile(BundleFile(options_), tls::kMaxTrustBundleSize);
-  if (absl::IsNotFound(text.status())) return absl::OkStatus();
-  if (!text.ok()) return text.status();
-  ASSIGN_OR_RETURN(trust_,
-                   ParseTrust(*std::move(text), options_.trust_domain, BundleFile(options_)));
-  return absl::OkStatus();
 }
 
 const std::string& NodeIdentity::TokenFile() const {
@@ -77,11 +63,13 @@ HttpsContextPtr NodeIdentity::ContextAt(WallTime now) const {
   return record_.svid.ValidAt(now) ? context_ : nullptr;
 }
 
-void NodeIdentity::SetTrust(TrustPtr trust, WallTime now) {
-  trust_ = std::move(trust);
-  if (!options_.state.empty()) Keep(BundleFile(options_), trust_->text);
-  record_.Judge(id_, trust_, options_.pace, now);
+void NodeIdentity::Judge(WallTime now) {
+  record_.Judge(id_, trust_.bundle(), options_.pace, now);
   if (absl::Status made = MakeContext(); !made.ok()) record_.error = std::move(made);
+}
+
+absl::StatusOr<HttpsContextPtr> NodeIdentity::Anonymous(const Trust& trust) const {
+  return tls::HttpsContext::ForClient(trust.anchors, authority_, nullptr);
 }
 
 absl::Status NodeIdentity::MakeContext() {
@@ -97,15 +85,9 @@ void NodeIdentity::Keep(const std::string& name, const std::string& content) {
   state_status_ = ReplaceFile(name, content);
 }
 
-absl::StatusOr<TrustPtr> NodeIdentity::Bootstrap() const {
-  if (trust_ != nullptr) return trust_;
-  ASSIGN_OR_RETURN(std::string text, ReadFile(options_.trust, tls::kMaxTrustBundleSize));
-  return ParseTrust(std::move(text), options_.trust_domain, options_.trust);
-}
-
 absl::Status NodeIdentity::Take(Certified issued) {
   // A bundle may have come while this was under way.
-  ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
+  ASSIGN_OR_RETURN(const TrustPtr trust, trust_.Base());
   ASSIGN_OR_RETURN(Svid svid,
                    MakeSvid(id_, std::move(issued), trust, std::chrono::system_clock::now()));
   record_.Issued(std::move(svid), options_.pace, RandomJitter(options_));
@@ -143,10 +125,9 @@ void NodeIdentity::ForgetEnrolmentKey() {
 }
 
 Awaitable<absl::StatusOr<Certified>> NodeIdentity::EnrollByToken() {
-  CO_ASSIGN_OR_RETURN(const TrustPtr trust, Bootstrap());
+  CO_ASSIGN_OR_RETURN(const TrustPtr trust, trust_.Base());
   CO_ASSIGN_OR_RETURN(std::string token, ReadToken(TokenFile()));
-  CO_ASSIGN_OR_RETURN(HttpsContextPtr anonymous,
-                      tls::HttpsContext::ForClient(trust->anchors, authority_, nullptr));
+  CO_ASSIGN_OR_RETURN(HttpsContextPtr anonymous, Anonymous(*trust));
   CO_ASSIGN_OR_RETURN(std::string key, EnrolmentKey());
   CO_ASSIGN_OR_RETURN(std::string csr, tls::MakeCsr(key, id_));
   CO_ASSIGN_OR_RETURN(std::string chain, co_await client_.Enroll(std::move(anonymous),
@@ -158,7 +139,7 @@ Awaitable<absl::StatusOr<Certified>> NodeIdentity::Attempt() {
   absl::Status reenrolled;
   if (ContextAt(std::chrono::system_clock::now()) != nullptr) {
     absl::StatusOr<Certified> issued = co_await Reenroll();
-    if (issued.ok() || !MayTryToken(issued.status())) co_return issued;
+    if (issued.ok() || !RefusesCertificate(issued.status())) co_return issued;
     reenrolled = issued.status();
   }
   absl::StatusOr<Certified> issued = co_await EnrollByToken();

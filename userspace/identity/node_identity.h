@@ -10,6 +10,7 @@
 #include "base/spiffe_id.h"
 #include "base/time.h"
 #include "identity/est_client.h"
+#include "identity/held_trust.h"
 #include "identity/options.h"
 #include "identity/record.h"
 
@@ -24,25 +25,28 @@ namespace tombolo::identity {
 // it a join token that was under way.
 class NodeIdentity {
  public:
-  // `client` must outlive this.
-  NodeIdentity(const Options& options, SpiffeId id, SpiffeId authority, EstClient& client);
+  // All but the IDs must outlive this.
+  NodeIdentity(const Options& options, SpiffeId id, SpiffeId authority, EstClient& client,
+               const HeldTrust& trust);
 
-  // Takes what an earlier process has kept. What is of no use is left alone and said.
+  // Takes what an earlier process has kept, by the bundle that is held, or by the configured one.
+  // What is of no use is left alone and said.
   absl::Status Restore(WallTime now);
 
   // One attempt: with the SVID while that is valid, otherwise, or when that is refused, with the
   // token. The outcome is in record(), too.
   Awaitable<absl::Status> Renew();
 
-  // What the authority says is trusted; judges the SVID by it.
-  void SetTrust(TrustPtr trust, WallTime now);
-  const TrustPtr& trust() const { return trust_; }  // null: nothing from the authority yet
+  // Judges the SVID by another bundle, which is held by now.
+  void Judge(WallTime now);
 
   // Whether what the configuration names is another than at the last attempt: its roots, its token.
   bool FilesHaveChanged() const { return files_ != FilesNow(); }
 
   // For requests in the node's name; null while it has no valid SVID.
   HttpsContextPtr ContextAt(WallTime now) const;
+  // For requests in nobody's name to an authority that `trust` vouches for.
+  absl::StatusOr<HttpsContextPtr> Anonymous(const Trust& trust) const;
   const SpiffeId& id() const { return id_; }
   const Record& record() const { return record_; }
   Record& record() { return record_; }
@@ -54,9 +58,6 @@ class NodeIdentity {
   // Of those files, or of why they cannot be read.
   Digest FilesNow() const;
   const std::string& TokenFile() const;
-  absl::Status RestoreTrust();
-  // The bundle of the authority, or the one to begin with.
-  absl::StatusOr<TrustPtr> Bootstrap() const;
   Awaitable<absl::StatusOr<Certified>> Attempt();
   Awaitable<absl::StatusOr<Certified>> EnrollByToken();
   Awaitable<absl::StatusOr<Certified>> Reenroll();
@@ -69,7 +70,7 @@ class NodeIdentity {
   const Options& options_;
   const SpiffeId id_, authority_;
   EstClient& client_;
-  TrustPtr trust_;
+  const HeldTrust& trust_;
   Record record_;
   HttpsContextPtr context_;
   Digest files_{};             // at the last attempt

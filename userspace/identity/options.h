@@ -27,6 +27,8 @@ struct Options {
   Pace pace{};
   EstClient::Deadlines deadlines{};
   std::chrono::seconds poll{50};  // how long the authority may hold the request for the next bundle
+  // A node without an SVID looks for another bundle at least as often.
+  Duration public_poll = std::chrono::seconds(30);
   std::function<double()> jitter{};  // from -1 to 1; not set: random
 };
 
@@ -40,5 +42,6 @@ double RandomJitter(const Options& options);
 std::string NodeFile(const Options& options);    // key and SVID
 std::string KeyFile(const Options& options);     // the key of a request with a token
 std::string BundleFile(const Options& options);  // the authority's last trust bundle
+std::string OriginFile(const Options& options);  // SHA-256 (hex) of `trust` when that came
 
 }  // namespace tombolo::identity

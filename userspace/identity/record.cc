@@ -76,6 +76,14 @@ void Record::Useless(const absl::Status& why, const Pace& pace, WallTime now, do
   useless = true;
 }
 
+void Record::DropRevoked(const SpiffeId& id, const tls::Revocations& revoked) {
+  if (svid.credentials == nullptr) return;
+  absl::Status why = revoked.Check(id, svid.credentials->serial());
+  if (why.ok()) return;
+  svid.credentials = nullptr;
+  error = std::move(why);
+}
+
 void Record::Judge(const SpiffeId& id, const TrustPtr& trust, const Pace& pace, WallTime now) {
   if (svid.chain.empty() || svid.trust == trust) return;
   absl::StatusOr<Svid> judged = MakeSvid(id, {svid.chain, svid.key}, trust, svid.obtained);

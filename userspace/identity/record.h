@@ -68,6 +68,8 @@ struct Record {
               double jitter);
   // The same for an attempt that brought something of no use. What was there is kept.
   void Useless(const absl::Status& why, const Pace& pace, WallTime now, double jitter);
+  // Drops the SVID at once if it is revoked; Judge() says the rest.
+  void DropRevoked(const SpiffeId& id, const tls::Revocations& revoked);
   // Judges the SVID by another bundle. One that this does not accept, or that it taints, is due
   // at once, as Hurry() says.
   void Judge(const SpiffeId& id, const TrustPtr& trust, const Pace& pace, WallTime now);

@@ -37,6 +37,11 @@ Duration RetryAfter(const Pace& pace, unsigned failures, Duration rest, Duration
   return std::max(wait, pace.min_retry);
 }
 
+Duration LookAfter(Duration hint, Duration most, double jitter) {
+  const Duration wait = hint > Duration::zero() ? std::min(hint, most) : most;
+  return Scale(wait, 1 - kRetryJitter * std::abs(jitter));
+}
+
 bool ExpiresSoon(WallTime obtained, WallTime not_after, WallTime now) {
   return not_after - now < (not_after - obtained) / 4;
 }

@@ -28,6 +28,10 @@ WallTime RenewAt(WallTime obtained, WallTime not_after, double jitter);
 Duration RetryAfter(const Pace& pace, unsigned failures, Duration rest, Duration left,
                     double jitter);
 
+// How long to wait between two looks at a bundle that nobody announces: as long as it says (`hint`;
+// zero: it says nothing), but not longer than `most`, and up to a quarter less.
+Duration LookAfter(Duration hint, Duration most, double jitter);
+
 // Whether less than a quarter of that life is left: somebody should look.
 bool ExpiresSoon(WallTime obtained, WallTime not_after, WallTime now);
 

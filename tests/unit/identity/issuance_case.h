@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -29,6 +30,7 @@ using testing::TestAuthority;
 inline constexpr char kEnroll[] = "/simpleenroll";
 inline constexpr char kReenroll[] = "/simplereenroll";
 inline constexpr char kTrust[] = "/v1/trust";
+inline constexpr char kPublicTrust[] = "/spiffe/bundle";
 
 // A node's Issuance and an authority over TLS, on one thread.
 class IssuanceTest : public ::testing::Test {
@@ -45,6 +47,7 @@ class IssuanceTest : public ::testing::Test {
                      .max_retry = milliseconds(100),
                      .min_retry = milliseconds(20),
                      .min_renewal = milliseconds(20)};
+    options_.public_poll = milliseconds(50);
     options_.jitter = [] { return 0.0; };
     authority_.tokens = {"one"};
   }
@@ -62,7 +65,10 @@ class IssuanceTest : public ::testing::Test {
     ASSERT_TRUE(made.ok()) << made.status();
     issuance_ = *std::move(made);
     issuance_->SetWorkloads(ids);
-    issuance_->Run([this] { ++changes_; });
+    issuance_->Run([this] {
+      ++changes_;
+      if (on_change_) on_change_();
+    });
   }
   void Stop() {
     if (issuance_ == nullptr) return;
@@ -108,6 +114,7 @@ class IssuanceTest : public ::testing::Test {
   Options options_;
   std::unique_ptr<Issuance> issuance_;
   int changes_ = 0;
+  std::function<void()> on_change_;
 };
 
 }  // namespace tombolo::identity

@@ -76,6 +76,19 @@ TEST_F(IssuanceTest, ABrokenStateIsLeftForTheToken) {
   EXPECT_THAT(*ReadFile(dir_.Path("state/bundle.json"), 100'000), HasSubstr("spiffe_sequence"));
 }
 
+TEST_F(IssuanceTest, ABrokenBundleOnDiskDoesNotCostTheNodesSvid) {
+  options_.state = dir_.Path("state");
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  const std::string serial = issuance_->View().node.serial;
+  Stop();
+  dir_.Write("state/bundle.json", "{");
+  Start({Id("a")});
+  EXPECT_EQ(issuance_->View().node.serial, serial);
+  EXPECT_TRUE(Until([&] { return Has("a"); }));
+  EXPECT_EQ(authority_.CountOf(kEnroll), 3u);  // the node's once
+}
+
 TEST_F(IssuanceTest, AStateThatCannotBeWrittenIsSaidAndNoMore) {
   dir_.Write("file", "");
   options_.state = dir_.Path("file");

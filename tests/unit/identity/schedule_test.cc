@@ -53,6 +53,14 @@ TEST(RetryAfterTest, WaitsAsLongAsItWasAskedTo) {
   EXPECT_EQ(RetryAfter(pace, 1, seconds(120), seconds(100), 0), seconds(25));
 }
 
+TEST(LookAfterTest, AsTheBundleSaysOrSooner) {
+  EXPECT_EQ(LookAfter(minutes(5), seconds(30), 0), seconds(30));
+  EXPECT_EQ(LookAfter(seconds(8), seconds(30), 0), seconds(8));
+  EXPECT_EQ(LookAfter(seconds(0), seconds(30), 0), seconds(30));
+  EXPECT_EQ(LookAfter(seconds(8), seconds(30), 1), seconds(6));
+  EXPECT_EQ(LookAfter(seconds(8), seconds(30), -1), seconds(6));
+}
+
 TEST(ExpiresSoonTest, WithLessThanAQuarterLeft) {
   const WallTime end = kStart + minutes(100);
   EXPECT_FALSE(ExpiresSoon(kStart, end, kStart + minutes(75)));
