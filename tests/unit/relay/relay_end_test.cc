@@ -146,6 +146,38 @@ TEST_F(RelayTest, StopResetsBothEndsAndSaysWhy) {
   ExpectFailedEnd();
 }
 
+// RESULT may wait for the endpoint's first answer. Who is revoked meanwhile gets none of it.
+TEST_F(RelayTest, StopWhileResultIsWithheldLetsNothingThrough) {
+  auto [raw, theirs] = Handshake();
+  acceptor_.tunnel = std::make_unique<tunnel::Tunnel>(std::move(theirs), tunnel::Role::kAcceptor);
+  tunnel::Tunnel& tunnel = *acceptor_.tunnel;
+  tunnel.BeginConnection();
+  SendData(*raw.stream, "request");
+  char byte;
+  const int socket = tunnel.stream().socket().get();
+  ASSERT_TRUE(loop_.RunUntil([&] { return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1; }));
+  // From here to Stop() the loop does not run, so no time passes for the relay.
+  ASSERT_TRUE(
+      tunnel.Post(MessageType::kResult, tunnel::ResultPayload(proto::CODE_OK), /*more=*/true).ok());
+  auto [endpoint, plain] = testing::TcpPair();
+  acceptor_.relay = std::make_unique<Relay>(loop_.Adopt(std::move(plain)), tunnel);
+  acceptor_.ended = Begin(*acceptor_.relay, tunnel);
+  EXPECT_EQ(acceptor_.relay->counters().from_tunnel, 7u) << "nothing to answer";
+  EXPECT_EQ(recv(raw.stream->socket().get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1)
+      << "RESULT was not withheld";
+  ASSERT_EQ(send(endpoint.get(), "secret", 6, MSG_NOSIGNAL), 6);
+  acceptor_.relay->Stop(absl::UnauthenticatedError("revoked"), proto::CODE_DENIED);
+  EXPECT_EQ(HowItEnds(endpoint.get()), ECONNRESET);
+  const auto result = ReceiveRaw(*raw.stream);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->type, MessageType::kResult);
+  const auto reset = ReceiveRaw(*raw.stream);  // not application data
+  ASSERT_TRUE(reset.ok()) << reset.status();
+  EXPECT_EQ(reset->type, MessageType::kReset);
+  EXPECT_TRUE(absl::IsOutOfRange(ReceiveRaw(*raw.stream).status()));
+  EXPECT_EQ(acceptor_.relay->counters().to_tunnel, 0u);
+}
+
 TEST_F(RelayTest, StopBeforeStart) {
   Pair pair = MakeGreetedTunnels();
   auto [end, plain] = testing::TcpPair();
