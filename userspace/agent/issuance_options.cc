@@ -14,7 +14,8 @@ identity::Options IssuanceOptions(const source::AgentConfig& config) {
           .trust = authority.trust,
           .join_token = authority.join_token,
           .service_account_token = authority.service_account_token,
-          .state = authority.state};
+          .state = authority.state,
+          .keep_workloads = authority.keep_workloads};
 }
 
 absl::Status CheckTrustDomain(const source::AgentConfig& config, const mesh::Snapshot& snapshot) {

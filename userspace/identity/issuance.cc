@@ -58,6 +58,7 @@ Issuance::Issuance(asio::any_io_executor executor, Options options, SpiffeId nod
       client_(executor, options_.urls, options_.deadlines),
       trust_(options_),
       node_(options_, std::move(node), std::move(authority), client_, trust_),
+      kept_(options_),
       node_wake_(executor),
       workloads_wake_(executor),
       trust_wake_(executor),
@@ -78,6 +79,7 @@ void Issuance::Run(std::function<void()> changed) {
   } else if (node_.record().svid.credentials != nullptr) {
     log::Info("the node has its identity from disk", {{"id", node_.id().text()}});
   }
+  RestoreWorkloads();
   RebuildStore();
   tasks_.Spawn(KeepNode());
   tasks_.Spawn(KeepWorkloads());
@@ -94,8 +96,27 @@ Awaitable<void> Issuance::Stop() {
 
 void Issuance::SetWorkloads(const std::set<SpiffeId>& ids) {
   roster_.Set(ids, Now());
+  kept_.Sweep(ids);
   RebuildStore();
   workloads_wake_.cancel();
+}
+
+// By the authority's own bundle, as everything that workloads are issued.
+void Issuance::RestoreWorkloads() {
+  if (trust_.bundle() == nullptr) return;
+  for (auto& [id, record] : roster_.records()) {
+    const absl::Status restored = RestoreWorkload(id, record);
+    if (restored.ok() || absl::IsNotFound(restored)) continue;
+    log::Warning("a workload's SVID on disk is of no use",
+                 {{"id", id.text()}, {"reason", restored}});
+  }
+}
+
+absl::Status Issuance::RestoreWorkload(const SpiffeId& id, Record& record) {
+  ASSIGN_OR_RETURN(Certified kept, kept_.Read(id));
+  ASSIGN_OR_RETURN(Svid svid, MakeSvid(id, std::move(kept), trust_.bundle(), Now()));
+  record.Restored(std::move(svid), options_.pace, Now(), RandomJitter(options_));
+  return absl::OkStatus();
 }
 
 void Issuance::TryNode() {
@@ -195,6 +216,7 @@ void Issuance::Finish(const SpiffeId& id, absl::StatusOr<Certified> issued) {
     record->Failed(issued.status(), options_.pace, client_.rest(), now, jitter);
   } else if (auto svid = MakeSvid(id, *std::move(issued), trust_.bundle(), now); svid.ok()) {
     record->Issued(*std::move(svid), options_.pace, jitter);
+    kept_.Write(id, record->svid);
     log::Debug("SVID issued", {{"id", id.text()}, {"serial", record->svid.credentials->serial()}});
   } else {
     record->Useless(svid.status(), options_.pace, now, jitter);

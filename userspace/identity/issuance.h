@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "identity/est_client.h"
 #include "identity/held_trust.h"
+#include "identity/kept_svids.h"
 #include "identity/node_identity.h"
 #include "identity/options.h"
 #include "identity/roster.h"
@@ -32,8 +33,9 @@ struct RenewalView {
   SpiffeId id;
   std::string serial{};  // hex; empty: no SVID
   WallTime not_before{}, not_after{};
-  WallTime next{};  // attempt
-  unsigned failures = 0;
+  WallTime next{};                 // attempt
+  unsigned failures = 0;           // in a row
+  std::uint64_t all_failures = 0;  // of this process
   absl::Status error{};
   bool expires_soon = false;
   bool useless = false;  // the last attempt brought an SVID that does not hold here
@@ -52,8 +54,9 @@ struct IssuanceView {
 
 // Keeps the identities of one node alive: enrols the node, follows the trust bundle, has an SVID
 // issued for every workload of the node and renews them all. Everything is in memory, and with
-// Options::state the node's own identity and the last bundle are on disk. Used on the one thread of
-// `executor`; never blocks but for small files. Stop() before destroying.
+// Options::state the node's own identity and the last bundle are on disk, the workloads' keys only
+// by Options::keep_workloads. Used on the one thread of `executor`; never blocks but for small
+// files. Stop() before destroying.
 class Issuance {
  public:
   // InvalidArgument when the names cannot be a SPIFFE ID. An authority that does not answer is no
@@ -107,6 +110,8 @@ class Issuance {
   void AnnounceNow();
   void NoteReach();
   void TryUnanswered();
+  void RestoreWorkloads();
+  absl::Status RestoreWorkload(const SpiffeId& id, Record& record);
   void LookForAlarms();
 
   const Options options_;
@@ -114,6 +119,7 @@ class Issuance {
   HeldTrust trust_;
   NodeIdentity node_;
   Roster roster_;
+  KeptSvids kept_;
   StorePtr store_;
   std::function<void()> changed_;
   bool dirty_ = false;  // store_ is older than the roster

@@ -16,6 +16,7 @@ RenewalView ViewOf(const SpiffeId& id, const Record& record) {
       .id = id, .next = record.due, .failures = record.failures, .error = record.error};
   view.expires_soon = record.ExpiresSoonAt(Now());
   view.useless = record.useless;
+  view.all_failures = record.all_failures;
   if (const tls::CredentialsPtr& credentials = record.svid.credentials; credentials != nullptr) {
     view.serial = credentials->serial();
     view.not_before = credentials->not_before();
@@ -53,6 +54,7 @@ IssuanceView Issuance::View() const {
   view.trust_error = trust_status_;
   view.state_error = trust_.state_status();
   view.state_error.Update(node_.state_status());
+  view.state_error.Update(kept_.state_status());
   view.node = ViewOf(node_.id(), node_.record());
   for (const auto& [id, record] : roster_.records()) view.workloads[id] = ViewOf(id, record);
   return view;

@@ -37,12 +37,8 @@ absl::Status NodeIdentity::Restore(WallTime now) {
   ASSIGN_OR_RETURN(const TrustPtr trust, trust_.Base());
   absl::StatusOr<Svid> svid = MakeSvid(id_, {*pem, *pem}, trust, now);
   if (!svid.ok()) return Annotate(svid.status(), NodeFile(options_));
-  // When it was had is not known; its validity begins a little before.
-  svid->obtained = svid->credentials->not_before();
-  record_.Issued(*std::move(svid), options_.pace, RandomJitter(options_));
+  record_.Restored(*std::move(svid), options_.pace, now, RandomJitter(options_));
   ForgetEnrolmentKey();
-  // Its authority may be gone before half of its life is over.
-  if (record_.svid.credentials->tainted()) record_.Hurry(options_.pace, now);
   return MakeContext();
 }
 

@@ -35,6 +35,8 @@ std::string KeyFile(const Options& options) { return options.state + "/node.key"
 
 std::string BundleFile(const Options& options) { return options.state + "/bundle.json"; }
 
+std::string SvidDirectory(const Options& options) { return options.state + "/svids"; }
+
 std::string OriginFile(const Options& options) { return options.state + "/trust.sha256"; }
 
 }  // namespace tombolo::identity

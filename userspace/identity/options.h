@@ -21,7 +21,8 @@ struct Options {
   std::string trust;                // file: what the first connection is checked against
   // Files, read at each attempt. One of them is set.
   std::string join_token{}, service_account_token{};
-  std::string state{};  // directory; empty: nothing survives a restart
+  std::string state{};          // directory; empty: nothing survives a restart
+  bool keep_workloads = false;  // in `state`, too; otherwise their keys are in memory only
 
   // Others than the defaults are for tests.
   Pace pace{};
@@ -39,9 +40,10 @@ absl::Status Check(const Options& options);
 double RandomJitter(const Options& options);
 
 // Where an Options' state is.
-std::string NodeFile(const Options& options);    // key and SVID
-std::string KeyFile(const Options& options);     // the key of a request with a token
-std::string BundleFile(const Options& options);  // the authority's last trust bundle
-std::string OriginFile(const Options& options);  // SHA-256 (hex) of `trust` when that came
+std::string NodeFile(const Options& options);       // key and SVID
+std::string KeyFile(const Options& options);        // the key of a request with a token
+std::string BundleFile(const Options& options);     // the authority's last trust bundle
+std::string SvidDirectory(const Options& options);  // the workloads' keys and SVIDs, if kept
+std::string OriginFile(const Options& options);     // SHA-256 (hex) of `trust` when that came
 
 }  // namespace tombolo::identity

@@ -61,9 +61,16 @@ void Record::Issued(Svid fresh, const Pace& pace, double jitter) {
   useless = false;
 }
 
+void Record::Restored(Svid kept, const Pace& pace, WallTime now, double jitter) {
+  kept.obtained = kept.credentials->not_before();
+  Issued(std::move(kept), pace, jitter);
+  if (svid.credentials->tainted()) Hurry(pace, now);
+}
+
 void Record::Failed(const absl::Status& why, const Pace& pace, Duration rest, WallTime now,
                     double jitter) {
   ++failures;
+  ++all_failures;
   error = why;
   tried = true;
   useless = false;

@@ -53,8 +53,9 @@ absl::StatusOr<Svid> MakeSvid(const SpiffeId& id, Certified issued, const TrustP
 // What one identity has, and when it is asked for next. A plain value; times are given.
 struct Record {
   Svid svid{};
-  WallTime due;                      // when it is asked for next; the past: now
-  unsigned failures = 0;             // attempts in a row
+  WallTime due;           // when it is asked for next; the past: now
+  unsigned failures = 0;  // attempts in a row
+  std::uint64_t all_failures = 0;
   absl::Status error{};              // of the last attempt, or of the bundle about the SVID
   bool tried = false;                // at least once
   bool asking = false;               // an attempt is under way
@@ -64,6 +65,10 @@ struct Record {
 
   void Begin(WallTime now);  // an attempt
   void Issued(Svid fresh, const Pace& pace, double jitter);
+  // What an earlier process has kept. When it was had is not known: its validity begins a little
+  // before that. One that is tainted is due at once: its authority may be gone before half of its
+  // life is over.
+  void Restored(Svid kept, const Pace& pace, WallTime now, double jitter);
   void Failed(const absl::Status& why, const Pace& pace, Duration rest, WallTime now,
               double jitter);
   // The same for an attempt that brought something of no use. What was there is kept.

@@ -87,6 +87,10 @@ void ReadAuthority(YamlMap map, const PathParser& path, AgentConfig::Authority& 
   map.Optional("join_token", authority.join_token, path);
   map.Optional("service_account_token", authority.service_account_token, path);
   map.Optional("state", authority.state, path);
+  map.Optional("keep_workloads", authority.keep_workloads, ParseBool);
+  if (authority.keep_workloads && authority.state.empty()) {
+    map.Error("keep_workloads", "is true without a state, where they would be kept");
+  }
   if (map.Has("join_token") && map.Has("service_account_token")) {
     map.Error("service_account_token", "is there beside join_token; one of them is enough");
   } else if (!map.Has("join_token") && !map.Has("service_account_token")) {

@@ -37,6 +37,7 @@ struct AgentConfig {
     std::string trust;                              // what the first connection is checked against
     std::string join_token, service_account_token;  // one of them is set
     std::string state;                              // directory; empty: nothing is kept
+    bool keep_workloads = false;                    // there, too
     friend bool operator==(const Authority&, const Authority&) = default;
   };
   // Either files or an authority.

@@ -2,6 +2,8 @@
 // What a node has from its files and keeps in them.
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "identity/files.h"
 #include "unit/identity/issuance_case.h"
 
@@ -64,6 +66,54 @@ TEST_F(IssuanceTest, AnSvidFromDiskThatIsTaintedIsRenewedAtOnce) {
   Start({});
   EXPECT_EQ(issuance_->View().node.serial, serial);
   EXPECT_TRUE(Until([&] { return issuance_->View().node.serial != serial; }, seconds(5)));
+}
+
+TEST_F(IssuanceTest, KeysOfWorkloadsAreOnDiskWhereThatIsAskedForAndNowhereElse) {
+  options_.state = dir_.Path("state");
+  const std::string file = SvidDirectory(options_) + "/cluster.east.ns.shop.sa.a.pem";
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  EXPECT_FALSE(std::filesystem::exists(SvidDirectory(options_)));
+  Stop();
+  options_.keep_workloads = true;
+  Start({Id("a"), Id("b")});
+  ASSERT_TRUE(Until([&] { return Has("a") && Has("b"); }));
+  struct stat status {};
+  ASSERT_EQ(stat(file.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0600u);
+  const std::string serial = Find("a")->serial();
+  Stop();
+  authority_.Close();
+  Start({Id("a")});
+  ASSERT_TRUE(Has("a"));
+  EXPECT_EQ(Find("a")->serial(), serial);
+  EXPECT_FALSE(std::filesystem::exists(SvidDirectory(options_) + "/cluster.east.ns.shop.sa.b.pem"));
+  EXPECT_TRUE(issuance_->View().state_error.ok()) << issuance_->View().state_error;
+  Stop();
+  options_.keep_workloads = false;
+  Start({Id("a")});
+  EXPECT_FALSE(Has("a"));
+  EXPECT_FALSE(std::filesystem::exists(file));
+}
+
+TEST_F(IssuanceTest, AKeptSvidThatIsRevokedMeanwhileIsNotUsed) {
+  options_.state = dir_.Path("state");
+  options_.keep_workloads = true;
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a"); }));
+  const std::string serial = Find("a")->serial();
+  authority_.bundle.revoked.serials.insert(serial);
+  authority_.intercept = [](const auto& request) -> std::optional<TestAuthority::Answer> {
+    if (request.method != "POST") return std::nullopt;
+    return TestAuthority::Answer{.status = 503};
+  };
+  authority_.Publish(2);
+  const auto on_disk = [&] { return ReadFile(BundleFile(options_), 1'000'000).value_or(""); };
+  ASSERT_TRUE(Until([&] { return on_disk().find("\"spiffe_sequence\":2,") != std::string::npos; }));
+  EXPECT_FALSE(Has("a"));
+  Stop();
+  Start({Id("a")});
+  EXPECT_FALSE(Has("a"));
 }
 
 TEST_F(IssuanceTest, ABrokenStateIsLeftForTheToken) {

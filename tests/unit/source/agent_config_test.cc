@@ -177,6 +177,7 @@ TEST_F(AgentConfigTest, IdentitiesMayComeFromAnAuthority) {
     trust: bootstrap.pem
     join_token: /run/token
     state: state
+    keep_workloads: true
 )"));
   ASSERT_TRUE(config.ok()) << config.status();
   ASSERT_TRUE(config->identity.authority);
@@ -189,6 +190,7 @@ TEST_F(AgentConfigTest, IdentitiesMayComeFromAnAuthority) {
   EXPECT_EQ(authority.join_token, "/run/token");
   EXPECT_EQ(authority.service_account_token, "");
   EXPECT_EQ(authority.state, dir_.Path("state"));
+  EXPECT_TRUE(authority.keep_workloads);
 }
 
 TEST_F(AgentConfigTest, AnAuthoritysMistakesAreNamed) {
@@ -209,6 +211,9 @@ TEST_F(AgentConfigTest, AnAuthoritysMistakesAreNamed) {
   EXPECT_THAT(error(kGood, "    service_account_token: c\n"),
               HasSubstr("identity.authority.service_account_token: is there beside join_token"));
   EXPECT_THAT(error(kGood, "    tokens: c\n"), HasSubstr("identity.authority.tokens: is not a"));
+  EXPECT_THAT(error(kGood, "    keep_workloads: true\n"),
+              HasSubstr("identity.authority.keep_workloads: is true without a state"));
+  EXPECT_THAT(error(kGood, "    keep_workloads: maybe\n"), HasSubstr("'maybe'"));
   EXPECT_THAT(error(kGood, "  svids: c\n"),
               testing::AllOf(HasSubstr("agent.yaml:10: identity.svids: '"),
                              HasSubstr("/c' is there beside identity.authority")));
