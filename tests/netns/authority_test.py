@@ -73,6 +73,12 @@ class AuthorityTest(case.PairCase):
         self.assertTrue(self.east.agent.status_or_none()["ready"])
         host.wait_until("a renewal to fail", lambda: any(
             self.identities(pod.cluster)[1][pod.id]["failures"] for pod in pods))
+        failed = next(pod for pod in pods if self.identities(pod.cluster)[1][pod.id]["failures"])
+        metrics = failed.cluster.agent.metrics()
+        label = f'{{id="{failed.id}"}}'
+        self.assertGreaterEqual(metrics["tombolo_svid_renewal_failures_total" + label], 1)
+        left = metrics["tombolo_svid_expires_in_seconds" + label]
+        self.assertTrue(0 < left < TTL, left)
         self.end(self.hold())
         before = {pod: self.serial(pod) for pod in pods}
         self.authority.start()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the admin API and the metrics show of identities.
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -23,12 +24,27 @@ void AddRenewal(const identity::RenewalView& renewal, json::object& out) {
   out["expires_soon"] = renewal.expires_soon;
 }
 
+double SecondsLeft(const identity::RenewalView& renewal) {
+  if (renewal.serial.empty()) return 0;
+  const WallTime now = std::chrono::system_clock::now();
+  return std::max(0.0, std::chrono::duration<double>(renewal.not_after - now).count());
+}
+
 void AddRenewalSamples(const identity::RenewalView& renewal, std::vector<Sample>& samples) {
   const std::vector<std::pair<std::string, std::string>> labels{{"id", renewal.id.text()}};
   samples.push_back({.name = "tombolo_svid_renewal_failures",
                      .help = "Attempts in a row to get an SVID that failed.",
                      .labels = labels,
                      .value = static_cast<double>(renewal.failures)});
+  samples.push_back({.name = "tombolo_svid_renewal_failures_total",
+                     .help = "Attempts to get an SVID that failed.",
+                     .type = admin::MetricType::kCounter,
+                     .labels = labels,
+                     .value = static_cast<double>(renewal.all_failures)});
+  samples.push_back({.name = "tombolo_svid_expires_in_seconds",
+                     .help = "How long an SVID holds still; 0: there is none, or not any longer.",
+                     .labels = labels,
+                     .value = SecondsLeft(renewal)});
   samples.push_back({.name = "tombolo_svid_useless",
                      .help = "1 when the last SVID that was issued does not hold on this node.",
                      .labels = labels,

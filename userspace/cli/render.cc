@@ -101,9 +101,23 @@ void AddAuthority(Facts& facts, const json::value* authority, absl::Time now) {
   facts.Add("State error", TextOf(authority, "state_error"));
 }
 
+// What somebody has to look at before connections begin to fail.
+void AddExpiring(Facts& facts, const json::value* root, absl::Time now) {
+  const auto add = [&](const json::value* id) {
+    const json::value* soon = Field(id, "expires_soon");
+    if (soon == nullptr || !soon->is_bool() || !soon->get_bool()) return;
+    facts.Add("SVID expires soon",
+              absl::StrCat(TextOf(id, "id"), ", ", Relative(Field(id, "not_after"), now), ", ",
+                           TextOf(id, "failures"), " failures: ", TextOf(id, "error")));
+  };
+  if (const json::value* authority = Field(root, "authority")) add(Field(authority, "node"));
+  for (const json::value& id : List(root, "identities")) add(&id);
+}
+
 std::string RenderIdentities(const json::value* root, absl::Time now) {
   Facts facts;
   AddAuthority(facts, Field(root, "authority"), now);
+  AddExpiring(facts, root, now);
   const std::string about = facts.ToString();
   return absl::StrCat(about, about.empty() ? "" : "\n", IdentityTable(root, now));
 }
@@ -150,6 +164,7 @@ std::string RenderStatus(const json::value* root, absl::Time now) {
   facts.Add("Tunnels", absl::StrCat(TextOf(tunnels, "idle"), " idle, ", TextOf(tunnels, "busy"),
                                     " busy, ", TextOf(tunnels, "accepted"), " accepted"));
   AddAuthority(facts, Field(root, "authority"), now);
+  AddExpiring(facts, root, now);
   return absl::StrCat(facts.ToString(), "\n", IdentityTable(root, now));
 }
 

@@ -164,6 +164,19 @@ spiffe://t/cluster/east/ns/shop/sa/curl   0a1b     30m ago   in 30m    in 30s   
   EXPECT_EQ(Table("identities", R"({"identities":[]})"), "No identities.\n");
 }
 
+TEST(RenderTest, WhatExpiresSoonHasALineOfItsOwn) {
+  for (const char* noun : {"status", "identities"}) {
+    const std::string text = Table(noun, R"({"authority":{"node":{"id":"spiffe://t/n",
+      "not_after":"2026-01-31T12:10:00Z","failures":9,"expires_soon":true,"error":"nobody there"}},
+    "identities":[{"id":"spiffe://t/a","not_after":"2026-01-31T12:05:00Z","failures":7,
+      "expires_soon":true,"error":"status 503"},
+      {"id":"spiffe://t/b","failures":0,"expires_soon":false,"error":""}]})");
+    EXPECT_THAT(text, HasSubstr("spiffe://t/n, in 10m, 9 failures: nobody there\n"));
+    EXPECT_THAT(text, HasSubstr("spiffe://t/a, in 5m0s, 7 failures: status 503\n"));
+    EXPECT_THAT(text, testing::Not(HasSubstr("spiffe://t/b, ")));
+  }
+}
+
 TEST(RenderTest, EmptyListsSaySo) {
   EXPECT_EQ(Table("services", R"({"services":[]})"), "No services.\n");
   EXPECT_EQ(Table("workloads", R"({"workloads":[]})"), "No workloads on this node.\n");
