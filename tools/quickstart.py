@@ -5,6 +5,7 @@
 Every line it prints is judged by what really happened. The exit status is 0 only if all held.
 """
 import argparse
+import json
 import os
 import re
 import secrets
@@ -14,7 +15,7 @@ import sys
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(REPO, "tests"))
 
-from testing import host, network, topology  # noqa: E402  pylint: disable=wrong-import-position
+from testing import authority, host, network, topology  # noqa: E402  pylint: disable=wrong-import-position
 from testing.capture import Capture  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "quickstart"
@@ -58,7 +59,7 @@ class Report:
 
 
 class World:
-    """East with a curl, west with an nginx, and a capture on every node interface."""
+    """East with a curl, west with an nginx, and the authority that both trust."""
 
     def __init__(self):
         self.topo = topo = topology.Topology(NAME)
@@ -70,6 +71,7 @@ class World:
         self.service = topo.service("shop/web", 80, [topology.Endpoint(self.web_pod, 8080)])
         topo.allow(self.curl_pod, "shop/web")
         self.url = f"http://{self.service.vip}/"
+        self.authority = topo.use_authority(ttl="1h")
 
     def start_nginx(self):
         """Debian's nginx with nothing but a configuration of its own."""
@@ -106,6 +108,25 @@ def last_words(curl):
     return reasons[0] if reasons else f"HTTP answer: {curl.stdout.strip()}"
 
 
+def show_identities(report, world):
+    """Tokens let the nodes in, once each; the nodes ask for their workloads."""
+    report.title("The identities, and where they come from")
+    issued = {record["serial"]: record for record in json.loads(
+        world.authority.command("list", "--json"))}
+    for cluster in world.topo.clusters:
+        shown = cluster.agent.cli("identities")
+        for svid in (shown["authority"]["node"], *shown["identities"]):
+            record = issued.get(svid["serial"].replace(":", "").lower(), {})
+            report.check(record.get("subject") == svid["id"],
+                         f"{svid['id']}, by {record.get('requester', 'nobody')}")
+    node = f"spiffe://{topology.TRUST_DOMAIN}/cluster/west/node/{world.west.node}"
+    status, answer = world.authority.enrol(
+        world.west, node, "--cacert", f"{world.authority.dir}/root.pem",
+        "-u", ":" + world.authority.token(world.west))
+    report.check(status == 401 and "used already" in answer,
+                 f"west's token once more: {status}, {answer}")
+
+
 def show_request(report, world, marker):
     """The job itself: an unmodified client reaches an unmodified server in another cluster."""
     report.title(f"curl in east fetches {world.url} from nginx in west")
@@ -140,10 +161,11 @@ def show_wire(report, captures, marker):
     """What somebody on the network between the nodes would have seen."""
     report.title("A capture of the link between the nodes")
     link = captures["east"].only("link0")
-    verdict = link.judge_tls(topology.TUNNEL_PORT)
-    strays = link.other_ports(topology.TUNNEL_PORT)
-    report.check(verdict.ok and not strays,
-                 verdict.text if not strays else f"not of a tunnel: {strays[0]}")
+    strays = link.other_ports(topology.TUNNEL_PORT, authority.PORT)
+    for port, what in ((topology.TUNNEL_PORT, "tunnels"), (authority.PORT, "the authority")):
+        verdict = link.judge_tls(port)
+        report.check(verdict.ok, f"{what}: {verdict.text}")
+    report.check(not strays, "and of nothing else" if not strays else f"other: {strays[0]}")
     places = [place for capture in captures.values() for place in capture.find(marker.encode())]
     report.check(not places, f"the marker {marker} is nowhere in it" if not places
                  else f"the marker was seen: {places[0]}")
@@ -156,7 +178,7 @@ def show_plain_pod(report, world):
         answer = world.curl(world.plain_pod)
         capture.stop()
     report.check(answer.returncode != 0 and not answer.stdout, last_words(answer))
-    crossed = capture.only("link0").traffic()
+    crossed = capture.only("link0").other_ports(authority.PORT)
     report.check(not crossed, "nothing of it reached the link between the nodes" if not crossed
                  else f"on the link: {crossed[0]}")
 
@@ -170,11 +192,13 @@ def show_dead_agent(report, world, marker):
                     lambda: not world.west.agent.cli("tunnels")["tunnels"])
     captures = [Capture(cluster.netns) for cluster in world.topo.clusters]
     answer = world.curl(world.curl_pod, "-H", f"X-Marker: {marker}")
-    seen = [packet for capture in captures for packet in capture.stop().traffic()]
+    # West's agent may ask the authority for news at any time.
+    seen = [packet for capture in captures
+            for packet in capture.stop().other_ports(authority.PORT)]
     lost = sum(capture.drops for capture in captures)
     report.check(answer.returncode == 7 and "Connection refused" in answer.stderr,
                  last_words(answer))
-    report.check(not seen and not lost, "not one packet on any interface of either node"
+    report.check(not seen and not lost, "not one packet of it on any interface of either node"
                  if not seen else f"on the wire: {seen[0]}")
 
 
@@ -190,20 +214,21 @@ def show_recovery(report, world):
 
 def explain_keep(world):
     """Commands for a person who wants to look around."""
-    cli = topology.program("tombolo")
+    cli, ca = topology.program("tombolo"), topology.program("tombolo-ca")
     socket = world.east.agent.socket
     pins = f"{host.BPFFS}/tombolo/{world.east.agent.instance}"
     enter = f"echo 0 > {world.curl_pod.cgroup}/cgroup.procs; " \
             f"exec nsenter --net={network.path(world.curl_pod.netns)}"
     print(f"""
 It is still running. To look around, as root:
-  {cli} --socket {socket} status        # also: services workloads tunnels connections datapath
+  {cli} --socket {socket} status        # also: identities services tunnels connections datapath
+  {ca} list --config {world.authority.dir}/ca.yaml    # also: cluster list, token list, audit show
   bpftool cgroup tree {world.east.cgroup}
   ls {pins}; bpftool map dump pinned {pins}/<map>
   sh -c '{enter} curl -v {world.url}'
   ip netns exec {world.east.netns} curl http://127.0.0.1:15020/metrics
   $EDITOR {world.topo.dir}/directory.yaml    # read again by both agents as soon as it is saved
-  tail {world.east.agent.log_path} {world.west.agent.log_path}
+  tail {world.east.agent.log_path} {world.west.agent.log_path} {world.authority.log_path}
 To remove every trace: tools/quickstart --down""")
 
 
@@ -216,7 +241,9 @@ def run(report, world):
     world.topo.start_agents()
     print(f"{report.paint('1', 'Two clusters with the same pod addresses, joined by one link')}\n"
           f"  east  172.31.0.1  curl 10.0.0.10, plain 10.0.0.11 (not enrolled)\n"
-          f"  west  172.31.0.2  web 10.0.0.10 (nginx), other 10.0.0.11")
+          f"  west  172.31.0.2  web 10.0.0.10 (nginx), other 10.0.0.11\n"
+          f"  their certificate authority is on east's node: {world.authority.url}")
+    show_identities(report, world)
     show_request(report, world, marker)
     show_tunnel(report, world)
     for capture in captures.values():

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from . import host, network
+from . import est, host, network
 from .yaml_text import to_yaml
 
 PORT = 8443
@@ -35,14 +35,23 @@ class Authority:
             token = self.command("token", "add",
                                  f"spiffe://{self.trust_domain}/cluster/{cluster.name}"
                                  f"/node/{cluster.node}")
-            with open(f"{cluster.dir}/join-token", "w", encoding="ascii") as out:
+            with open(self._token_file(cluster), "w", encoding="ascii") as out:
                 out.write(token)
+
+    @staticmethod
+    def _token_file(cluster):
+        return f"{cluster.dir}/join-token"
+
+    def token(self, cluster):
+        """What the cluster's node was given to join with."""
+        with open(self._token_file(cluster), encoding="ascii") as text:
+            return text.read().strip()
 
     def _write_config(self):
         with open(f"{self.dir}/ca.yaml", "w", encoding="ascii") as out:
             out.write(to_yaml({
                 "trust_domain": self.trust_domain, "store": {"sqlite": "ca.db"}, "keys": ".",
-                "serve": {"listen": f"{self.topology.clusters[0].ip}:{PORT}"},
+                "serve": {"listen": f"{self._address}:{PORT}", "names": [self._address]},
                 "admin": {"listen": ""}, "ttl": self.ttl,
                 "directories": [cluster.directory_file for cluster in self.topology.clusters],
             }))
@@ -51,12 +60,28 @@ class Authority:
         """What `tombolo-ca <arguments>` prints."""
         return host.sh(self._program, *arguments, "--config", f"{self.dir}/ca.yaml")
 
+    def enrol(self, cluster, spiffe_id, *credential):
+        """(status, text) that a curl on the cluster's node is answered when it asks for an SVID;
+        `credential` is what curl shows."""
+        body = est.request(f"URI:{spiffe_id}")
+        return host.in_netns(network.path(cluster.netns),
+                             lambda: est.enrol(self.url, body, *credential))
+
+    @property
+    def _address(self):
+        return self.topology.clusters[0].ip
+
+    @property
+    def url(self):
+        """Where it answers."""
+        return f"https://{self._address}:{PORT}"
+
     def identity(self, cluster):
         """The key `identity` of a cluster's agent.yaml."""
         return {"authority": {
-            "urls": [f"https://{self.topology.clusters[0].ip}:{PORT}"],
+            "urls": [self.url],
             "trust_domain": self.trust_domain, "trust": f"{self.dir}/root.pem",
-            "join_token": f"{cluster.dir}/join-token", "state": f"{cluster.dir}/state"}}
+            "join_token": self._token_file(cluster), "state": f"{cluster.dir}/state"}}
 
     def start(self):
         """Starts it; agents find out for themselves."""

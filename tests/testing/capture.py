@@ -111,12 +111,12 @@ class Capture:
         part.packets = [packet for packet in self.packets if packet.interface == interface]
         return part
 
-    def other_ports(self, port):
-        """Traffic that is not TCP of `port`."""
+    def other_ports(self, *ports):
+        """Traffic that is not TCP of one of `ports`."""
         found = []
         for packet in self._traffic():
             segment = parse_tcp(packet)
-            if not segment or port not in (segment.flow[1], segment.flow[3]):
+            if not segment or not {segment.flow[1], segment.flow[3]}.intersection(ports):
                 found.append(describe(packet))
         return found
 
