@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every netns test shares: a topology per class, agents that must stay healthy."""
 import os
+import shutil
 import sys
 import unittest
 
@@ -26,6 +27,13 @@ def skip_without(capability):
     if os.environ.get("TOMBOLO_NO_SKIP") == "1":
         raise host.HostError(message)
     raise unittest.SkipTest(message)
+
+
+def need(*commands):
+    """Skips what needs one that is not installed."""
+    for command in commands:
+        if shutil.which(command) is None:
+            skip_without(f"the {command} command")
 
 
 class TopologyCase(unittest.TestCase):

@@ -27,3 +27,9 @@ def post(url, body, *options, content_type="application/pkcs10"):
 def enrol(base, body, *options, operation="simpleenroll", **kwargs):
     """post() to an authority's `base` URL."""
     return post(f"{base}/.well-known/est/{operation}", body, *options, **kwargs)
+
+
+def certificates(body, path):
+    """Writes the certificates of an answer to a file, in PEM."""
+    pkcs7 = f"-----BEGIN PKCS7-----\n{body.strip()}\n-----END PKCS7-----\n"
+    host.sh("openssl", "pkcs7", "-print_certs", "-out", path, input=pkcs7)
