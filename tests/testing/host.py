@@ -11,6 +11,7 @@ import glob
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -117,6 +118,13 @@ def in_netns(path, function):
     if "error" in box:
         raise box["error"]
     return box["value"]
+
+
+def free_port():
+    """Of this machine's loopback, at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def spawn(argv, cgroup, netns, **kwargs):

@@ -12,8 +12,9 @@ import subprocess
 
 from . import apt, cache, kernels
 
+TRIXIE = (["trixie", "trixie-updates"], ["trixie-security"])
 # Guests with that kernel have these instead of this machine's.
-_SUITES = {"7": (["trixie", "trixie-updates"], ["trixie-security"])}
+_SUITES = {"7": TRIXIE}
 _PACKAGES = ("libc6", "libssl3t64", "openssl", "libzstd1", "zlib1g")
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
@@ -22,7 +23,10 @@ def overlay(tree, kernel_name):
     """Puts what belongs to a kernel's guests over this machine's."""
     if kernel_name not in _SUITES:
         return
-    root = f"{_get(kernel_name)}/root"
+    try:
+        root = get(f"openssl-{kernel_name}", _SUITES[kernel_name], _PACKAGES)
+    except apt.AptError as error:
+        raise kernels.KernelError(f"Debian's libraries for {kernel_name}: {error}") from error
     tree.copy("/usr/bin/openssl", f"{root}/usr/bin/openssl")
     libraries = f"{root}/{_LIBRARIES}"
     for name in sorted(os.listdir(libraries)):
@@ -34,23 +38,20 @@ def overlay(tree, kernel_name):
     tree.link("/usr/lib64/ld-linux-x86-64.so.2", f"/{_LIBRARIES}/ld-linux-x86-64.so.2")
 
 
-def _get(kernel_name):
-    """The unpacked packages, downloaded unless the cache has them."""
-    entry = f"openssl-{kernel_name}"
+def get(entry, suites, packages):
+    """The root of those packages, downloaded and unpacked unless the cache has the entry.
+    `suites` are a release's and its security's."""
     path = f"{cache.directory()}/{entry}"
     with cache.locked(entry):
         if not os.path.isdir(path):
-            try:
-                _fetch(kernel_name, entry)
-            except apt.AptError as error:
-                raise kernels.KernelError(f"Debian's libraries for {kernel_name}: {error}") from error
-    return path
+            _fetch(entry, suites, packages)
+    return f"{path}/root"
 
 
-def _fetch(kernel_name, entry):
-    source = apt.Apt(f"{cache.directory()}/apt-{entry}", *_SUITES[kernel_name])
+def _fetch(entry, suites, packages):
+    source = apt.Apt(f"{cache.directory()}/apt-{entry}", *suites)
     source.update()
-    wanted = [f"{name}={source.show(name)['Version']}" for name in _PACKAGES]
+    wanted = [f"{name}={source.show(name)['Version']}" for name in packages]
 
     def fill(work):
         os.mkdir(f"{work}/packages")
