@@ -14,9 +14,11 @@
 
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "latency_json.h"
 #include "load_client.h"
 #include "load_server.h"
 #include "net/socket.h"
+#include "ready.h"
 
 namespace tombolo::bench {
 namespace {
@@ -56,21 +58,12 @@ std::string ToJson(const ClientOptions& options, const ClientResult& result) {
         R"({"connections":%d,"seconds":%.6f,"bytes":%d,"bytes_per_second":%.0f})",
         options.connections, seconds, result.bytes, static_cast<double>(result.bytes) / seconds);
   }
-  const LatencyHistogram& latency = result.latency;
-  const auto us = [](std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e3; };
+  const std::uint64_t count = result.latency.count();
   return absl::StrFormat(
       R"({"connections":%d,"seconds":%.6f,"operations":%d,"operations_per_second":%.1f,)"
-      R"("latency_us":{"p50":%.1f,"p90":%.1f,"p99":%.1f,"p99.9":%.1f,"max":%.1f}})",
-      options.connections, seconds, latency.count(), static_cast<double>(latency.count()) / seconds,
-      us(latency.Quantile(0.5)), us(latency.Quantile(0.9)), us(latency.Quantile(0.99)),
-      us(latency.Quantile(0.999)), us(latency.max()));
-}
-
-// Whoever measures takes the clock's start from here.
-void SayReadyAndWaitForLine() {
-  std::puts("ready");
-  std::fflush(stdout);
-  for (int c = std::getchar(); c != '\n' && c != EOF;) c = std::getchar();
+      R"("latency_us":%s})",
+      options.connections, seconds, count, static_cast<double>(count) / seconds,
+      LatencyJson(result.latency));
 }
 
 absl::Status RunClientAndPrint(Arguments& arguments) {

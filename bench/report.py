@@ -35,6 +35,13 @@ def machine(repo):
             "commit": (described and described.stdout.strip()) or None}
 
 
+def where(on):
+    """What machine() has found, for people."""
+    kind = "virtual " if on["virtual"] else ""
+    return (f"{on['cpu']}, {on['cores']} {kind}cores, Linux {on['kernel']}, {on['libcrypto']}; "
+            f"commit {on['commit'] or 'unknown'}.")
+
+
 def _number(value):
     """Three digits, and no more than a number needs."""
     if value >= 100:
@@ -42,7 +49,8 @@ def _number(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _cell(found, spread):
+def cell(found, spread):
+    """A metric's median, with its spread when that is wanted."""
     if found is None:
         return "-"
     shown = _number(found["median"])
@@ -67,7 +75,7 @@ def _lines(rows):
         for subject, metrics in by_subject.items():
             found = [next((metrics[m] for m in wanted if m in metrics), None)
                      for _, wanted, _ in _COLUMNS]
-            cells = [_cell(one, spread) for one, (_, _, spread) in zip(found, _COLUMNS)]
+            cells = [cell(one, spread) for one, (_, _, spread) in zip(found, _COLUMNS)]
             yield [name, subject, *cells]
             name = ""
 
@@ -84,19 +92,17 @@ def table(header, rows):
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
-def text(objects, where, samples):
+def text(objects, on, samples):
     """The table, the targets, and how much to believe of them."""
     rows = grouped(objects)
     lines = [table(["load", "subject", *(title for title, _, _ in _COLUMNS)], list(_lines(rows)))]
     if judged := targets.judge(rows):
         lines += ["", table(["target", "limit", "measured", "met"], judged)]
     others = max((sample.get("others_cores", 0) for sample in samples), default=0)
-    kind = "virtual " if where["virtual"] else ""
-    lines += ["", f"Medians (min..max) of {where['rounds']} rounds of {where['seconds']:g} s. "
-              f"{where['cpu']}, {where['cores']} {kind}cores, Linux {where['kernel']}, "
-              f"{where['libcrypto']}; commit {where['commit'] or 'unknown'}."]
-    if where["load_before"] > 0.5 or others > 0.2:
-        lines.append(f"NOT IDLE: load average {where['load_before']:.1f} before the first run; "
+    lines += ["", f"Medians (min..max) of {on['rounds']} rounds of {on['seconds']:g} s. "
+              f"{where(on)}"]
+    if on["load_before"] > 0.5 or others > 0.2:
+        lines.append(f"NOT IDLE: load average {on['load_before']:.1f} before the first run; "
                      f"others took up to {others:.2f} cores during one. Take numbers on an idle "
                      "machine.")
     return "\n".join(lines)
