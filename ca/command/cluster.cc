@@ -14,6 +14,7 @@
 #include "command/new_authorities.h"
 #include "command/output.h"
 #include "core/cluster_registration.h"
+#include "core/discovery.h"
 #include "core/rotation.h"
 #include "core/setup.h"
 #include "files.h"
@@ -25,12 +26,30 @@ namespace json = boost::json;
 
 struct ClusterOptions : CommonOptions {
   std::string name, issuer, jwks, audience = kDefaultAudience, agent_account;
+  std::string discovery, discovery_ca, discovery_token_file;
 };
 
+constexpr Duration kPatience = std::chrono::seconds(5);
+
+absl::StatusOr<Discovery> DiscoveryOf(const ClusterOptions& options) {
+  Discovery discovery{
+      .url = options.discovery, .ca = {}, .token_file = options.discovery_token_file};
+  if (options.discovery_ca.empty()) return discovery;
+  ASSIGN_OR_RETURN(discovery.ca, ReadFile(options.discovery_ca));
+  return discovery;
+}
+
 absl::StatusOr<ClusterRegistration> RegistrationOf(const ClusterOptions& options) {
+  if (options.jwks.empty() && options.discovery.empty()) {
+    return absl::InvalidArgumentError("--issuer needs --jwks or --discovery");
+  }
   ClusterRegistration registration{
       .issuer = options.issuer, .audience = options.audience, .jwks = {}};
-  ASSIGN_OR_RETURN(registration.jwks, ReadFile(options.jwks));
+  if (options.discovery.empty()) {
+    ASSIGN_OR_RETURN(registration.jwks, ReadFile(options.jwks));
+  } else {
+    ASSIGN_OR_RETURN(registration.discovery, DiscoveryOf(options));
+  }
   if (!options.agent_account.empty()) {
     RETURN_IF_ERROR(SetAgentAccount(options.agent_account, registration));
   }
@@ -84,6 +103,11 @@ absl::Status AddCluster(const ClusterOptions& options) {
   }
   ASSIGN_OR_RETURN(const bool made, EnsureAuthorities(context, options.name));
   if (registration) RETURN_IF_ERROR(PutRegistration(context, options.name, *registration));
+  if (registration && registration->discovery) {
+    // Replicas will ask again and again; here it is for whoever has mistyped it.
+    const absl::Status found = DiscoverKeys(*registration, After(kPatience)).status();
+    if (!found.ok()) Print(absl::StrCat("its keys cannot be read from here: ", found.message()));
+  }
   Print(absl::StrCat("cluster ", options.name, made ? ": made its authority" : " is there",
                      registration ? ", registered who signs its service account tokens" : ""));
   return absl::OkStatus();
@@ -98,6 +122,7 @@ json::object Describe(const StoredState& state, const std::string& name) {
   const ClusterRegistration& registration = registered->second.registration;
   object["issuer"] = registration.issuer;
   object["audience"] = registration.audience;
+  if (registration.discovery) object["discovery"] = registration.discovery->url;
   if (!registration.agent_account.empty()) {
     object["agent_account"] =
         absl::StrCat(registration.agent_namespace, "/", registration.agent_account);
@@ -147,8 +172,17 @@ void AddClusters(CLI::App& app, Action& action) {
       add->add_option("--issuer", options->issuer, "iss of its service account tokens");
   CLI::Option* jwks =
       add->add_option("--jwks", options->jwks, "file: kubectl get --raw /openid/v1/jwks");
-  issuer->needs(jwks);
-  jwks->needs(issuer);
+  CLI::Option* discovery = add->add_option(
+      "--discovery", options->discovery,
+      "URL to ask for the keys instead, again and again: the issuer's, or the API server's");
+  jwks->needs(issuer)->excludes(discovery);
+  discovery->needs(issuer);
+  add->add_option("--discovery-ca", options->discovery_ca,
+                  "file: who vouches for that server (default: the system's roots)")
+      ->needs(discovery);
+  add->add_option("--discovery-token-file", options->discovery_token_file,
+                  "file of each replica with a bearer token for that server")
+      ->needs(discovery);
   add->add_option("--audience", options->audience, "aud of the tokens")
       ->capture_default_str()
       ->needs(issuer);

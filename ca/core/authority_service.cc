@@ -14,6 +14,7 @@
 #include "base/status_macros.h"
 #include "core/join_token.h"
 #include "ledger/reader.h"
+#include "tls/jwt.h"
 
 namespace tombolo::ca {
 namespace {
@@ -98,6 +99,14 @@ absl::StatusOr<Credential> AuthorityService::FindCredential(
   return credential;
 }
 
+// A cluster may sign with new keys by now. Anybody can make it be asked, as seldom as that is done.
+void AuthorityService::DoubtKeys(const CertificateRequest& request, const absl::Status& why) const {
+  if (request.token.empty() || IsJoinToken(request.token)) return;
+  if (!absl::IsUnauthenticated(why) && !absl::IsUnavailable(why)) return;
+  const absl::StatusOr<std::string> issuer = tls::UnverifiedIssuer(request.token);
+  if (issuer.ok()) registry_.issuers().Doubt(*issuer);
+}
+
 absl::StatusOr<AuthorityService::Signed> AuthorityService::Sign(Job& job) {
   ASSIGN_OR_RETURN(const tls::Csr csr, tls::ParseCsr(job.request.csr));
   job.subject = absl::StrJoin(csr.uris, " ");
@@ -110,8 +119,13 @@ absl::StatusOr<AuthorityService::Signed> AuthorityService::Sign(Job& job) {
   }
   ASSIGN_OR_RETURN(const Credential credential, FindCredential(job.request));
   const WallTime now = options_.now();
-  ASSIGN_OR_RETURN(Grant grant, Decide(credential, {.uris = csr.uris, .renew = job.request.renew},
-                                       view->rules(), now));
+  absl::StatusOr<Grant> decided =
+      Decide(credential, {.uris = csr.uris, .renew = job.request.renew}, view->rules(), now);
+  if (!decided.ok()) {
+    DoubtKeys(job.request, decided.status());
+    return decided.status();
+  }
+  Grant grant = *std::move(decided);
   job.subject = grant.id.text();
   const auto signer = view->signers.find(grant.cluster);
   if (signer == view->signers.end()) {

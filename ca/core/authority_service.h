@@ -90,6 +90,7 @@ class AuthorityService {
   void Work(const std::shared_ptr<Job>& job);
   absl::StatusOr<Signed> Sign(Job& job);
   absl::StatusOr<Credential> FindCredential(const CertificateRequest& request) const;
+  void DoubtKeys(const CertificateRequest& request, const absl::Status& why) const;
   void Commit(const std::shared_ptr<Job>& job, Signed made);
   void Finish(const std::shared_ptr<Job>& job, absl::StatusOr<Enrolled> result);
   void CountRefusal(const Job& job, const absl::Status& status);

@@ -12,7 +12,9 @@
 #include "base/errno_status.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
+#include "core/https_target.h"
 #include "ledger/json_fields.h"
+#include "tls/client_context.h"
 #include "tls/jwks.h"
 
 namespace tombolo::ca {
@@ -21,12 +23,36 @@ namespace {
 constexpr std::size_t kMaxText = 1024;
 
 std::string Text(const ClusterRegistration& registration) {
-  return boost::json::serialize(
-      boost::json::object{{"issuer", registration.issuer},
-                          {"audience", registration.audience},
-                          {"jwks", registration.jwks},
-                          {"agent_namespace", registration.agent_namespace},
-                          {"agent_account", registration.agent_account}});
+  boost::json::object object{{"issuer", registration.issuer},
+                             {"audience", registration.audience},
+                             {"jwks", registration.jwks},
+                             {"agent_namespace", registration.agent_namespace},
+                             {"agent_account", registration.agent_account}};
+  if (registration.discovery) {
+    object["discovery"] = ToJson(TextMap{{"url", registration.discovery->url},
+                                         {"ca", registration.discovery->ca},
+                                         {"token_file", registration.discovery->token_file}});
+  }
+  return boost::json::serialize(object);
+}
+
+// What is not one of its fields makes the document another one than what is written.
+Discovery ReadDiscovery(TextMap map) {
+  return {.url = map["url"], .ca = map["ca"], .token_file = map["token_file"]};
+}
+
+absl::Status CheckDiscovery(const Discovery& discovery) {
+  ASSIGN_OR_RETURN(const HttpsTarget target, HttpsTarget::Parse(discovery.url));
+  if (target.path.find('?') != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("'", discovery.url, "' has a query"));
+  }
+  if (!discovery.token_file.empty() && discovery.token_file[0] != '/') {
+    return absl::InvalidArgumentError(
+        absl::StrCat("token file '", discovery.token_file, "' is not a complete path"));
+  }
+  if (discovery.ca.empty()) return absl::OkStatus();
+  return tls::ClientContext::FromPem({.roots = discovery.ca, .roots_name = "CA of the discovery"})
+      .status();
 }
 
 absl::Status CheckText(absl::string_view what, const std::string& text) {
@@ -54,6 +80,10 @@ absl::Status Check(const ClusterRegistration& registration) {
   if (registration.agent_namespace.empty() != registration.agent_account.empty()) {
     return absl::InvalidArgumentError("half of an agent account");
   }
+  if (registration.discovery.has_value() != registration.jwks.empty()) {
+    return absl::InvalidArgumentError("needs either keys or where to ask for them");
+  }
+  if (registration.discovery) return CheckDiscovery(*registration.discovery);
   const absl::Status keys = tls::JwtKeys::Parse(registration.jwks).status();
   return keys.ok() ? keys : Annotate(keys, "JWKS");
 }
@@ -76,6 +106,7 @@ absl::StatusOr<ClusterRegistration> DecodeClusterRegistration(const std::string&
   registration.jwks = fields.Text("jwks");
   registration.agent_namespace = fields.Text("agent_namespace");
   registration.agent_account = fields.Text("agent_account");
+  if (fields.Has("discovery")) registration.discovery = ReadDiscovery(fields.Map("discovery"));
   RETURN_IF_ERROR(fields.Finish());
   const absl::Status checked = Check(registration);
   if (!checked.ok()) {

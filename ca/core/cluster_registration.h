@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -12,11 +13,21 @@ namespace tombolo::ca {
 inline constexpr char kClusterDocuments[] = "cluster/";
 inline constexpr char kDefaultAudience[] = "tombolo-ca";
 
+// Where a cluster says itself which keys it signs with (OpenID Connect Discovery 1.0, section 4):
+// the issuer, or the cluster's API server. A plain value.
+struct Discovery {
+  std::string url;         // of an HTTPS server; /.well-known/openid-configuration is below it
+  std::string ca;          // PEM: whom the server's certificate leads to; empty: the system's roots
+  std::string token_file;  // a complete path, of each replica: a bearer token; empty: none
+  friend bool operator==(const Discovery&, const Discovery&) = default;
+};
+
 // A plain value.
 struct ClusterRegistration {
   std::string issuer;                       // the tokens' iss
   std::string audience = kDefaultAudience;  // one of the tokens' aud
-  std::string jwks;                         // the keys, as the cluster serves them
+  std::string jwks;  // the keys, as the cluster serves them; empty: they are asked for
+  std::optional<Discovery> discovery{};  // where; one of the two is there
   // The service account of the cluster's agents: its tokens stand for the node that they are
   // bound to. Both empty: there is none.
   std::string agent_namespace{}, agent_account{};

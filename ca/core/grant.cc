@@ -133,10 +133,14 @@ absl::StatusOr<VerifiedToken> Verify(const std::string& text, const GrantRules& 
   std::optional<VerifiedToken> verified;
   absl::Status why =
       Unproven(absl::StrCat("token: no registered cluster has the issuer ", Quote(*issuer)));
-  bool asked = false;
+  bool asked = false, unknown = false;
   for (const auto& [name, cluster] : rules.clusters) {
     const ClusterRegistration& registration = cluster.registration;
     if (registration.issuer != *issuer) continue;
+    if (!cluster.known) {
+      unknown = true;
+      continue;
+    }
     absl::StatusOr<tls::ServiceAccountToken> token = tls::VerifyServiceAccountToken(
         text, cluster.keys, {.issuer = registration.issuer, .audience = registration.audience},
         now);
@@ -151,6 +155,9 @@ absl::StatusOr<VerifiedToken> Verify(const std::string& text, const GrantRules& 
         VerifiedToken{.cluster = name, .registration = &registration, .token = *std::move(token)};
   }
   if (verified) return *std::move(verified);
+  if (unknown && (!asked || absl::IsNotFound(why))) {
+    return absl::UnavailableError("token: the keys of its issuer could not be asked for yet");
+  }
   return Unproven(why.message());
 }
 

@@ -50,6 +50,7 @@ using Registrations = std::map<std::string, std::set<std::string>, std::less<>>;
 struct RegisteredCluster {
   ClusterRegistration registration;
   tls::JwtKeys keys;
+  bool known = true;  // false: nobody has been able yet to ask for its keys
 };
 using RegisteredClusters = std::map<std::string, RegisteredCluster>;
 
@@ -70,8 +71,9 @@ struct Grant {
 };
 
 // InvalidArgument: the wish is malformed. Unauthenticated: no credential, or one that does not
-// hold. PermissionDenied: a good one that may not have this. The text says what and why, and
-// nothing that the caller does not know.
+// hold. PermissionDenied: a good one that may not have this. Unavailable: it may hold, by the keys
+// of a cluster that are not known yet. The text says what and why, and nothing that the caller does
+// not know.
 //
 // A service account token is good for as long as it lives, and as often: it is a bearer token whose
 // cluster gives it an hour at most and replaces it. Whoever holds it is that pod.

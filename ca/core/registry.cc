@@ -53,7 +53,8 @@ Registry::Registry(std::shared_ptr<Store> store, Ledger& ledger, Options options
       crls_(options_.crl_ttl),
       identity_(options_.hosts, options_.server_ttl,
                 [this](const Certificate& certificate) { return Record(certificate); }),
-      directories_(options_.directories, options_.trust_domain) {}
+      directories_(options_.directories, options_.trust_domain),
+      issuers_(std::make_unique<IssuerKeys>(options_.issuers)) {}
 
 Registry::~Registry() {
   changes_.reset();
@@ -104,6 +105,7 @@ absl::Status Registry::Load(WallTime now) {
                                                       options_.trust_domain, "'"));
   }
   state_ = std::move(state);
+  issuers_->Follow(state_->clusters);
   return absl::OkStatus();
 }
 
@@ -126,6 +128,7 @@ void Registry::AddCrls(View& view, WallTime now) {
 std::shared_ptr<View> Registry::NewView(WallTime now) {
   auto view = std::make_shared<View>();
   view->state = *state_;
+  issuers_->Apply(view->state.clusters);
   view->registrations = directories_.registrations();
   view->sequence = state_->sequence();
   absl::StatusOr<Publication> published =
@@ -165,14 +168,15 @@ void Registry::Publish(WallTime now) {
     const std::lock_guard lock(mutex_);
     view_ = view;
   }
-  std::vector<std::string> problems = build_;
-  for (std::string& error : directories_.Errors()) problems.push_back(std::move(error));
-  SetProblems(std::move(problems));
+  SetProblems();
   if (view != nullptr && listener_) listener_(view);
 }
 
 // Logs what is new among them.
-void Registry::SetProblems(std::vector<std::string> problems) {
+void Registry::SetProblems() {
+  std::vector<std::string> problems = build_;
+  for (std::string& error : directories_.Errors()) problems.push_back(std::move(error));
+  for (std::string& error : issuers_->Errors()) problems.push_back(std::move(error));
   if (!loaded_.ok()) problems.emplace_back(loaded_.message());
   const std::lock_guard lock(mutex_);
   for (const std::string& problem : problems) {
@@ -188,14 +192,13 @@ void Registry::SetProblems(std::vector<std::string> problems) {
 void Registry::Round(bool changed) {
   const WallTime now = options_.now();
   bool publish = directories_.Look();
+  publish = issuers_->TakeChanged() || publish;
   if (changed) {
     loaded_ = Load(now);
     publish = publish || loaded_.ok();
   }
   if (publish || now >= identity_.next() || now >= crls_.next()) return Publish(now);
-  std::vector<std::string> problems = build_;
-  for (std::string& error : directories_.Errors()) problems.push_back(std::move(error));
-  SetProblems(std::move(problems));
+  SetProblems();
 }
 
 void Registry::Work() {

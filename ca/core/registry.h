@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "base/time.h"
 #include "core/crl_shelf.h"
+#include "core/issuer_keys.h"
 #include "core/key_store.h"
 #include "core/registrations.h"
 #include "core/server_identity.h"
@@ -27,9 +28,9 @@
 namespace tombolo::ca {
 
 // Keeps the newest View: reads the store again when anybody has changed documents or revocations,
-// the directory files when they are others, and renews the server's certificate and the revocation
-// lists in time. What cannot be read keeps the old View: it goes on being published, and a ledger
-// that knows more issues nothing by it.
+// the directory files when they are others, asks clusters for their keys, and renews the server's
+// certificate and the revocation lists in time. What cannot be read keeps the old View: it goes on
+// being published, and a ledger that knows more issues nothing by it.
 //
 // A thread of its own does all of it. view() and Problems() may be called by any thread. Destroying
 // it ends the thread, after a call of the store or a key that is under way.
@@ -44,6 +45,7 @@ class Registry {
     std::chrono::seconds crl_ttl = std::chrono::hours(24);
     Duration interval = std::chrono::milliseconds(250);  // of asking the store for changes
     Duration tick = std::chrono::seconds(1);             // of everything else
+    IssuerKeys::Options issuers{};
     std::function<WallTime()> now = std::chrono::system_clock::now;
   };
   // Called on the registry's thread, first from Start(); must not block.
@@ -63,6 +65,9 @@ class Registry {
   std::vector<std::string> Problems() const;
   std::vector<std::string> NotReady() const;
 
+  // The keys of the clusters that say themselves which they are.
+  IssuerKeys& issuers() const { return *issuers_; }
+
  private:
   Registry(std::shared_ptr<Store> store, Ledger& ledger, Options options, Listener listener);
   absl::Status Load(WallTime now);
@@ -71,7 +76,7 @@ class Registry {
   void AddCrls(View& view, WallTime now);
   void Work();
   void Round(bool changed);
-  void SetProblems(std::vector<std::string> problems);
+  void SetProblems();
   absl::Status Record(const Certificate& certificate);
 
   const std::shared_ptr<Store> store_;
@@ -86,8 +91,9 @@ class Registry {
   CrlShelf crls_;
   ServerIdentity identity_;
   DirectoryFiles directories_;
-  absl::Status loaded_;             // what the last reading of the store came to
-  std::vector<std::string> build_;  // what was wrong when the View was made
+  const std::unique_ptr<IssuerKeys> issuers_;  // any thread
+  absl::Status loaded_;                        // what the last reading of the store came to
+  std::vector<std::string> build_;             // what was wrong when the View was made
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

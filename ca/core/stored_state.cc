@@ -28,7 +28,10 @@ absl::StatusOr<RegisteredClusters> ReadClusters(const Reader& reader) {
       const std::string name(absl::StripPrefix(document.name, kClusterDocuments));
       RegisteredCluster cluster;
       ASSIGN_OR_RETURN(cluster.registration, DecodeClusterRegistration(name, document.value));
-      ASSIGN_OR_RETURN(cluster.keys, tls::JwtKeys::Parse(cluster.registration.jwks));
+      cluster.known = !cluster.registration.discovery;
+      if (cluster.known) {
+        ASSIGN_OR_RETURN(cluster.keys, tls::JwtKeys::Parse(cluster.registration.jwks));
+      }
       clusters.emplace(name, std::move(cluster));
     }
     if (page.size() < kPage) return clusters;

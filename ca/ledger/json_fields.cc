@@ -31,6 +31,8 @@ JsonFields::JsonFields(absl::string_view text, std::string name) : name_(std::mo
   }
 }
 
+bool JsonFields::Has(absl::string_view field) const { return object_.contains(ToJsonView(field)); }
+
 std::string JsonFields::Text(absl::string_view field) {
   const json::value value = Take(field);
   if (value.is_string()) return std::string(value.get_string());

@@ -27,6 +27,7 @@ class JsonFields {
   JsonFields(boost::json::object object, std::string name)
       : name_(std::move(name)), object_(std::move(object)) {}
 
+  bool Has(absl::string_view field) const;
   std::string Text(absl::string_view field);
   std::int64_t Number(absl::string_view field);
   bool Flag(absl::string_view field);

@@ -75,6 +75,12 @@ std::vector<Sample> RunningAuthority::Samples() const {
                        .labels = {{"cluster", cluster}},
                        .value = Seconds(issuer->not_after())});
   }
+  for (const auto& [cluster, age] : registry_->issuers().Ages()) {
+    samples.push_back({.name = "tombolo_ca_cluster_keys_age_seconds",
+                       .help = "How long ago a cluster was asked for its keys, and answered.",
+                       .labels = {{"cluster", cluster}},
+                       .value = std::chrono::duration<double>(age).count()});
+  }
   return samples;
 }
 

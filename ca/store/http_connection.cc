@@ -32,10 +32,24 @@ absl::Status Lost(absl::string_view why) {
 
 absl::StatusOr<HttpAnswer> HttpConnection::Post(const std::string& path, const std::string& body,
                                                 MonotonicTime deadline) {
+  return Exchange(absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: ", authority_,
+                               "\r\nContent-Type: application/json\r\nContent-Length: ",
+                               body.size(), "\r\n\r\n", body),
+                  deadline);
+}
+
+absl::StatusOr<HttpAnswer> HttpConnection::Get(const std::string& path, const std::string& token,
+                                               MonotonicTime deadline) {
+  const std::string bearer =
+      token.empty() ? "" : absl::StrCat("Authorization: Bearer ", token, "\r\n");
+  return Exchange(absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: ", authority_,
+                               "\r\nAccept: application/json\r\n", bearer, "\r\n"),
+                  deadline);
+}
+
+absl::StatusOr<HttpAnswer> HttpConnection::Exchange(const std::string& request,
+                                                    MonotonicTime deadline) {
   alive_ = false;  // until there is a whole answer
-  const std::string request = absl::StrCat(
-      "POST ", path, " HTTP/1.1\r\nHost: ", authority_,
-      "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
   const absl::Status sent = stream_->Send(request, deadline);
   if (!sent.ok()) return Lost(sent.message());
   return Receive(deadline);

@@ -8,7 +8,7 @@
 #include "base/blocking_stream.h"
 #include "base/time.h"
 
-// HTTP/1.1 as a client that may block. Internal to store.
+// HTTP/1.1 as a client that may block. Internal to ca.
 namespace tombolo::ca {
 
 struct HttpAnswer {
@@ -29,11 +29,16 @@ class HttpConnection {
   absl::StatusOr<HttpAnswer> Post(const std::string& path, const std::string& body,
                                   MonotonicTime deadline);
 
+  // What is at `path`, with a bearer token if `token` is not empty. Errors are as above.
+  absl::StatusOr<HttpAnswer> Get(const std::string& path, const std::string& token,
+                                 MonotonicTime deadline);
+
   // Whether another request may be sent. A server that has closed the connection
   // meanwhile is noticed, unless it does so just now.
   bool Usable() const { return alive_ && stream_->Quiet(); }
 
  private:
+  absl::StatusOr<HttpAnswer> Exchange(const std::string& request, MonotonicTime deadline);
   absl::StatusOr<HttpAnswer> Receive(MonotonicTime deadline);
 
   const std::unique_ptr<BlockingStream> stream_;

@@ -72,7 +72,12 @@ absl::StatusOr<std::shared_ptr<const ClientContext>> ClientContext::FromPem(cons
   ERR_clear_error();
   auto impl = std::make_unique<Impl>();
   ASSIGN_OR_RETURN(impl->context, NewClientContext());
-  RETURN_IF_ERROR(AddRoots(SSL_CTX_get_cert_store(impl->context.get()), pem.roots, pem.roots_name));
+  if (!pem.system_roots) {
+    RETURN_IF_ERROR(
+        AddRoots(SSL_CTX_get_cert_store(impl->context.get()), pem.roots, pem.roots_name));
+  } else if (SSL_CTX_set_default_verify_paths(impl->context.get()) != 1) {
+    return OpensslStatus(absl::StatusCode::kFailedPrecondition, "use the system's roots");
+  }
   if (pem.chain.empty() != pem.key.empty()) {
     return absl::InvalidArgumentError("a client's certificate and its key go together");
   }

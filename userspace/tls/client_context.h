@@ -20,6 +20,7 @@ class ClientContext {
   struct Pem {
     std::string roots{}, chain{}, key{};
     std::string roots_name{}, chain_name{}, key_name{};
+    bool system_roots = false;  // those that this machine trusts, instead of `roots`
   };
   static absl::StatusOr<std::shared_ptr<const ClientContext>> FromPem(const Pem& pem);
   ~ClientContext();

@@ -97,6 +97,15 @@ TEST_F(AuthorityCommandTest, AddsAndListsClusters) {
   EXPECT_THAT(Good("cluster list"), HasSubstr("https://k8s  a/b"));
   EXPECT_THAT(Good("cluster list --json"), HasSubstr(R"("name":"west")"));
   EXPECT_THAT(Bad("cluster add a/b"), HasSubstr("'a/b' has a '/'"));
+  EXPECT_THAT(Bad("cluster add west --issuer https://w"), HasSubstr("needs --jwks or --discovery"));
+  EXPECT_THAT(Bad("cluster add west --issuer https://w --discovery http://w"),
+              HasSubstr("https://"));
+  // Nobody listens there: replicas will try again.
+  ASSERT_EQ(Run(TOMBOLO_CA " init --trust-domain other.example --dir other").status, 0);
+  EXPECT_THAT(Good("cluster add west --issuer https://w --discovery https://127.0.0.1:1/id/7 "
+                   "--discovery-ca other/root.pem --discovery-token-file /run/token"),
+              HasSubstr("its keys cannot be read from here: "));
+  EXPECT_THAT(Good("cluster list --json"), HasSubstr(R"("discovery":"https://127.0.0.1:1/id/7")"));
   Write("jwks.json", "{}");
   EXPECT_THAT(Bad("cluster add north --issuer x --jwks jwks.json"), HasSubstr("JWKS"));
   EXPECT_THAT(Good("cluster list"), Not(HasSubstr("north"))) << "nothing by halves";

@@ -12,6 +12,7 @@
 
 #include "core/join_token.h"
 #include "core_case.h"
+#include "issuer_server.h"
 #include "ledger/verify.h"
 #include "service_accounts.h"
 #include "testing/shell.h"
@@ -37,13 +38,15 @@ const std::string kWeb = "spiffe://test.example/cluster/east/ns/shop/sa/web";
 // One authority on the store.
 struct Replica {
   Replica(std::shared_ptr<Store> store, const KeyStore& keys, const std::string& directory,
-          AuthorityService::Options options)
+          AuthorityService::Options options, IssuerKeys::Options issuers = {})
       : ledger(*Ledger::Open(store, {})),
         registry(*Registry::Start(store, *ledger,
                                   {.trust_domain = kDomain,
                                    .keys = keys,
                                    .directories = {directory},
-                                   .interval = milliseconds(5)},
+                                   .interval = milliseconds(5),
+                                   .tick = milliseconds(20),
+                                   .issuers = std::move(issuers)},
                                   nullptr)),
         service(std::make_unique<AuthorityService>(store, *ledger, *registry, options)) {}
 
@@ -80,10 +83,11 @@ workloads:
     replica_ = NewReplica({});
   }
 
-  std::unique_ptr<Replica> NewReplica(AuthorityService::Options options) {
+  std::unique_ptr<Replica> NewReplica(AuthorityService::Options options,
+                                      IssuerKeys::Options issuers = {}) {
     // A store of its own, as another process has it.
     return std::make_unique<Replica>(*SqliteStore::Open({.path = directory_ / "ca.db"}), keys_,
-                                     directory_ / "directory.yaml", options);
+                                     directory_ / "directory.yaml", options, issuers);
   }
 
   // A request in DER by a new key, as `openssl req` makes it.
@@ -316,6 +320,40 @@ TEST_F(AuthorityServiceTest, ACallerIsJudgedByTheTrustThatSigns) {
   EXPECT_EQ(replica_->service->counters().issued, 1u);
   CertificateRequest token = ByToken(Csr(kNode), NewToken(kNode));
   EXPECT_TRUE(replica_->Enrol(token).ok()) << "nobody has judged who shows no SVID";
+}
+
+TEST_F(AuthorityServiceTest, AClusterMaySayItselfWhichKeysItSignsWith) {
+  AddCluster("west");
+  const auto server = std::make_unique<testing::IssuerServer>();
+  const std::string issuer = "https://west.example";
+  Register("west",
+           {.issuer = issuer,
+            .jwks = {},
+            .discovery = Discovery{.url = server->url(), .ca = server->ca(), .token_file = {}}});
+  IssuerKeys::Options often;
+  often.retry = often.doubted = milliseconds(10);
+  replica_ = NewReplica({}, often);
+  const std::string west = "spiffe://test.example/cluster/west/ns/shop/sa/web";
+  const ServiceAccounts first("k1"), second("k2");
+  const auto ask = [&](const ServiceAccounts& accounts) {
+    return replica_->Enrol(ByToken(Csr(west), accounts.Token({.issuer = issuer}))).status();
+  };
+  EXPECT_TRUE(absl::IsUnavailable(ask(first))) << "it is away, and everything else goes on";
+  EXPECT_TRUE(replica_->Enrol(ByToken(Csr(kWeb), accounts_.Token({}))).ok());
+  const auto eventually = [&](const ServiceAccounts& accounts) {
+    absl::Status status = ask(accounts);
+    for (int i = 0; i < 1000 && !status.ok(); ++i) {
+      std::this_thread::sleep_for(milliseconds(10));
+      status = ask(accounts);
+    }
+    return status;
+  };
+  server->Serve(issuer, first.Jwks());
+  EXPECT_TRUE(eventually(first).ok());
+  server->Serve(issuer, second.Jwks());
+  EXPECT_TRUE(eventually(second).ok()) << "a token by a new key makes it be asked again";
+  EXPECT_TRUE(absl::IsUnauthenticated(ask(first)));
+  EXPECT_TRUE(absl::IsUnauthenticated(ask(accounts_)));
 }
 
 TEST_F(AuthorityServiceTest, AWorkloadsRenewalStaysWithItsNode) {
