@@ -7,14 +7,30 @@
 #include <openssl/pem.h>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 
 namespace tombolo::tls {
 namespace {
 
-constexpr int kMaxCertificates = 64;  // in one file
+constexpr std::size_t kMaxCertificates = 64;  // in one file
 
 absl::Status FileError(absl::string_view name, absl::string_view what) {
   return OpensslStatus(absl::StatusCode::kInvalidArgument, absl::StrCat(name, ": ", what));
+}
+
+absl::Status CheckCount(std::size_t count, const std::string& name) {
+  if (count <= kMaxCertificates) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": more than ", kMaxCertificates, " certificates"));
+}
+
+absl::Status CheckEnd(std::size_t count, const std::string& name) {
+  // The reader ends every text with NO_START_LINE; anything else is damage.
+  const unsigned long error = ERR_peek_last_error();
+  if (ERR_GET_REASON(error) != PEM_R_NO_START_LINE) return FileError(name, "bad certificate");
+  ERR_clear_error();
+  if (count > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(name, ": no certificate in PEM"));
 }
 
 absl::StatusOr<std::string> TextOf(BIO* bio, bool written) {
@@ -29,20 +45,28 @@ absl::StatusOr<std::string> TextOf(BIO* bio, bool written) {
 absl::StatusOr<X509StackPtr> ReadCertificates(const std::string& pem, const std::string& name) {
   const BioPtr bio = ReadOnlyBio(pem);
   X509StackPtr certificates(sk_X509_new_null());
+  const auto count = [&] { return static_cast<std::size_t>(sk_X509_num(certificates.get())); };
   while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
     sk_X509_push(certificates.get(), certificate);
-    if (sk_X509_num(certificates.get()) > kMaxCertificates) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, ": more than ", kMaxCertificates, " certificates"));
-    }
+    RETURN_IF_ERROR(CheckCount(count(), name));
   }
-  // The reader ends every text with NO_START_LINE; anything else is damage.
-  const unsigned long error = ERR_peek_last_error();
-  if (ERR_GET_REASON(error) != PEM_R_NO_START_LINE) return FileError(name, "bad certificate");
-  ERR_clear_error();
-  if (sk_X509_num(certificates.get()) == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": no certificate in PEM"));
+  RETURN_IF_ERROR(CheckEnd(count(), name));
+  return certificates;
+}
+
+absl::StatusOr<std::vector<std::string>> ReadEncodedCertificates(const std::string& pem,
+                                                                 const std::string& name) {
+  const BioPtr bio = ReadOnlyBio(pem);
+  std::vector<std::string> certificates;
+  unsigned char* data = nullptr;
+  long size = 0;
+  while (PEM_bytes_read_bio(&data, &size, nullptr, PEM_STRING_X509, bio.get(), nullptr, nullptr) ==
+         1) {
+    certificates.emplace_back(reinterpret_cast<const char*>(data), static_cast<std::size_t>(size));
+    OPENSSL_free(data);
+    RETURN_IF_ERROR(CheckCount(certificates.size(), name));
   }
+  RETURN_IF_ERROR(CheckEnd(certificates.size(), name));
   return certificates;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "tls/openssl.h"
@@ -12,6 +13,10 @@ namespace tombolo::tls {
 
 // Every certificate of a text, in order; at least one.
 absl::StatusOr<X509StackPtr> ReadCertificates(const std::string& pem, const std::string& name);
+// The same, as bytes that nobody has looked into: to decode a certificate costs OpenSSL 3.0 more
+// than to verify its signature.
+absl::StatusOr<std::vector<std::string>> ReadEncodedCertificates(const std::string& pem,
+                                                                 const std::string& name);
 absl::StatusOr<KeyPtr> ReadKey(const std::string& pem, const std::string& name);
 
 absl::StatusOr<std::string> WriteCertificate(const X509* certificate);

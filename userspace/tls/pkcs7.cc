@@ -10,6 +10,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "tls/base64.h"
 #include "tls/pem.h"
@@ -27,7 +28,38 @@ absl::Status Refuse(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("PKCS#7: ", why));
 }
 
-absl::Status WriteError() { return OpensslStatus(absl::StatusCode::kInternal, "write PKCS#7"); }
+// What is before the certificates of a SignedData (RFC 2315, section 9.1): version 1, no digests,
+// and content of type data, which is absent.
+constexpr unsigned char kBegin[] = {0x02, 0x01, 0x01,  //
+                                    0x31, 0x00,        //
+                                    0x30, 0x0b, 0x06, 0x09, 0x2a, 0x86, 0x48,
+                                    0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01};
+// No signers.
+constexpr unsigned char kEnd[] = {0x31, 0x00};
+// The name of SignedData, 1.2.840.113549.1.7.2.
+constexpr unsigned char kType[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                   0xf7, 0x0d, 0x01, 0x07, 0x02};
+
+template <std::size_t kSize>
+absl::string_view Text(const unsigned char (&bytes)[kSize]) {
+  return {reinterpret_cast<const char*>(bytes), kSize};
+}
+
+// A constructed value.
+std::string Wrap(int tag, int tag_class, absl::string_view content) {
+  const int length = static_cast<int>(content.size());
+  const int size = ASN1_object_size(/*constructed=*/1, length, tag);
+  std::string value(static_cast<std::size_t>(size - length), '\0');
+  auto* at = reinterpret_cast<unsigned char*>(value.data());
+  ASN1_put_object(&at, /*constructed=*/1, length, tag, tag_class);
+  return value.append(content.data(), content.size());
+}
+
+std::string Sequence(absl::string_view content) {
+  return Wrap(V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, content);
+}
+
+std::string Tagged(absl::string_view content) { return Wrap(0, V_ASN1_CONTEXT_SPECIFIC, content); }
 
 absl::Status CheckCertsOnly(PKCS7* message) {
   if (!PKCS7_type_is_signed(message) || message->d.sign == nullptr) {
@@ -82,24 +114,10 @@ Certificates LeafFirst(Certificates left) {
 
 absl::StatusOr<std::string> MakeCertsOnly(const std::string& certificates,
                                           const std::string& name) {
-  ASSIGN_OR_RETURN(const X509StackPtr all, ReadCertificates(certificates, name));
-  const Pkcs7Ptr message(PKCS7_new());
-  if (message == nullptr || PKCS7_set_type(message.get(), NID_pkcs7_signed) != 1) {
-    return WriteError();
-  }
-  // Its type and nothing else: what is signed is absent.
-  message->d.sign->contents->type = OBJ_nid2obj(NID_pkcs7_data);
-  for (int i = 0; i < sk_X509_num(all.get()); ++i) {
-    if (PKCS7_add_certificate(message.get(), sk_X509_value(all.get(), i)) != 1) {
-      return WriteError();
-    }
-  }
-  unsigned char* der = nullptr;
-  const int size = i2d_PKCS7(message.get(), &der);
-  if (size <= 0) return WriteError();
-  std::string text(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
-  OPENSSL_free(der);
-  return text;
+  ASSIGN_OR_RETURN(const std::vector<std::string> all, ReadEncodedCertificates(certificates, name));
+  const std::string data =
+      Sequence(absl::StrCat(Text(kBegin), Tagged(absl::StrJoin(all, "")), Text(kEnd)));
+  return Sequence(absl::StrCat(Text(kType), Tagged(data)));
 }
 
 absl::StatusOr<std::string> ReadCertsOnly(absl::string_view der) {

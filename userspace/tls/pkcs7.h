@@ -12,8 +12,8 @@ namespace tombolo::tls {
 
 inline constexpr std::size_t kMaxPkcs7Size = 256 * 1024;
 
-// The certificates of a PEM text in DER. Their order is lost: they are a set. `name` is the file
-// that errors mention.
+// The certificates of a PEM text in DER, as they are: nothing is looked at. Their order is lost:
+// they are a set. `name` is the file that errors mention.
 absl::StatusOr<std::string> MakeCertsOnly(const std::string& certificates, const std::string& name);
 
 // The certificates (1 to 64) as PEM: a leaf first, then what issued it, and so on up; then the

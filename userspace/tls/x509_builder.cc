@@ -11,6 +11,57 @@
 namespace tombolo::tls {
 namespace {
 
+using AlgorithmPtr = std::unique_ptr<X509_ALGOR, Freer<X509_ALGOR_free>>;
+using ObjectPtr = std::unique_ptr<ASN1_OBJECT, Freer<ASN1_OBJECT_free>>;
+using BitStringPtr = std::unique_ptr<ASN1_BIT_STRING, Freer<ASN1_BIT_STRING_free>>;
+
+// The two parts of a SubjectPublicKeyInfo: what kind of key, and which.
+struct KeyParts {
+  AlgorithmPtr algorithm;
+  BitStringPtr bits;
+};
+
+absl::StatusOr<KeyParts> Split(const PublicKey& key) {
+  const auto* at = reinterpret_cast<const unsigned char*>(key.spki.data());
+  const auto* const end = at + key.spki.size();
+  long size = 0;
+  int tag = 0, tag_class = 0;
+  const int form = ASN1_get_object(&at, &size, &tag, &tag_class, end - at);
+  const bool sequence = form == V_ASN1_CONSTRUCTED && tag == V_ASN1_SEQUENCE && size == end - at;
+  KeyParts parts;
+  if (sequence) parts.algorithm.reset(d2i_X509_ALGOR(nullptr, &at, end - at));
+  if (parts.algorithm) parts.bits.reset(d2i_ASN1_BIT_STRING(nullptr, &at, end - at));
+  if (parts.bits == nullptr || at != end) return BuildError("public key is not valid DER");
+  return parts;
+}
+
+// As the key is written: it has been checked, and to decode it once more, as X509_set_pubkey()
+// does, costs OpenSSL 3.0 more than the certificate's signature.
+absl::Status SetPublicKey(X509* certificate, const PublicKey& key) {
+  ASSIGN_OR_RETURN(const KeyParts parts, Split(key));
+  const ASN1_OBJECT* name = nullptr;
+  const void* parameter = nullptr;
+  int type = V_ASN1_UNDEF;
+  X509_ALGOR_get0(&name, &type, &parameter, parts.algorithm.get());
+  // The curve. Other kinds have no parameters, or NULL.
+  ObjectPtr curve(type == V_ASN1_OBJECT ? OBJ_dup(static_cast<const ASN1_OBJECT*>(parameter))
+                                        : nullptr);
+  if ((type == V_ASN1_OBJECT) != (curve != nullptr) || type == V_ASN1_SEQUENCE) {
+    return BuildError("public key has other parameters");
+  }
+  const int size = ASN1_STRING_length(parts.bits.get());
+  auto* const bytes = static_cast<unsigned char*>(
+      OPENSSL_memdup(ASN1_STRING_get0_data(parts.bits.get()), static_cast<std::size_t>(size)));
+  // Takes the curve and the bytes.
+  if (bytes == nullptr || X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(certificate), OBJ_dup(name),
+                                                 type, curve.get(), bytes, size) != 1) {
+    OPENSSL_free(bytes);
+    return BuildError("set public key");
+  }
+  (void)curve.release();
+  return absl::OkStatus();
+}
+
 absl::Status SetSerial(X509* certificate, const Serial& serial) {
   const auto& bytes = serial.bytes();
   const BignumPtr number(BN_bin2bn(bytes.data(), static_cast<int>(bytes.size()), nullptr));
@@ -77,12 +128,11 @@ absl::Status SetSubject(X509_NAME* name, const SubjectNames& names) {
 
 absl::StatusOr<X509Ptr> NewCertificate(const PublicKey& key, const Serial& serial,
                                        Validity validity) {
-  ASSIGN_OR_RETURN(const KeyPtr subject_key, ToKey(key));
   X509Ptr certificate(X509_new());
-  if (certificate == nullptr || X509_set_version(certificate.get(), X509_VERSION_3) != 1 ||
-      X509_set_pubkey(certificate.get(), subject_key.get()) != 1) {
+  if (certificate == nullptr || X509_set_version(certificate.get(), X509_VERSION_3) != 1) {
     return BuildError("make certificate");
   }
+  RETURN_IF_ERROR(SetPublicKey(certificate.get(), key));
   RETURN_IF_ERROR(SetSerial(certificate.get(), serial));
   RETURN_IF_ERROR(SetValidity(certificate.get(), validity));
   return certificate;

@@ -75,6 +75,20 @@ std::string Der(PKCS7* message) {
   return text;
 }
 
+TEST(Pkcs7Test, WritesWhatOpensslWrites) {
+  const std::unique_ptr<PKCS7, Freer<PKCS7_free>> message(PKCS7_new());
+  ASSERT_EQ(PKCS7_set_type(message.get(), NID_pkcs7_signed), 1);
+  message->d.sign->contents->type = OBJ_nid2obj(NID_pkcs7_data);
+  const Chain chain;
+  std::string text;
+  for (const std::string& one : {chain.leaf, chain.intermediate, chain.root}) {
+    const X509StackPtr read = *ReadCertificates(one, "chain.pem");
+    ASSERT_EQ(PKCS7_add_certificate(message.get(), sk_X509_value(read.get(), 0)), 1);
+    text += one;
+    EXPECT_EQ(*MakeCertsOnly(text, "chain.pem"), Der(message.get()));
+  }
+}
+
 TEST(Pkcs7Test, RefusesWhatIsNotCertsOnly) {
   using Pkcs7Ptr = std::unique_ptr<PKCS7, Freer<PKCS7_free>>;
   const Chain chain;
