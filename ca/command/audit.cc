@@ -12,8 +12,8 @@
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/output.h"
-#include "config/open_store.h"
 #include "ledger/verify.h"
+#include "store/open.h"
 
 namespace tombolo::ca {
 namespace {

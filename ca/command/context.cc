@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "config/open_store.h"
 #include "core/publication.h"
+#include "store/open.h"
 
 namespace tombolo::ca {
 

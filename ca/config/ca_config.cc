@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
@@ -12,6 +14,7 @@
 #include "source/config_values.h"
 #include "source/values.h"
 #include "source/yaml_reader.h"
+#include "store/etcd_store.h"
 
 namespace tombolo::ca {
 namespace {
@@ -41,8 +44,42 @@ absl::StatusOr<std::string> ParseHost(absl::string_view text) {
   return std::string(text);
 }
 
-void ReadStore(YamlMap map, const PathParser& path, CaConfig::StorePlace& store) {
-  map.Required("sqlite", store.sqlite, path);
+void ReadEtcd(YamlMap map, const PathParser& path, StoreConfig::Etcd& etcd) {
+  std::size_t given = 0;
+  map.List("endpoints", etcd.endpoints, [&](absl::string_view text) {
+    ++given;
+    return ParseEtcdEndpoint(text);
+  });
+  if (given == 0 || given > EtcdStore::kMaxEndpoints) {
+    map.Error("endpoints",
+              absl::StrCat("name 1 to ", EtcdStore::kMaxEndpoints, " members, not ", given));
+  }
+  map.Optional("prefix", etcd.prefix, ParseEtcdPrefix);
+  map.Optional("ca", etcd.ca, path);
+  map.Optional("certificate", etcd.certificate, path);
+  map.Optional("key", etcd.key, path);
+  const bool https =
+      std::any_of(etcd.endpoints.begin(), etcd.endpoints.end(),
+                  [](const std::string& url) { return absl::StartsWith(url, "https:"); });
+  if (!map.Has("ca") && (https || map.Has("certificate"))) {
+    map.Error("ca", "is missing: it vouches for the members' certificates");
+  }
+  for (const auto& [one, other] :
+       {std::pair("certificate", "key"), std::pair("key", "certificate")}) {
+    if (map.Has(one) && !map.Has(other)) map.Error(one, absl::StrCat("needs '", other, "', too"));
+  }
+  map.Finish();
+}
+
+void ReadStore(YamlMap map, const PathParser& path, StoreConfig& store) {
+  YamlMap etcd = map.Map("etcd");
+  if (!map.Has("etcd")) {
+    map.Required("sqlite", store.sqlite, path);
+  } else if (map.Optional("sqlite", store.sqlite, path)) {
+    map.Error("sqlite", "cannot be beside 'etcd': an authority has one store");
+  } else {
+    ReadEtcd(std::move(etcd), path, store.etcd.emplace());
+  }
   map.Finish();
 }
 

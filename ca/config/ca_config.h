@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/log.h"
 #include "net/address.h"
+#include "store/open.h"
 
 namespace tombolo::ca {
 
@@ -19,9 +20,6 @@ inline constexpr std::chrono::hours kLongestTtl{24};
 // An authority's ca.yaml (docs/configuration.md). Paths are complete: relative ones have been
 // resolved against the file's directory.
 struct CaConfig {
-  struct StorePlace {
-    std::string sqlite;  // a file
-  };
   struct Serve {
     net::SocketAddress listen;
     std::vector<std::string> names;  // DNS names and addresses that it is reached by
@@ -40,7 +38,7 @@ struct CaConfig {
   };
 
   std::string trust_domain;
-  StorePlace store;
+  StoreConfig store;
   std::string keys;  // a directory
   Serve serve;
   Admin admin;

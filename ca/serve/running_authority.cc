@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
-#include "config/open_store.h"
+#include "store/open.h"
 
 namespace tombolo::ca {
 namespace {

@@ -19,7 +19,6 @@ namespace {
 constexpr Store::Limits kLimits{.operations = 120, .bytes = 1 << 20};
 constexpr std::size_t kMaxPrefix = 256;
 constexpr std::size_t kPage = 256;  // entries of one answer
-constexpr std::size_t kMaxEndpoints = 16;
 // Greater than whatever a key may go on with, and no key.
 constexpr char kEnd[] = "\x7f";
 
@@ -101,13 +100,16 @@ class EtcdStoreImpl : public Store {
   const std::string prefix_;
 };
 
-absl::Status CheckPrefix(const std::string& prefix) {
+}  // namespace
+
+absl::Status EtcdStore::CheckPrefix(absl::string_view prefix) {
   if (prefix.empty()) return absl::OkStatus();
-  if (prefix.size() > kMaxPrefix) return absl::InvalidArgumentError("etcd prefix: too long");
+  if (prefix.size() > kMaxPrefix) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "etcd prefix '", prefix.substr(0, 32), "...': has more than ", kMaxPrefix, " characters"));
+  }
   return CheckKey(prefix);
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Store>> EtcdStore::Open(Options options) {
   RETURN_IF_ERROR(CheckPrefix(options.prefix));

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/time.h"
 #include "store/store.h"
 #include "tls/client_context.h"
@@ -19,6 +21,8 @@ namespace tombolo::ca {
 // closes the connections.
 class EtcdStore {
  public:
+  static constexpr std::size_t kMaxEndpoints = 16;
+
   struct Options {
     // Of one cluster, tried in turn: https://host[:port], or http:// on loopback.
     std::vector<std::string> endpoints;
@@ -29,6 +33,9 @@ class EtcdStore {
     Duration answer = std::chrono::seconds(3);
     Duration call = std::chrono::seconds(6);
   };
+
+  // Whether keys may begin so. InvalidArgument.
+  static absl::Status CheckPrefix(absl::string_view prefix);
 
   // Asks nobody yet. InvalidArgument.
   static absl::StatusOr<std::unique_ptr<Store>> Open(Options options);

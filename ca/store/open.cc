@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "base/status_macros.h"
 #include "files.h"
+#include "store/etcd_client.h"
 #include "store/etcd_store.h"
 #include "store/sqlite_store.h"
 #include "tls/client_context.h"
@@ -35,6 +36,16 @@ absl::StatusOr<ClientContextPtr> LoadTls(const StoreConfig::Etcd& etcd) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ParseEtcdEndpoint(absl::string_view url) {
+  ASSIGN_OR_RETURN(EtcdEndpoint endpoint, ParseEndpoint(std::string(url)));
+  return std::move(endpoint.url);
+}
+
+absl::StatusOr<std::string> ParseEtcdPrefix(absl::string_view prefix) {
+  RETURN_IF_ERROR(EtcdStore::CheckPrefix(prefix));
+  return std::string(prefix);
+}
 
 absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreConfig& config) {
   if (config.sqlite.empty() == !config.etcd.has_value()) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "store/store.h"
 
 namespace tombolo::ca {
@@ -23,6 +24,10 @@ struct StoreConfig {
   std::string sqlite{};  // the path of a file
   std::optional<Etcd> etcd{};
 };
+
+// Two values of it, checked: InvalidArgument quotes them.
+absl::StatusOr<std::string> ParseEtcdEndpoint(absl::string_view url);
+absl::StatusOr<std::string> ParseEtcdPrefix(absl::string_view prefix);
 
 // InvalidArgument: not a configuration. PermissionDenied: others may read the key, or
 // the file. Otherwise as the stores' own Open(); etcd itself is not asked yet.

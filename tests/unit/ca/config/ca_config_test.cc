@@ -86,6 +86,59 @@ TEST_F(CaConfigTest, SaysWhereAndWhatIsWrong) {
               HasSubstr("trust_domain: 'A' is not a trust domain"));
 }
 
+TEST_F(CaConfigTest, ReadsAStoreInEtcd) {
+  const auto config = Load(R"(trust_domain: test.example
+store:
+  etcd:
+    endpoints: ["https://e1.example:2379", "https://10.0.0.2"]
+    prefix: /ca/test/
+    ca: etcd-ca.pem
+    certificate: /etc/etcd/client.pem
+    key: client.key
+keys: keys
+)");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->store.sqlite, "");
+  ASSERT_TRUE(config->store.etcd);
+  EXPECT_THAT(config->store.etcd->endpoints,
+              ElementsAre("https://e1.example:2379", "https://10.0.0.2"));
+  EXPECT_EQ(config->store.etcd->prefix, "/ca/test/");
+  EXPECT_EQ(config->store.etcd->ca, directory_ / "etcd-ca.pem");
+  EXPECT_EQ(config->store.etcd->certificate, "/etc/etcd/client.pem");
+  EXPECT_EQ(config->store.etcd->key, directory_ / "client.key");
+  const auto local = Load(
+      "trust_domain: test.example\nstore: {etcd: {endpoints: [\"http://127.0.0.1:2379\"]}}\n"
+      "keys: x\n");
+  ASSERT_TRUE(local.ok()) << local.status();
+  EXPECT_EQ(local->store.etcd->prefix, "/tombolo/");
+}
+
+TEST_F(CaConfigTest, SaysWhatIsWrongWithAStore) {
+  const auto error = [&](const std::string& store) {
+    return Error("trust_domain: test.example\nkeys: x\nstore:\n" + store);
+  };
+  EXPECT_THAT(error("  etc: x\n"), HasSubstr(":4: store.etc: is not a known key; did you mean"));
+  EXPECT_THAT(error("  {}\n"), HasSubstr("store.sqlite: is missing"));
+  EXPECT_THAT(error("  sqlite: ca.db\n  etcd: {endpoints: [\"http://[::1]\"]}\n"),
+              HasSubstr(path_ + ":4: store.sqlite: cannot be beside 'etcd'"));
+  EXPECT_THAT(error("  etcd:\n    endpoints: []\n"),
+              HasSubstr(":5: store.etcd.endpoints: name 1 to 16 members, not 0"));
+  EXPECT_THAT(error("  etcd: {prefix: /x/}\n"), HasSubstr("store.etcd.endpoints: name 1 to 16"));
+  EXPECT_THAT(
+      error("  etcd:\n    endpoints:\n      - http://127.0.0.1\n      - http://e1.example\n"),
+      HasSubstr(":7: store.etcd.endpoints[1]: etcd endpoint 'http://e1.example': anybody"));
+  EXPECT_THAT(error("  etcd:\n    endpoints: [\"https://e1.example\"]\n"),
+              HasSubstr(":5: store.etcd.ca: is missing"));
+  const std::string local = "  etcd:\n    endpoints: [\"http://127.0.0.1\"]\n";
+  EXPECT_THAT(error(local + "    prefix: a b\n"), HasSubstr(":6: store.etcd.prefix: 'a b' is not"));
+  EXPECT_THAT(error(local + "    ca: x\n    certificate: y\n"),
+              HasSubstr(":7: store.etcd.certificate: needs 'key', too"));
+  EXPECT_THAT(error(local + "    ca: x\n    key: y\n"),
+              HasSubstr(":7: store.etcd.key: needs 'certificate', too"));
+  EXPECT_THAT(error(local + "    certificate: x\n    key: y\n"),
+              HasSubstr("store.etcd.ca: is missing"));
+}
+
 TEST_F(CaConfigTest, TestsMayHaveShorterLives) {
   const auto config = Load(std::string(kLeast) + "ttl: 2s\n", std::chrono::seconds(1));
   ASSERT_TRUE(config.ok()) << config.status();
