@@ -15,18 +15,11 @@
 namespace tombolo::ca {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds kLongestPause{200};
 // The head's own condition and put, and its bytes.
 constexpr std::size_t kHeadOperations = 1;
 constexpr std::size_t kHeadBytes = 512;
 
-// Doubles, with a random part so that replicas do not keep step.
-milliseconds Pause(int attempts) {
-  const milliseconds longest = std::min(kLongestPause, milliseconds(2 << std::min(attempts, 10)));
-  return longest / 2 + longest * (tls::Random128()[0] % 64) / 128;
-}
+double RandomShare() { return static_cast<double>(tls::Random128()[0]) / 256; }
 
 // What a transaction has so far, against the store's limits.
 class Room {
@@ -112,7 +105,11 @@ bool IsLate(const Operation& operation) {
 }  // namespace
 
 Committer::Committer(Store& store, Clock now, const std::atomic<bool>& stopping)
-    : store_(store), reader_(store), now_(std::move(now)), stopping_(stopping) {}
+    : store_(store),
+      reader_(store),
+      now_(std::move(now)),
+      stopping_(stopping),
+      pace_(RandomShare) {}
 
 void Committer::Run(std::vector<Operation> operations) {
   while (!operations.empty()) Round(operations);
@@ -120,9 +117,11 @@ void Committer::Run(std::vector<Operation> operations) {
 
 // One transaction. Removes what has been answered.
 void Committer::Round(std::vector<Operation>& waiting) {
+  std::this_thread::sleep_until(next_);
+  const MonotonicTime begun = std::chrono::steady_clock::now();
   const absl::Status found = FindHead();
   if (!found.ok()) {
-    if (IsPassing(found)) return WaitABit(waiting, found);
+    if (IsPassing(found)) return Wait(waiting, pace_.AfterFailure(), found);
     return Answer(waiting, waiting.size(), found);
   }
   const Batch batch = Build(waiting);
@@ -133,9 +132,14 @@ void Committer::Round(std::vector<Operation>& waiting) {
   }
   absl::StatusOr<std::int64_t> revision = store_.Commit(batch.transaction);
   if (absl::IsUnknown(revision.status())) revision = Settle(batch, deadline, revision.status());
-  if (revision.ok()) return Succeed(batch, *revision, waiting);
+  if (revision.ok()) {
+    Succeed(batch, *revision, waiting);
+    return TakeTurns(std::chrono::steady_clock::now() - begun);
+  }
   if (absl::IsAborted(revision.status())) return OnAborted(batch, waiting);
-  if (absl::IsUnavailable(revision.status())) return WaitABit(waiting, revision.status());
+  if (absl::IsUnavailable(revision.status())) {
+    return Wait(waiting, pace_.AfterFailure(), revision.status());
+  }
   head_.reset();
   Answer(waiting, batch.operations, revision.status());
 }
@@ -143,7 +147,17 @@ void Committer::Round(std::vector<Operation>& waiting) {
 absl::Status Committer::FindHead() {
   if (head_) return absl::OkStatus();
   ASSIGN_OR_RETURN(head_, reader_.FindHead());
+  if (head_->revision != own_revision_ && own_revision_ != 0) pace_.MetOthers();
   return absl::OkStatus();
+}
+
+// A head that others may have moved meanwhile is read again: that costs less than a transaction
+// that fails.
+void Committer::TakeTurns(Duration took) {
+  const Duration pause = pace_.AfterCommit(took);
+  if (pause == Duration::zero()) return;
+  next_ = After(pause);
+  head_.reset();
 }
 
 // Answers operations that cannot be made on the way, as far as the batch goes.
@@ -154,7 +168,7 @@ Committer::Batch Committer::Build(std::vector<Operation>& waiting) {
   Room room(store_.limits());
   const std::string transaction = tls::Hex(tls::Random128());
   std::size_t next = 0;
-  while (next < waiting.size()) {
+  while (next < waiting.size() && batch.operations < pace_.most()) {
     absl::StatusOr<Change> change = Make(waiting[next], batch.head);
     absl::StatusOr<std::string> entry =
         change.ok() ? EntryText(*change, now_(), batch.head, transaction) : change.status();
@@ -164,7 +178,7 @@ Committer::Batch Committer::Build(std::vector<Operation>& waiting) {
           absl::StrCat("'", change->entry.event, "' is larger than the store takes"));
     }
     if (!entry.ok() && IsPassing(entry.status()) && !IsLate(waiting[next])) {
-      if (batch.operations == 0) WaitABit(waiting, entry.status());
+      if (batch.operations == 0) Wait(waiting, pace_.AfterFailure(), entry.status());
       break;
     }
     if (entry.ok()) {
@@ -204,7 +218,7 @@ absl::Status Committer::CheckNeeds(const Change& change) {
 // applied, and when the second fails, so has the first, or it is there to be seen.
 absl::StatusOr<std::int64_t> Committer::Settle(const Batch& batch, MonotonicTime deadline,
                                                absl::Status doubt) {
-  for (int attempt = 0;; ++attempt) {
+  for (Pace pace(RandomShare);;) {
     absl::StatusOr<std::optional<std::int64_t>> own = FindOwn(batch);
     if (own.ok() && *own) return **own;
     if (own.ok()) {
@@ -221,7 +235,7 @@ absl::StatusOr<std::int64_t> Committer::Settle(const Batch& batch, MonotonicTime
       return absl::UnknownError(
           absl::StrCat("the change may have been recorded or not: ", doubt.message()));
     }
-    std::this_thread::sleep_for(Pause(attempt));
+    std::this_thread::sleep_for(pace.AfterFailure());
   }
 }
 
@@ -240,7 +254,8 @@ void Committer::OnAborted(const Batch& batch, std::vector<Operation>& waiting) {
   if (!found.ok() && !IsPassing(found)) return Answer(waiting, waiting.size(), found);
   if (!found.ok() || head_->revision != expected) {  // somebody else was faster
     check_needs_ = false;
-    return WaitABit(waiting, absl::UnavailableError("other replicas were faster every time"));
+    return Wait(waiting, found.ok() ? pace_.AfterLoss(batch.operations) : pace_.AfterFailure(),
+                absl::UnavailableError("other replicas were faster every time"));
   }
   if (!check_needs_) {
     check_needs_ = true;
@@ -256,15 +271,16 @@ void Committer::OnAborted(const Batch& batch, std::vector<Operation>& waiting) {
                                                    " beyond its head, entry ", head_->head.sequence,
                                                    ": verify it before anything is recorded")));
   }
-  WaitABit(waiting, absl::UnavailableError("what the change depends on keeps changing"));
+  Wait(waiting, pace_.AfterFailure(),
+       absl::UnavailableError("what the change depends on keeps changing"));
 }
 
 void Committer::Succeed(const Batch& batch, std::int64_t revision,
                         std::vector<Operation>& waiting) {
   const std::int64_t first = batch.head.sequence - static_cast<std::int64_t>(batch.operations) + 1;
   head_ = {.head = batch.head, .revision = revision};
+  own_revision_ = revision;
   check_needs_ = false;
-  attempts_ = 0;
   for (std::size_t i = 0; i < batch.operations; ++i) {
     waiting[i].done(
         Committed{.sequence = first + static_cast<std::int64_t>(i), .revision = revision});
@@ -279,8 +295,8 @@ void Committer::Answer(std::vector<Operation>& waiting, std::size_t count,
 }
 
 // Before the next attempt. Those that cannot wait any longer hear `why`.
-void Committer::WaitABit(std::vector<Operation>& waiting, const absl::Status& why) {
-  const MonotonicTime next = After(Pause(attempts_++));
+void Committer::Wait(std::vector<Operation>& waiting, Duration pause, const absl::Status& why) {
+  const MonotonicTime next = After(pause);
   const auto late = std::stable_partition(
       waiting.begin(), waiting.end(),
       [&](const Operation& operation) { return operation.deadline <= next || stopping_; });

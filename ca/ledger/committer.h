@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/time.h"
 #include "ledger/operations.h"
+#include "ledger/pace.h"
 #include "ledger/reader.h"
 #include "store/store.h"
 
@@ -53,6 +54,7 @@ class Committer {
 
   void Round(std::vector<Operation>& waiting);
   absl::Status FindHead();
+  void TakeTurns(Duration took);
   Batch Build(std::vector<Operation>& waiting);
   absl::StatusOr<Change> Make(const Operation& operation, const AuditHead& head);
   absl::Status CheckNeeds(const Change& change);
@@ -63,15 +65,17 @@ class Committer {
   void Succeed(const Batch& batch, std::int64_t revision, std::vector<Operation>& waiting);
   static void Answer(std::vector<Operation>& waiting, std::size_t count,
                      const absl::Status& status);
-  void WaitABit(std::vector<Operation>& waiting, const absl::Status& why);
+  void Wait(std::vector<Operation>& waiting, Duration pause, const absl::Status& why);
 
   Store& store_;
   const Reader reader_;
   const Clock now_;
   const std::atomic<bool>& stopping_;
   std::optional<Reader::Head> head_;  // as far as is known
+  std::int64_t own_revision_ = 0;     // of the head that was put last
   bool check_needs_ = false;          // one of the next operations cannot be committed
-  int attempts_ = 0;                  // in a row without a commit
+  Pace pace_;
+  MonotonicTime next_ = MonotonicTime::min();  // when others have had their turn
 };
 
 }  // namespace tombolo::ca
