@@ -14,6 +14,7 @@
 #include "base/status_macros.h"
 #include "core/join_token.h"
 #include "ledger/reader.h"
+#include "tls/digest.h"
 #include "tls/jwt.h"
 
 namespace tombolo::ca {
@@ -117,7 +118,8 @@ absl::StatusOr<AuthorityService::Signed> AuthorityService::Sign(Job& job) {
   if (job.request.peer && !view->TrustsAs(job.request.peer->judged_by)) {
     return absl::UnavailableError("the caller was judged by another trust bundle than the newest");
   }
-  ASSIGN_OR_RETURN(const Credential credential, FindCredential(job.request));
+  ASSIGN_OR_RETURN(Credential credential, FindCredential(job.request));
+  credential.key = tls::Hex(csr.key.id());
   const WallTime now = options_.now();
   absl::StatusOr<Grant> decided =
       Decide(credential, {.uris = csr.uris, .renew = job.request.renew}, view->rules(), now);

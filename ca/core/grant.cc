@@ -91,16 +91,19 @@ absl::StatusOr<Grant> BySvid(const Peer& peer, const SpiffeId& named, const Wish
   return grant;
 }
 
-absl::Status CheckJoinToken(const std::optional<Token>& record, WallTime now) {
+absl::Status CheckJoinToken(const Credential& credential, WallTime now) {
+  const std::optional<Token>& record = credential.join_token;
   if (!record) return Unproven("the join token is not known");
-  if (record->spent) return Unproven("the join token has been used already");
+  if (record->spent && !PaysAgain(*record, credential.key)) {
+    return Unproven("the join token has been used already");
+  }
   if (record->expires <= now) return Unproven("the join token has expired");
   return absl::OkStatus();
 }
 
 absl::StatusOr<Grant> ByJoinToken(const Credential& credential, const GrantRules& rules,
                                   WallTime now) {
-  RETURN_IF_ERROR(CheckJoinToken(credential.join_token, now));
+  RETURN_IF_ERROR(CheckJoinToken(credential, now));
   const Token& token = *credential.join_token;
   ASSIGN_OR_RETURN(const SpiffeId id, SpiffeId::Parse(token.subject));
   const SpiffeId::Name name = id.name();
@@ -109,13 +112,16 @@ absl::StatusOr<Grant> ByJoinToken(const Credential& credential, const GrantRules
   if (!right || id.trust_domain() != rules.trust_domain) {
     return Refused("the join token is for nothing that can be issued");
   }
-  Grant grant{
-      .id = id,
-      .cluster = std::string(name.cluster),
-      .node = {},
-      .requester = absl::StrCat("join token ", token.digest.substr(0, 8)),
-      .payment = Payment{.digest = token.digest, .kind = token.kind, .subject = token.subject}};
-  grant.node = PlaceOf(id);
+  // Of a token that pays again: what it paid for may have been revoked meanwhile.
+  RETURN_IF_ERROR(CheckNotRevoked(id, token.serial, rules));
+  Grant grant{.id = id,
+              .cluster = std::string(name.cluster),
+              .node = PlaceOf(id),
+              .requester = absl::StrCat("join token ", token.digest.substr(0, 8)),
+              .payment = Payment{.digest = token.digest,
+                                 .kind = token.kind,
+                                 .subject = token.subject,
+                                 .key = credential.key}};
   return grant;
 }
 

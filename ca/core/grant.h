@@ -37,6 +37,7 @@ struct Credential {
   std::string token;  // bearer token; empty: none
   // The record of a join token, when `token` is one and the ledger knows it.
   std::optional<Token> join_token;
+  std::string key{};  // the request's, which is his: SHA-256 of the public key, in hex
 };
 
 struct Wish {

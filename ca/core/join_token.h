@@ -10,7 +10,8 @@
 #include "ledger/records.h"
 
 // Join tokens: "tbj_" and 256 random bits. Whoever shows one first gets the one certificate that it
-// is for. The ledger has its digest only, so who reads the store cannot join.
+// is for, and gets it again, for the same key, until the token expires: the answer may be lost. The
+// ledger has its digest only, so who reads the store cannot join.
 namespace tombolo::ca {
 
 inline constexpr char kJoinTokenPrefix[] = "tbj_";

@@ -53,7 +53,8 @@ class Ledger {
 
   // Records a certificate before anybody gets it. AlreadyExists: the serial number
   // is taken. With a payment the join token is spent in the same transaction:
-  // PermissionDenied when it is unknown, spent, expired or for somebody else.
+  // PermissionDenied when it is unknown, spent for another key, expired or for somebody
+  // else.
   void Issue(Certificate certificate, std::optional<Payment> payment, std::string actor, Done done);
   // The same, but Aborted when anything has been revoked, or a document changed, since
   // `basis`: whoever has been revoked gets nothing, whichever replica he asks.

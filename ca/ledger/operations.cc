@@ -29,7 +29,7 @@ absl::StatusOr<FoundToken> FindToken(Store& store, const std::string& digest) {
 }
 
 absl::Status MayPay(const Token& token, const Payment& payment, WallTime now) {
-  if (token.spent) return TokenRefused("has been used already");
+  if (token.spent && !PaysAgain(token, payment.key)) return TokenRefused("has been used already");
   if (token.expires <= now) return TokenRefused("has expired");
   if (token.kind == payment.kind && token.subject == payment.subject) return absl::OkStatus();
   return TokenRefused(absl::StrCat("is for ", KindText(token.kind), " '", token.subject,
@@ -45,8 +45,10 @@ absl::Status Pay(const Payment& payment, const std::string& serial, const Change
   if (absl::IsNotFound(found.status())) return TokenRefused("is not known");
   RETURN_IF_ERROR(found.status());
   RETURN_IF_ERROR(MayPay(found->token, payment, context.now));
+  if (found->token.spent) change.entry.details["replaces"] = found->token.serial;
   found->token.spent = true;
   found->token.serial = serial;
+  found->token.key = payment.key;
   ASSIGN_OR_RETURN(std::string value, Encode(found->token));
   const std::string key = TokenKey(payment.digest);
   change.needs.push_back({{key, found->revision}, TokenRefused("has been used already")});
@@ -109,6 +111,7 @@ MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> paym
 MakeChange AddToken(Token token, std::string actor) {
   token.spent = false;
   token.serial.clear();
+  token.key.clear();
   return [=](const ChangeContext&) -> absl::StatusOr<Change> {
     const std::string key = TokenKey(token.digest);
     Change change;

@@ -21,6 +21,7 @@ struct Payment {
   std::string digest;
   Kind kind = Kind::kNode;
   std::string subject;
+  std::string key{};  // of the certificate, as the token's record will have it
 };
 
 // What a certificate was granted by: the last changes that whoever granted it knew.

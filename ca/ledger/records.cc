@@ -55,6 +55,7 @@ std::string Text(const Token& token) {
   object["expires"] = TimeText(token.expires);
   object["spent"] = token.spent;
   object["serial"] = token.serial;
+  if (!token.key.empty()) object["key"] = token.key;
   return json::serialize(object);
 }
 
@@ -98,6 +99,10 @@ absl::string_view KindText(Kind kind) {
     if (known == kind) return name;
   }
   return "";
+}
+
+bool PaysAgain(const Token& token, absl::string_view key) {
+  return token.spent && !token.key.empty() && token.key == key;
 }
 
 std::string CertificateKey(absl::string_view serial) { return absl::StrCat(kCertificates, serial); }
@@ -145,6 +150,7 @@ absl::StatusOr<Token> DecodeToken(const std::string& key, absl::string_view valu
   token.expires = fields.Time("expires");
   token.spent = fields.Flag("spent");
   token.serial = fields.Text("serial");
+  if (fields.Has("key")) token.key = fields.Text("key");
   RETURN_IF_ERROR(fields.Finish());
   ASSIGN_OR_RETURN(token.kind, ParseKind(key, kind));
   const std::string own_key = TokenKey(token.digest);

@@ -37,8 +37,13 @@ struct Token {
   std::string subject{};    // which one
   WallTime expires{};
   bool spent = false;
-  std::string serial{};  // of the certificate that it paid for
+  std::string serial{};  // of the certificate that it paid for last
+  std::string key{};     // that this is for: SHA-256 of the public key, in hex; "": not known
 };
+
+// Whether a token that has been spent may pay once more: to whoever has proved that he has the key
+// that it paid for. He asks again because the answer was lost.
+bool PaysAgain(const Token& token, absl::string_view key);
 
 // Whom nobody may trust any longer. Under revocation/<sequence>, so in order.
 struct Revocation {

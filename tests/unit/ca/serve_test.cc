@@ -54,10 +54,12 @@ TEST_F(ServeTest, IssuesWhatOpensslVerifies) {
   }
   EXPECT_THAT(Enrol("spiffe://test.example/cluster/east/ns/shop/sa/db", "db", svid),
               HasSubstr("\n403"));
+  EXPECT_THAT(Enrol(node_, "same", "-u any:" + token), HasSubstr("\n200")) << "for the same key";
+  NewKey("key.pem");
   EXPECT_THAT(Enrol(node_, "twice", "-H 'Authorization: Bearer " + token + "'"),
               HasSubstr("\n401"));
   EXPECT_THAT(Enrol(node_, "nobody", ""), HasSubstr("\n401"));
-  EXPECT_THAT(Metrics(), HasSubstr("tombolo_ca_certificates_total{result=\"issued\"} 3"));
+  EXPECT_THAT(Metrics(), HasSubstr("tombolo_ca_certificates_total{result=\"issued\"} 4"));
   EXPECT_EQ(Stop(), 0);
   EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
 }

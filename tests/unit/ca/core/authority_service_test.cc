@@ -245,6 +245,18 @@ TEST_F(AuthorityServiceTest, RefusesAWeakKey) {
   EXPECT_TRUE(replica_->Enrol(ByToken(Csr(kNode), token)).ok()) << "the token is not spent by it";
 }
 
+TEST_F(AuthorityServiceTest, ATokenIsAnsweredAgainForTheSameKey) {
+  const std::string token = NewToken(kNode);
+  const std::string key = *tls::GenerateKey();
+  const auto csr = [&] { return *tls::MakeCsr(key, *SpiffeId::Parse(kNode)); };
+  const auto first = replica_->Enrol(ByToken(csr(), token));
+  ASSERT_TRUE(first.ok()) << first.status();
+  ExpectRefused(absl::StatusCode::kUnauthenticated, "used already", ByToken(Csr(kNode), token));
+  const auto again = replica_->Enrol(ByToken(csr(), token));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_NE(again->certificates, first->certificates) << "another one, with a number of its own";
+}
+
 TEST_F(AuthorityServiceTest, ATokenIsSpentOnce) {
   const std::string token = NewToken(kNode);
   ASSERT_TRUE(replica_->Enrol(ByToken(Csr(kNode), token)).ok());

@@ -122,6 +122,26 @@ TEST_F(GrantTest, AJoinTokenIsKnownUnspentAndInTime) {
   ExpectUnproven("has expired", credential);
 }
 
+TEST_F(GrantTest, ASpentJoinTokenPaysAgainForItsKey) {
+  Credential credential = ByJoin(kNode);
+  credential.join_token->spent = true;
+  credential.join_token->key = "k1";
+  ExpectUnproven("has been used already", credential);
+  credential.key = "k2";
+  ExpectUnproven("has been used already", credential);
+  credential.key = "k1";
+  const auto grant = Ask(credential);
+  ASSERT_TRUE(grant.ok()) << grant.status();
+  EXPECT_EQ(grant->payment->key, "k1");
+  credential.join_token->serial = "4c";
+  EXPECT_TRUE(Ask(credential).ok());
+  revoked_.serials.insert("4c");
+  ExpectDenied("revoked", credential);
+  credential.join_token->serial = "4d";
+  credential.join_token->expires = Now() - seconds(1);
+  ExpectUnproven("has expired", credential);
+}
+
 TEST_F(GrantTest, ATokenIsForNothingElse) {
   const std::string text = NewJoinToken();
   for (const char* id : {"spiffe://other.example/cluster/east/node/n1", "spiffe://test.example/ca",

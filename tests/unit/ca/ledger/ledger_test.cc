@@ -109,6 +109,23 @@ TEST_F(LedgerTest, ATokenPaysOnceForWhomItIsFor) {
   EXPECT_THAT(Findings(), IsEmpty());
 }
 
+TEST_F(LedgerTest, ATokenPaysAgainForTheSameKey) {
+  ASSERT_TRUE(AddToken(NewToken("secret", "one")).ok());
+  const auto pay = [&](const Certificate& certificate, const std::string& key) {
+    return Issue(certificate, Payment{.digest = DigestHex("secret"), .subject = "one", .key = key});
+  };
+  const Certificate first = NewCertificate("a"), second = NewCertificate("a");
+  ASSERT_TRUE(pay(first, "k1").ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(pay(NewCertificate("a"), "k2").status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(pay(NewCertificate("a"), "").status()));
+  const auto again = pay(second, "k1");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ((*reader_.FindToken(DigestHex("secret")))->serial, second.serial);
+  EXPECT_EQ(reader_.Entries(again->sequence - 1, 1)->at(0).details.at("replaces"), first.serial);
+  EXPECT_EQ(reader_.Certificates("", 10)->size(), 2);
+  EXPECT_THAT(Findings(), IsEmpty());
+}
+
 TEST_F(LedgerTest, AnExpiredTokenDoesNotPay) {
   Token token = NewToken("secret", "one");
   token.expires = std::chrono::system_clock::now() - std::chrono::seconds(1);

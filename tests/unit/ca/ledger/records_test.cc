@@ -12,6 +12,7 @@ namespace tombolo::ca {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(RecordsTest, CertificatesComeBackAsTheyWere) {
   Certificate certificate = NewCertificate("spiffe://test.example/\"quoted\"\n\xc3\xa4");
@@ -36,6 +37,18 @@ TEST(RecordsTest, TokensAndRevocationsComeBackAsTheyWere) {
   const auto again = DecodeRevocation(RevocationKey(3), *Encode(revocation));
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->kind, Kind::kCluster);
+}
+
+TEST(RecordsTest, ATokensKeyMayBeMissing) {
+  Token token = NewToken("secret", "one");
+  token.spent = true;
+  EXPECT_THAT(*Encode(token), Not(HasSubstr("\"key\""))) << "as it was before there were any";
+  EXPECT_FALSE(PaysAgain(*DecodeToken(TokenKey(token.digest), *Encode(token)), ""));
+  token.key = "ab12";
+  const auto again = DecodeToken(TokenKey(token.digest), *Encode(token));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(PaysAgain(*again, "ab12"));
+  EXPECT_FALSE(PaysAgain(*again, "ab13"));
 }
 
 TEST(RecordsTest, DecodingIsStrict) {
