@@ -95,7 +95,12 @@ absl::StatusOr<Credential> AuthorityService::FindCredential(
   if (request.peer && request.peer->id.name().kind == SpiffeId::Kind::kWorkload) {
     absl::StatusOr<std::optional<Certificate>> found = reader.FindCertificate(request.peer->serial);
     if (!found.ok()) return TryAgain(found.status());
-    if (*found) credential.peer->node = (*found)->node;
+    // Fails closed: where it would be used is not known.
+    if (!*found) {
+      return absl::PermissionDeniedError(absl::StrCat(
+          "this authority has no record of the client certificate ", request.peer->serial));
+    }
+    credential.peer->node = (*found)->node;
   }
   return credential;
 }

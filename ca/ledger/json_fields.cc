@@ -56,9 +56,7 @@ bool JsonFields::Flag(absl::string_view field) {
 
 WallTime JsonFields::Time(absl::string_view field) {
   const std::string text = Text(field);
-  absl::Time time;
-  std::string error;
-  if (absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return absl::ToChronoTime(time);
+  if (const std::optional<WallTime> time = ParseTimeText(text)) return *time;
   Fail(absl::StrCat("'", field, "' is not a time: '", text, "'"));
   return {};
 }
@@ -131,6 +129,13 @@ absl::Status NotCanonical(absl::string_view key) {
 
 std::string TimeText(WallTime time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", absl::FromChrono(time), absl::UTCTimeZone());
+}
+
+std::optional<WallTime> ParseTimeText(absl::string_view text) {
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return std::nullopt;
+  return absl::ToChronoTime(time);
 }
 
 json::object ToJson(const TextMap& map) {

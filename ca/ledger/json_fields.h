@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +55,7 @@ absl::Status NotCanonical(absl::string_view key);
 
 // RFC 3339 in UTC, as precise as WallTime is.
 std::string TimeText(WallTime time);
+std::optional<WallTime> ParseTimeText(absl::string_view text);
 
 boost::json::object ToJson(const TextMap& map);
 

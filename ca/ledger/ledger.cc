@@ -83,6 +83,10 @@ void Ledger::DeleteDocument(std::string name, std::optional<std::int64_t> revisi
   Post(ca::DeleteDocument(std::move(name), revision, std::move(actor)), std::move(done));
 }
 
+void Ledger::Prune(Pruning pruning, std::string actor, Done done) {
+  Post(ca::Prune(std::move(pruning), std::move(actor)), std::move(done));
+}
+
 void Ledger::Note(AuditEntry entry, Done done) {
   Post(ca::Note(std::move(entry)), std::move(done));
 }

@@ -77,6 +77,9 @@ class Ledger {
   void DeleteDocument(std::string name, std::optional<std::int64_t> revision, std::string actor,
                       Done done);
 
+  // Removes what a PruningPlanner has found. Aborted: plan again.
+  void Prune(Pruning pruning, std::string actor, Done done);
+
   // Records that something happened: event, actor, subject and details of `entry`.
   void Note(AuditEntry entry, Done done);
 

@@ -72,7 +72,7 @@ absl::StatusOr<Change> MakeIssuance(Certificate certificate, const std::optional
   }
   certificate.sequence = context.sequence();
   Change change;
-  change.entry = {.event = "certificate issued",
+  change.entry = {.event = kCertificateIssued,
                   .actor = actor,
                   .subject = certificate.subject,
                   .details = {{"serial", certificate.serial},
@@ -115,10 +115,10 @@ MakeChange AddToken(Token token, std::string actor) {
   return [=](const ChangeContext&) -> absl::StatusOr<Change> {
     const std::string key = TokenKey(token.digest);
     Change change;
-    change.entry = {.event = "join token made",
+    change.entry = {.event = kTokenMade,
                     .actor = actor,
                     .subject = token.subject,
-                    .details = {{"token", token.digest}}};
+                    .details = {{"token", token.digest}, {"expires", TimeText(token.expires)}}};
     ASSIGN_OR_RETURN(std::string value, Encode(token));
     change.needs.push_back({{key, 0}, AlreadyThere(key)});
     change.puts.push_back({key, std::move(value)});
@@ -179,6 +179,21 @@ MakeChange DeleteDocument(std::string name, std::optional<std::int64_t> revision
     change.changes_document = true;
     NeedRevision(name, revision, change);
     change.deletes.push_back(DocumentKey(name));
+    return change;
+  };
+}
+
+MakeChange Prune(Pruning pruning, std::string actor) {
+  return [=](const ChangeContext&) -> absl::StatusOr<Change> {
+    Change change;
+    change.entry = {.event = kRecordsRemoved,
+                    .actor = actor,
+                    .subject = absl::StrCat(pruning.keys.size(), " records"),
+                    .details = {{"through", absl::StrCat(pruning.through)}}};
+    change.needs.push_back(
+        {{kPruned, pruning.revision}, absl::AbortedError("another replica has removed them")});
+    change.puts.push_back({kPruned, EncodePruned(pruning.through)});
+    change.deletes = pruning.keys;
     return change;
   };
 }

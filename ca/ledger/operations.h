@@ -29,6 +29,13 @@ struct Basis {
   std::int64_t revocation = 0, document = 0;  // as an AuditHead has them
 };
 
+// Records to be removed because nobody needs them any longer (pruner.h).
+struct Pruning {
+  std::int64_t through = 0;   // the audit entry up to which that has been found out
+  std::int64_t revision = 0;  // of the record that says so now; 0: there is none
+  std::vector<std::string> keys{};
+};
+
 // One change, ready for a transaction that also has its audit entry.
 struct Change {
   struct Need {
@@ -41,6 +48,11 @@ struct Change {
   std::vector<std::string> deletes;
   bool revokes = false, changes_document = false;  // of the first, either way
 };
+
+// Events that are looked for in the log.
+inline constexpr char kCertificateIssued[] = "certificate issued";
+inline constexpr char kTokenMade[] = "join token made";
+inline constexpr char kRecordsRemoved[] = "old records removed";
 
 // What a change may look at while it is made.
 struct ChangeContext {
@@ -66,6 +78,7 @@ MakeChange PutDocument(std::string name, std::string value, std::optional<std::i
                        std::string actor);
 MakeChange DeleteDocument(std::string name, std::optional<std::int64_t> revision,
                           std::string actor);
+MakeChange Prune(Pruning pruning, std::string actor);
 // Only an audit entry.
 MakeChange Note(AuditEntry entry);
 

@@ -90,6 +90,13 @@ absl::StatusOr<std::vector<Document>> Reader::Documents(const std::string& prefi
   return documents;
 }
 
+absl::StatusOr<Reader::Pruned> Reader::FindPruned() const {
+  ASSIGN_OR_RETURN(const std::optional<Stored> stored, store_.Get(kPruned));
+  if (!stored) return Pruned{};
+  ASSIGN_OR_RETURN(const std::int64_t sequence, DecodePruned(stored->value));
+  return Pruned{.sequence = sequence, .revision = stored->revision};
+}
+
 absl::StatusOr<Reader::Head> Reader::FindHead() const {
   ASSIGN_OR_RETURN(const std::optional<Stored> stored, store_.Get(kHeadKey));
   if (stored) {

@@ -42,6 +42,12 @@ class Reader {
                                                   const std::string& after,
                                                   std::size_t limit) const;
 
+  // How far old records have been removed, and the revision of its key (0: there is none).
+  struct Pruned {
+    std::int64_t sequence = 0, revision = 0;
+  };
+  absl::StatusOr<Pruned> FindPruned() const;
+
   // The end of the audit log, and the revision of its key (0: there is none yet).
   // DataLoss when there are entries, but no head.
   struct Head {

@@ -171,6 +171,18 @@ absl::StatusOr<Revocation> DecodeRevocation(const std::string& key, absl::string
   return Checked(std::move(revocation), key, own_key, value);
 }
 
+std::string EncodePruned(std::int64_t sequence) {
+  return json::serialize(json::object{{"sequence", sequence}});
+}
+
+absl::StatusOr<std::int64_t> DecodePruned(absl::string_view value) {
+  JsonFields fields(value, kPruned);
+  const std::int64_t sequence = fields.Number("sequence");
+  RETURN_IF_ERROR(fields.Finish());
+  if (EncodePruned(sequence) != value) return NotCanonical(kPruned);
+  return sequence;
+}
+
 std::string SequenceText(std::int64_t sequence) { return absl::StrFormat("%020d", sequence); }
 
 std::string DigestHex(absl::string_view data) { return tls::Hex(tls::Sha256(data)); }

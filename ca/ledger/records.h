@@ -63,6 +63,8 @@ std::string DocumentKey(absl::string_view name);
 inline constexpr char kCertificates[] = "cert/";
 inline constexpr char kTokens[] = "token/";
 inline constexpr char kRevocations[] = "revocation/";
+// How far the audit log has been followed to remove old records: {"sequence": <entry>}.
+inline constexpr char kPruned[] = "pruned";
 inline constexpr char kDocuments[] = "document/";  // the value is the document itself
 
 // InvalidArgument for what could not be decoded again (text that is not UTF-8).
@@ -70,6 +72,9 @@ absl::StatusOr<std::string> Encode(const Certificate& certificate);
 absl::StatusOr<std::string> Encode(const Token& token);
 absl::StatusOr<std::string> Encode(const Revocation& revocation);
 
+std::string EncodePruned(std::int64_t sequence);
+
+absl::StatusOr<std::int64_t> DecodePruned(absl::string_view value);
 absl::StatusOr<Certificate> DecodeCertificate(const std::string& key, absl::string_view value);
 absl::StatusOr<Token> DecodeToken(const std::string& key, absl::string_view value);
 absl::StatusOr<Revocation> DecodeRevocation(const std::string& key, absl::string_view value);

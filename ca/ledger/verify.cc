@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "ledger/operations.h"
 #include "ledger/reader.h"
 #include "ledger/records.h"
 
@@ -33,7 +34,7 @@ class Verifier {
   // what differs may have been written meanwhile.
   absl::StatusOr<VerifyReport> Run() {
     RETURN_IF_ERROR(WalkLog());
-    for (const char* prefix : {kCertificates, kTokens, kRevocations, kDocuments}) {
+    for (const char* prefix : {kCertificates, kTokens, kRevocations, kDocuments, kPruned}) {
       RETURN_IF_ERROR(CompareRecords(prefix));
     }
     FindMissing();
@@ -130,7 +131,12 @@ class Verifier {
 
   void Replay(const AuditEntry& entry) {
     for (const auto& [key, digest] : entry.writes) Record(key, {digest, entry.sequence});
-    for (const std::string& key : entry.deletes) Record(key, {"", entry.sequence});
+    for (const std::string& key : entry.deletes) {
+      Record(key, {"", entry.sequence});
+      // These are as many as certificates have ever been issued. One that is there all the same
+      // was inserted.
+      if (entry.event == kRecordsRemoved) written_.erase(key);
+    }
   }
 
   void Record(const std::string& key, Written written) {

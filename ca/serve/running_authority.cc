@@ -47,6 +47,8 @@ absl::StatusOr<std::unique_ptr<RunningAuthority>> RunningAuthority::Start(
       running->store_, *running->ledger_, *running->registry_,
       AuthorityService::Options{
           .ttl = config.ttl, .threads = config.ThreadCount(), .queue = config.limits.requests});
+  running->pruner_ =
+      std::make_unique<Pruner>(running->store_, *running->ledger_, Pruner::Options{});
   return running;
 }
 
@@ -62,6 +64,10 @@ std::vector<Sample> RunningAuthority::Samples() const {
                      .help = "Refusals that were left out of the audit log.",
                      .type = MetricType::kCounter,
                      .value = static_cast<double>(counters.refusals_not_recorded.load())});
+  samples.push_back({.name = "tombolo_ca_records_removed_total",
+                     .help = "Records that nobody needed any longer, removed by this replica.",
+                     .type = MetricType::kCounter,
+                     .value = static_cast<double>(pruner_->removed())});
   const ViewPtr view = registry_->view();
   samples.push_back({.name = "tombolo_ca_trust_sequence",
                      .help = "Number of the trust bundle that is published.",

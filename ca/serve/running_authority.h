@@ -13,6 +13,7 @@
 #include "core/authority_service.h"
 #include "core/registry.h"
 #include "ledger/ledger.h"
+#include "ledger/pruner.h"
 #include "store/store.h"
 
 namespace tombolo::ca {
@@ -42,6 +43,7 @@ class RunningAuthority {
   std::unique_ptr<Acks> acks_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<AuthorityService> service_;
+  std::unique_ptr<Pruner> pruner_;
 };
 
 }  // namespace tombolo::ca

@@ -124,6 +124,14 @@ workloads:
             .not_after = std::chrono::system_clock::now() + std::chrono::hours(1),
             .judged_by = State().sequence()};
   }
+  // Of a certificate that has been issued to `id`.
+  std::string SerialOf(const std::string& id) const {
+    const auto issued = Reader(*store_).Certificates("", 100);
+    for (const Certificate& one : *issued) {
+      if (one.subject == id) return one.serial;
+    }
+    return "";
+  }
   CertificateRequest By(const std::string& csr, const std::string& id) const {
     return {.csr = csr, .renew = false, .peer = Svid(id), .token = {}, .address = "10.0.0.9"};
   }
@@ -208,7 +216,9 @@ TEST_F(AuthorityServiceTest, EveryCredentialGetsItsIdentity) {
   expect(kNode, ByToken(Csr(kNode), accounts_.Token({.ns = "tombolo", .account = "agent"})));
   expect(kNode, By(Csr(kNode), kNode));
   expect(kWeb, By(Csr(kWeb), kNode));
-  expect(kWeb, By(Csr(kWeb), kWeb));
+  CertificateRequest own = By(Csr(kWeb), kWeb);
+  own.peer = Svid(kWeb, SerialOf(kWeb));
+  expect(kWeb, own);
   CertificateRequest both = By(Csr("spiffe://test.example/cluster/east/ns/shop/sa/db"), kNode);
   both.token = accounts_.Token({.account = "db"});
   expect("spiffe://test.example/cluster/east/ns/shop/sa/db", both);
@@ -371,13 +381,11 @@ TEST_F(AuthorityServiceTest, AClusterMaySayItselfWhichKeysItSignsWith) {
 TEST_F(AuthorityServiceTest, AWorkloadsRenewalStaysWithItsNode) {
   const auto first = replica_->Enrol(By(Csr(kWeb), kNode));
   ASSERT_TRUE(first.ok()) << first.status();
-  std::string serial;
-  const auto issued = Reader(*store_).Certificates("", 100);
-  for (const Certificate& one : *issued) {
-    if (one.subject == kWeb) serial = one.serial;
-  }
-  CertificateRequest renewal{
-      .csr = Csr(kWeb), .renew = true, .peer = Svid(kWeb, serial), .token = {}, .address = {}};
+  CertificateRequest renewal{.csr = Csr(kWeb),
+                             .renew = true,
+                             .peer = Svid(kWeb, SerialOf(kWeb)),
+                             .token = {},
+                             .address = {}};
   ASSERT_TRUE(replica_->Enrol(renewal).ok());
   const auto renewed = Reader(*store_).Certificates("", 100);
   for (const Certificate& one : *renewed) {
@@ -389,11 +397,16 @@ TEST_F(AuthorityServiceTest, AWorkloadsRenewalStaysWithItsNode) {
   ExpectRefused(absl::StatusCode::kPermissionDenied, "revoked", renewal);
 }
 
+TEST_F(AuthorityServiceTest, AWorkloadWithoutARecordRenewsNothing) {
+  ExpectRefused(absl::StatusCode::kPermissionDenied, "no record of the client certificate 4b",
+                By(Csr(kWeb), kWeb));
+}
+
 TEST_F(AuthorityServiceTest, RefusalsDoNotFloodTheLog) {
   for (int i = 0; i < 200; ++i) {
     ExpectRefused(absl::StatusCode::kUnauthenticated, "no credential", ByToken(Csr(kNode), ""));
   }
-  ExpectRefused(absl::StatusCode::kPermissionDenied, "is for", By(Csr(kNode), kWeb));
+  ExpectRefused(absl::StatusCode::kPermissionDenied, "no workload", By(Csr(kNode), kOther));
   replica_->service.reset();
   const std::size_t refused = Events("certificate refused").size();
   EXPECT_GE(refused, 31u) << "and one of another kind";
