@@ -130,9 +130,12 @@ class SqliteStoreImpl : public Store {
                                            std::size_t limit) override {
     const std::lock_guard lock(mutex_);
     const absl::Cleanup reset = [this] { run_.list.Reset(); };
-    // Keys are ASCII: 0x7f is greater than whatever follows the prefix.
+    // One lower bound, where the index is entered: with two SQLite takes either, and walks from
+    // there. Keys are ASCII without spaces: no key is between `after` and `after` with a space, and
+    // 0x7f is greater than whatever follows the prefix.
+    const std::string first = after < prefix ? prefix : after + ' ';
     const std::string end = prefix + '\x7f';
-    run_.list.Bind(1, prefix).Bind(2, end).Bind(3, after).Bind(4, static_cast<std::int64_t>(limit));
+    run_.list.Bind(1, first).Bind(2, end).Bind(3, static_cast<std::int64_t>(limit));
     std::vector<Stored> found;
     for (;;) {
       ASSIGN_OR_RETURN(const bool row, run_.list.Step());
@@ -215,8 +218,7 @@ absl::StatusOr<SqliteStoreImpl::Statements> PrepareStatements(sqlite3* database,
   ASSIGN_OR_RETURN(Statement get,
                    prepare("SELECT key, value, revision FROM entries WHERE key = ?1"));
   ASSIGN_OR_RETURN(Statement list, prepare("SELECT key, value, revision FROM entries WHERE "
-                                           "key >= ?1 AND key < ?2 AND key > ?3 "
-                                           "ORDER BY key LIMIT ?4"));
+                                           "key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3"));
   ASSIGN_OR_RETURN(Statement revision, prepare("SELECT revision FROM store WHERE id = 1"));
   ASSIGN_OR_RETURN(Statement set_revision, prepare("UPDATE store SET revision = ?1 WHERE id = 1"));
   ASSIGN_OR_RETURN(Statement put, prepare("INSERT INTO entries VALUES(?1, ?2, ?3) ON CONFLICT(key) "
