@@ -167,24 +167,18 @@ absl::Status RevokedReader::FindCertificates(std::vector<Known>& fresh, const Re
   for (Known& known : fresh) {
     for (std::string& handle : HandlesOf(known.revocation)) wanted[handle].push_back(&known);
   }
-  for (std::string after;;) {
-    ASSIGN_OR_RETURN(const std::vector<Certificate> page, reader.Certificates(after, kPage));
-    for (const Certificate& certificate : page) {
-      if (certificate.not_after <= now) continue;
-      for (const std::string& handle : HandlesOf(certificate)) {
-        const auto found = wanted.find(handle);
-        if (found == wanted.end()) continue;
-        for (Known* known : found->second) {
-          known->certificates.push_back({.serial = certificate.serial,
-                                         .issuer_key = certificate.issuer_key,
-                                         .when = known->revocation.time,
-                                         .not_after = certificate.not_after});
-        }
+  return reader.ForEachValid(now, [&wanted](const Certificate& certificate) {
+    for (const std::string& handle : HandlesOf(certificate)) {
+      const auto found = wanted.find(handle);
+      if (found == wanted.end()) continue;
+      for (Known* known : found->second) {
+        known->certificates.push_back({.serial = certificate.serial,
+                                       .issuer_key = certificate.issuer_key,
+                                       .when = known->revocation.time,
+                                       .not_after = certificate.not_after});
       }
     }
-    if (page.size() < kPage) return absl::OkStatus();
-    after = page.back().serial;
-  }
+  });
 }
 
 // What has expired is on no list of certificates: it is left out without a new number of the

@@ -45,8 +45,7 @@ struct Newest {
   std::int64_t sequence = 0;
 };
 
-bool Counts(const Certificate& certificate, const StoredState& state, WallTime now) {
-  if (certificate.not_after <= now) return false;
+bool Counts(const Certificate& certificate, const StoredState& state) {
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(certificate.subject);
   return id.ok() && state.revoked.set.Check(*id, certificate.serial).ok();
 }
@@ -88,21 +87,16 @@ absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& s
                                               WallTime now) {
   const Reader reader(store);
   std::map<std::pair<std::string, std::string>, Newest> found;
-  for (std::string after;;) {
-    ASSIGN_OR_RETURN(const std::vector<Certificate> page, reader.Certificates(after, kPage));
-    for (const Certificate& certificate : page) {
-      if (!Counts(certificate, state, now)) continue;
-      Newest& newest = found[{certificate.subject, certificate.node}];
-      newest.holder.subject = certificate.subject;
-      newest.holder.node = certificate.node;
-      newest.holder.issuers.insert(certificate.issuer_key);
-      if (certificate.sequence < newest.sequence) continue;
-      newest.sequence = certificate.sequence;
-      newest.holder.newest_issuer = certificate.issuer_key;
-    }
-    if (page.size() < kPage) break;
-    after = page.back().serial;
-  }
+  RETURN_IF_ERROR(reader.ForEachValid(now, [&](const Certificate& certificate) {
+    if (!Counts(certificate, state)) return;
+    Newest& newest = found[{certificate.subject, certificate.node}];
+    newest.holder.subject = certificate.subject;
+    newest.holder.node = certificate.node;
+    newest.holder.issuers.insert(certificate.issuer_key);
+    if (certificate.sequence < newest.sequence) return;
+    newest.sequence = certificate.sequence;
+    newest.holder.newest_issuer = certificate.issuer_key;
+  }));
   RotationEvidence evidence;
   for (auto& [key, newest] : found) evidence.holders.push_back(std::move(newest.holder));
   // Every bundle from the last document on has the trust state of now.

@@ -64,6 +64,21 @@ absl::StatusOr<std::vector<Certificate>> Reader::Certificates(const std::string&
                                   DecodeCertificate);
 }
 
+absl::Status Reader::ForEachValid(WallTime now,
+                                  const std::function<void(const Certificate&)>& each) const {
+  constexpr std::size_t kPage = 500;
+  for (std::string after;;) {
+    ASSIGN_OR_RETURN(const std::vector<Stored> page, store_.List(kCertificates, after, kPage));
+    for (const Stored& stored : page) {
+      if (SaysExpired(stored.value, now)) continue;
+      ASSIGN_OR_RETURN(const Certificate certificate, DecodeCertificate(stored.key, stored.value));
+      if (certificate.not_after > now) each(certificate);
+    }
+    if (page.size() < kPage) return absl::OkStatus();
+    after = page.back().key;
+  }
+}
+
 absl::StatusOr<std::vector<Token>> Reader::Tokens(const std::string& after,
                                                   std::size_t limit) const {
   return ListRecords<Token>(store_, kTokens, TokenKey(after), limit, DecodeToken);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ class Reader {
   // begin at the first.
   absl::StatusOr<std::vector<Certificate>> Certificates(const std::string& after,
                                                         std::size_t limit) const;
+  // Every one that has not expired, in any order; the others cost little.
+  absl::Status ForEachValid(WallTime now,
+                            const std::function<void(const Certificate&)>& each) const;
   absl::StatusOr<std::vector<Token>> Tokens(const std::string& after, std::size_t limit) const;
   absl::StatusOr<std::vector<Revocation>> Revocations(std::int64_t after, std::size_t limit) const;
   absl::StatusOr<std::vector<AuditEntry>> Entries(std::int64_t after, std::size_t limit) const;

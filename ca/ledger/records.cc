@@ -171,6 +171,16 @@ absl::StatusOr<Revocation> DecodeRevocation(const std::string& key, absl::string
   return Checked(std::move(revocation), key, own_key, value);
 }
 
+bool SaysExpired(absl::string_view value, WallTime now) {
+  constexpr absl::string_view kField = R"("not_after":")";
+  const std::size_t at = value.find(kField);
+  if (at == value.npos) return false;
+  // As text, times sort as they are down to the second, which is not over yet.
+  constexpr std::size_t kSeconds = sizeof("2026-11-27T22:04:05") - 1;
+  const absl::string_view said = value.substr(at + kField.size(), kSeconds);
+  return said.size() == kSeconds && said < TimeText(now).substr(0, kSeconds);
+}
+
 std::string EncodePruned(std::int64_t sequence) {
   return json::serialize(json::object{{"sequence", sequence}});
 }

@@ -72,6 +72,10 @@ absl::StatusOr<std::string> Encode(const Certificate& certificate);
 absl::StatusOr<std::string> Encode(const Token& token);
 absl::StatusOr<std::string> Encode(const Revocation& revocation);
 
+// Whether the text of a certificate's record says that it has expired: most have, and reading the
+// rest of it costs more. False when it does not say.
+bool SaysExpired(absl::string_view value, WallTime now);
+
 std::string EncodePruned(std::int64_t sequence);
 
 absl::StatusOr<std::int64_t> DecodePruned(absl::string_view value);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +13,7 @@
 namespace tombolo::ca {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -62,6 +64,18 @@ TEST_F(LedgerTest, WhatWasGrantedBeforeARevocationIsNotRecordedAfterIt) {
   EXPECT_TRUE(issue({.revocation = head.revocation, .document = again->sequence}).ok())
       << "granted by what this ledger has not read yet";
   EXPECT_THAT(Findings(), IsEmpty());
+}
+
+TEST_F(LedgerTest, FindsWhatHasNotExpired) {
+  const Certificate valid = NewCertificate("a");
+  Certificate expired = NewCertificate("b"), just = NewCertificate("c");
+  expired.not_after -= std::chrono::hours(2);
+  just.not_after = std::chrono::system_clock::now();
+  for (const Certificate& one : {valid, expired, just}) ASSERT_TRUE(Issue(one).ok());
+  std::vector<std::string> found;
+  const auto take = [&](const Certificate& one) { found.push_back(one.subject); };
+  ASSERT_TRUE(reader_.ForEachValid(just.not_after, take).ok());
+  EXPECT_THAT(found, ElementsAre("a"));
 }
 
 TEST_F(LedgerTest, ASerialIsTakenOnce) {

@@ -39,6 +39,16 @@ TEST(RecordsTest, TokensAndRevocationsComeBackAsTheyWere) {
   EXPECT_EQ(again->kind, Kind::kCluster);
 }
 
+TEST(RecordsTest, ARecordSaysThatItsCertificateHasExpired) {
+  const Certificate certificate = NewCertificate("a");
+  const std::string text = *Encode(certificate);
+  using std::chrono::seconds;
+  EXPECT_FALSE(SaysExpired(text, certificate.not_after - seconds(1)));
+  EXPECT_FALSE(SaysExpired(text, certificate.not_after)) << "not down to the second";
+  EXPECT_TRUE(SaysExpired(text, certificate.not_after + seconds(1)));
+  EXPECT_FALSE(SaysExpired("{}", certificate.not_after + seconds(1)));
+}
+
 TEST(RecordsTest, ATokensKeyMayBeMissing) {
   Token token = NewToken("secret", "one");
   token.spent = true;
