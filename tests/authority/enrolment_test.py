@@ -2,6 +2,7 @@
 """What strangers with curl and openssl get from a running authority, and why they do not."""
 import base64
 import json
+import os
 import re
 import socket
 import ssl
@@ -13,6 +14,7 @@ from testing import case, est, host, service_accounts
 from testing.loopback import LoopbackAuthority, svid
 from testing.service_accounts import ServiceAccounts
 
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/authority.md")
 DOMAIN = "test.example"
 EAST = f"spiffe://{DOMAIN}/cluster/east"
 NODE, OTHER_NODE = f"{EAST}/node/n1", f"{EAST}/node/n2"
@@ -239,6 +241,13 @@ class EnrolmentTest(unittest.TestCase):
         self.authority.enrol(est.request(), *bearer("tj_unknown"))
         self.assertEqual(total("requests_total", "simpleenroll", "401"), before[0] + 1)
         self.assertEqual(self.authority.admin("healthz"), "ok\n")
+
+    def test_every_metric_is_explained(self):
+        names = set(re.findall(r"(?m)^# TYPE (tombolo_ca_\w+)", self.authority.admin("metrics")))
+        self.assertTrue(names)
+        with open(DOCS, encoding="utf-8") as text:
+            explained = text.read()
+        self.assertEqual([name for name in names if not re.search(rf"`{name}[`{{]", explained)], [])
 
 
 if __name__ == "__main__":
