@@ -213,6 +213,18 @@ class HostileAcceptorTest(case.TopologyCase):
             tunnel.message(wire.END)
         self.assert_ended(AFTER_ITS_END, end, "recv-eof,drip:20:0.2", "reset")
 
+    def test_a_new_tunnel_that_ends_in_order(self):
+        """No breach: the SVID that it was made with has been replaced. Another one carries."""
+        def farewell(tunnel):
+            tunnel.greet()
+            tunnel.message(wire.GOAWAY, connection=0)
+            tunnel.send(wire.ALERT, wire.CLOSE_NOTIFY)
+        acts = [farewell, farewell, AcceptedTunnel.carry]
+        self.hostile.act = lambda t: acts.pop(0)(t)
+        result = driver.connect(self.client, self.service.vip, 80, "send:100,shutdown,recv-eof")
+        self.assertEqual((result["end"], acts), ("eof", []), result)
+        self.assertEqual(self.hostile.errors, [])
+
     def test_on_an_idle_tunnel(self):
         def idle():
             return any(tunnel["state"] == "idle" and tunnel["peer_id"] == self.bad.id

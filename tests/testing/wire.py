@@ -17,6 +17,7 @@ from . import host, network
 
 ALPN = "tombolo/1"
 ALERT, HANDSHAKE, APPLICATION, CONTROL = 21, 22, 23, 247  # userspace/tls/record_stream.h
+CLOSE_NOTIFY = b"\1\0"
 # userspace/tunnel/messages.h
 HELLO, OPEN, RESULT, END, DONE, RESET, PING, PONG, GOAWAY = range(1, 10)
 _CIPHERS = {"TLS_AES_128_GCM_SHA256": (16, "sha256", "EVP_aes_128_gcm"),

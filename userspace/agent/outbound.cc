@@ -30,6 +30,7 @@ using tunnel::Tunnel;
 
 constexpr std::size_t kMaxAttempts = 8;
 constexpr Duration kTrustedIdle = std::chrono::seconds(5);
+constexpr int kMaxExcused = 4;
 
 // Where an attempt leads.
 struct Route {
@@ -188,6 +189,13 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
   co_return outcome;
 }
 
+// Whether a tunnel that ended before RESULT says nothing about its endpoint: it died in the pool,
+// or the peer ended it in order because the SVID that it was made with has just been replaced.
+bool Excusable(const OpenOutcome& outcome, bool new_tunnel) {
+  return outcome.kind == OpenOutcome::Kind::kNotSent &&
+         (!new_tunnel || absl::IsOutOfRange(outcome.status));
+}
+
 Refused ToRefused(const OpenOutcome& outcome) {
   switch (outcome.kind) {
     case OpenOutcome::Kind::kDenied:
@@ -211,7 +219,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
   const MonotonicTime deadline = After(context_.world->deadlines.connect);
   Refused last{Refusal::kNoEndpoint, absl::UnavailableError("the service has no ready endpoint")};
   std::vector<std::size_t> tried;
-  bool stale_tunnel_excused = false;
+  int excused = 0;
   while (tried.size() < kMaxAttempts && std::chrono::steady_clock::now() < deadline) {
     const std::string service = request_.target.service->FullName();
     const mesh::ServicePort& port = *request_.target.port;
@@ -239,9 +247,8 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       attempt.OnRefused();
       co_return last;
     }
-    // An idle tunnel that died in the pool says nothing about its endpoint.
-    if (!tunnel_is_new_ && outcome.kind == OpenOutcome::Kind::kNotSent && !stale_tunnel_excused) {
-      stale_tunnel_excused = true;
+    if (Excusable(outcome, tunnel_is_new_) && excused < kMaxExcused) {
+      ++excused;
       // Those that were idle for longer are no better.
       context_.pool.DiscardIf(
           [&](const Tunnel& tunnel) { return tunnel.pool_key == route->pool_key; });
