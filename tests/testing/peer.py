@@ -9,6 +9,9 @@
     peer.py hold ADDRESS PORT COUNT               connects, echoes a byte, waits for a line on
                                                   standard input, echoes another byte
     peer.py echo ADDRESS PORT                     echoes, for any number of connections
+    peer.py traffic ADDRESS PORT LONG BEAT RATE   LONG connections that echo every BEAT seconds, and
+                                                  RATE short ones a second; its state for each line
+                                                  on standard input, and for "end" the last one
     peer.py steal PORT                            binds 127.0.0.1:PORT as nobody
 
 A script is steps joined by commas; see the methods of Conversation ("recv_eof" is written
@@ -29,6 +32,7 @@ import time
 
 # Run as a program, so its own directory is where modules are found.
 from conversation import CHUNK, TIMEOUT, Conversation, pattern
+from traffic import Traffic
 
 
 def report(value):
@@ -182,6 +186,25 @@ def hold(address, port, count):
     report({"alive": alive, "failures": failures[:5]})
 
 
+def traffic(address, port, long, beat, rate):
+    """Goes on until it is told to end: see traffic.py."""
+    def dial():
+        sock = socket.socket(family(address), socket.SOCK_STREAM)
+        sock.settimeout(TIMEOUT)
+        try:
+            sock.connect((address, int(port)))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+    running = Traffic(dial, int(long), float(beat), float(rate))
+    report(running.state())
+    while sys.stdin.readline() == "\n":
+        report(running.state())
+    running.end()
+    report(running.state())
+
+
 def steal(port):
     """Another user takes the agent's port and reports whatever reaches it."""
     os.setgroups([])
@@ -190,7 +213,8 @@ def steal(port):
     serve("127.0.0.1", port, "read-text")
 
 
-MODES = {mode.__name__: mode for mode in (serve, connect, mixed, repeat, hold, echo, steal)}
+MODES = {mode.__name__: mode for mode in (serve, connect, mixed, repeat, hold, echo, traffic,
+                                          steal)}
 
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
