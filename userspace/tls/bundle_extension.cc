@@ -162,10 +162,12 @@ json::object WriteExtension(const TrustBundle& bundle) {
   for (const KeyId& id : bundle.tainted) tainted.emplace_back(Hex(id));
   if (!tainted.empty()) own["tainted"] = std::move(tainted);
   if (bundle.revoked.empty()) return own;
-  own["revoked"] = json::object{{"ids", NamesOf(bundle.revoked.ids)},
-                                {"serials", NamesOf(bundle.revoked.serials)},
-                                {"series", NamesOf(bundle.revoked.series)},
-                                {"clusters", NamesOf(bundle.revoked.clusters)}};
+  json::object revoked{{"ids", NamesOf(bundle.revoked.ids)},
+                       {"serials", NamesOf(bundle.revoked.serials)},
+                       {"clusters", NamesOf(bundle.revoked.clusters)}};
+  // Readers from before it refuse a bundle that has it: not when nothing depends on it.
+  if (!bundle.revoked.series.empty()) revoked["series"] = NamesOf(bundle.revoked.series);
+  own["revoked"] = std::move(revoked);
   return own;
 }
 
