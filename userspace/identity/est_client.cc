@@ -51,6 +51,14 @@ absl::Status Unanswered(const absl::Status& why) {
 
 bool NotNow(const HttpAnswer& answer) { return answer.status == 429 || answer.status >= 500; }
 
+// Of what several servers have said or not, the most: an answer, that they do not want the
+// certificate, that they are busy, that they are not accepted here.
+int WeightOf(const absl::StatusOr<HttpAnswer>& answer) {
+  if (answer.ok()) return NotNow(*answer) ? 2 : 4;
+  if (RefusesCertificate(Unanswered(answer.status()))) return 3;
+  return ServerNotAccepted(answer.status()) ? 1 : 0;
+}
+
 }  // namespace
 
 // A connection with a request under way.
@@ -157,18 +165,23 @@ Awaitable<absl::StatusOr<HttpAnswer>> EstClient::Ask(HttpsContextPtr context, Ht
   const std::vector<std::size_t> order = endpoints_.Order(std::chrono::steady_clock::now());
   if (order.empty()) co_return absl::UnavailableError("the authority has asked to be left alone");
   std::vector<std::string> failures;
-  absl::Status last;
+  absl::Status most;
+  int weight = -1;
   for (const std::size_t endpoint : order) {
     if (closed_) co_return absl::CancelledError("the client was closed");
     absl::StatusOr<HttpAnswer> answer = co_await AskOne(endpoint, context, request, patience);
     const bool go_on = Judge(endpoint, answer);
-    last = answer.ok() ? ToStatus(*answer) : Unanswered(answer.status());
-    if (last.ok()) co_return answer;
-    failures.push_back(absl::StrCat(urls_[endpoint].ToString(), ": ", last.message()));
+    absl::Status failed = answer.ok() ? ToStatus(*answer) : Unanswered(answer.status());
+    if (failed.ok()) co_return answer;
+    failures.push_back(absl::StrCat(urls_[endpoint].ToString(), ": ", failed.message()));
+    if (const int next = WeightOf(answer); next > weight) {
+      weight = next;
+      most = std::move(failed);
+    }
     if (!go_on) break;
     if (endpoint == order.back()) reachable_ = false;
   }
-  co_return Recoded(last, last.code(), absl::StrJoin(failures, "; "));
+  co_return Recoded(most, most.code(), absl::StrJoin(failures, "; "));
 }
 
 Awaitable<absl::StatusOr<std::string>> EstClient::Issue(HttpsContextPtr context,
@@ -217,9 +230,12 @@ Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::AskForTrust(
 Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::FetchTrust(
     HttpsContextPtr context, std::optional<std::uint64_t> held, std::chrono::seconds wait) {
   HttpRequest request{.target = kTrust};
-  if (held) request.headers.emplace_back("Prefer", absl::StrCat("wait=", wait.count()));
-  co_return co_await AskForTrust(std::move(context), std::move(request), held,
-                                 deadlines_.answer + wait);
+  Duration patience = deadlines_.answer;
+  if (held) {
+    request.headers.emplace_back("Prefer", absl::StrCat("wait=", wait.count()));
+    patience += wait;
+  }
+  co_return co_await AskForTrust(std::move(context), std::move(request), held, patience);
 }
 
 Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::FetchPublicTrust(
@@ -230,6 +246,19 @@ Awaitable<absl::StatusOr<std::optional<std::string>>> EstClient::FetchPublicTrus
 
 bool RefusesCertificate(const absl::Status& status) {
   return IsRefusal(status) || tls::ReasonOf(status) == tls::HandshakeFailure::kRefusedByPeer;
+}
+
+bool ServerNotAccepted(const absl::Status& status) {
+  switch (tls::ReasonOf(status)) {
+    case tls::HandshakeFailure::kUntrusted:
+    case tls::HandshakeFailure::kWrongCluster:
+    case tls::HandshakeFailure::kRevoked:
+    case tls::HandshakeFailure::kExpired:
+    case tls::HandshakeFailure::kUnexpectedIdentity:
+      return true;
+    default:
+      return false;  // closed: whoever asks keeps what it has
+  }
 }
 
 }  // namespace tombolo::identity

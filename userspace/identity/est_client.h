@@ -25,9 +25,10 @@ namespace tombolo::identity {
 // Asks the certificate authority (docs/authority.md). A request that one server cannot be asked, or
 // that it cannot answer now, goes to the next; one that is refused does not. What no server has
 // answered is Unavailable or DeadlineExceeded, and carries a HandshakeFailure when it was a
-// handshake; what one has answered has the code of ToStatus(). Connections are kept
-// for the next request with the same context. Used on the one thread of `executor`, by any number
-// of coroutines; Close() and let them end before destroying.
+// handshake; what one has answered has the code of ToStatus(). Of several servers' failures the one
+// that says most counts: a server that is away does not hide what another has said. Connections are
+// kept for the next request with the same context. Used on the one thread of `executor`, by any
+// number of coroutines; Close() and let them end before destroying.
 class EstClient {
  public:
   struct Deadlines {
@@ -102,5 +103,9 @@ class EstClient {
 // Whether an EstClient's error says that the authority does not want the context's certificate: by
 // its answer, or in the handshake already.
 bool RefusesCertificate(const absl::Status& status);
+
+// Whether it says that none of the servers that could be reached has a certificate that is good by
+// the context's bundle. Never for what was answered.
+bool ServerNotAccepted(const absl::Status& status);
 
 }  // namespace tombolo::identity

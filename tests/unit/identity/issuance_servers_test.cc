@@ -137,11 +137,56 @@ TEST_F(IssuanceTest, AnSvidOfNoUseKeepsTheOldOneAndIsNoRefusal) {
   EXPECT_FALSE(useless());
 }
 
+absl::StatusOr<HttpsContextPtr> ContextFor(const std::string& roots,
+                                           std::optional<tls::Credentials::Pem> own) {
+  const auto trust = ParseTrust(roots, ClusterPki::kDomain, "roots");
+  return tls::HttpsContext::ForClient((*trust)->bundle(),
+                                      *SpiffeId::ForAuthority(ClusterPki::kDomain), std::move(own));
+}
+
+TEST_F(IssuanceTest, AServerThatIsAwayDoesNotHideThatAnotherRefusesTheCertificate) {
+  const ClusterPki stranger;
+  const auto context = ContextFor(
+      authority_.root(),
+      ClusterPki::Issue(stranger.issuer("east"), "/cluster/east/node/east-1", stranger.Bundle()));
+  ASSERT_TRUE(context.ok()) << context.status();
+  const std::string csr = *tls::MakeCsr(*tls::GenerateKey(), Id("a"));
+  const net::HttpsUrl nobody{.host = "127.0.0.1", .port = 1};
+  const std::vector<net::HttpsUrl> orders[] = {{authority_.url(), nobody},
+                                               {nobody, authority_.url()}};
+  for (const auto& urls : orders) {
+    EstClient client(io_.get_executor(), urls, {});
+    absl::StatusOr<std::string> chain;
+    Run(Keep(client.Reenroll(*context, csr), chain));
+    EXPECT_TRUE(RefusesCertificate(chain.status())) << chain.status();
+    EXPECT_TRUE(absl::IsUnavailable(chain.status())) << chain.status();
+    client.Close();
+  }
+  EXPECT_THAT(authority_.requests(), IsEmpty());
+}
+
+Awaitable<void> FetchTrust(EstClient& client, HttpsContextPtr context, absl::Status& out) {
+  out = (co_await client.FetchTrust(std::move(context), std::nullopt, seconds(3600))).status();
+}
+
+TEST_F(IssuanceTest, ASilentServerIsNotWaitedForAsIfItHeldTheRequest) {
+  TestAuthority silent(io_);
+  silent.silent = true;
+  const auto context = ContextFor(authority_.root() + silent.root(), std::nullopt);
+  ASSERT_TRUE(context.ok()) << context.status();
+  EstClient client(io_.get_executor(), {silent.url(), authority_.url()},
+                   {.open = seconds(5), .answer = milliseconds(200)});
+  absl::Status status;
+  Run(FetchTrust(client, *context, status));
+  EXPECT_EQ(silent.CountOf(kTrust), 1u);
+  EXPECT_TRUE(absl::IsUnauthenticated(status)) << status;  // by the other
+  client.Close();
+  Run(silent.Stop());
+}
+
 TEST_F(IssuanceTest, OneServerThatIsAwayIsNotTheAuthority) {
   TestAuthority other(io_);
-  const auto trust = ParseTrust(authority_.root() + other.root(), ClusterPki::kDomain, "roots");
-  const auto context = tls::HttpsContext::ForClient(
-      (*trust)->bundle(), *SpiffeId::ForAuthority(ClusterPki::kDomain), std::nullopt);
+  const auto context = ContextFor(authority_.root() + other.root(), std::nullopt);
   ASSERT_TRUE(context.ok()) << context.status();
   const std::string csr = *tls::MakeCsr(*tls::GenerateKey(), Id("a"));
   EstClient client(io_.get_executor(), {authority_.url(), other.url()}, {});
