@@ -79,6 +79,9 @@ Awaitable<absl::Status> Issuance::PollTrust() {
     status = co_await PollPublic(base, /*corrected=*/false);
     if (status.ok()) co_return status;
   }
+  // Closed: who was reached, and has answered or not, is the authority of the bundle that is held,
+  // and another `trust` no way back to what that has revoked.
+  if (!ServerNotAccepted(status)) co_return status;
   const absl::StatusOr<TrustPtr> corrected = trust_.Corrected();
   if (!corrected.ok() || *corrected == nullptr) co_return status;
   const absl::Status anew = co_await PollPublic(*corrected, /*corrected=*/true);

@@ -134,7 +134,7 @@ TEST_F(IssuanceTrustTest, ACorrectedTrustIsTriedWhenTheHeldBundleVouchesForNobod
   // The authority was set up anew.
   TestAuthority other(io_);
   other.tokens = {"two"};
-  options_.urls = {other.url()};
+  options_.urls = {other.url(), {.host = "127.0.0.1", .port = 1}};  // and one that is away
   dir_.Replace("token", "two");
   Start({Id("a")});
   ASSERT_TRUE(Until([&] { return Failing(); }));
@@ -180,13 +180,21 @@ TEST_F(IssuanceTrustTest, AnOlderBundleTakesNothingBack) {
   authority_.Publish(5);
   Start({Id("a")});
   ASSERT_TRUE(Until([&] { return Has("a"); }));
+  // That somebody has edited this is no way back, either.
+  dir_.Replace("trust.pem", authority_.root() + "\n");
   authority_.bundle.revoked = {};
   authority_.Publish(4);
   const auto error = [&] { return std::string(issuance_->View().trust_error.message()); };
   ASSERT_TRUE(Until([&] { return !error().empty(); }));
   EXPECT_THAT(error(), HasSubstr("went back from sequence 5 to 4"));
+  authority_.intercept = [](const auto& request) -> std::optional<TestAuthority::Answer> {
+    if (request.target != kTrust) return std::nullopt;
+    return TestAuthority::Answer{.status = 503, .retry_after = "0"};
+  };
+  ASSERT_TRUE(Until([&] { return error().find("503") != std::string::npos; }));
   EXPECT_EQ(issuance_->View().sequence, 5u);
   EXPECT_FALSE(issuance_->store()->CheckRevoked(Id("b"), "01").ok());
+  authority_.intercept = nullptr;
   authority_.Publish(6);
   EXPECT_TRUE(Until([&] { return issuance_->View().sequence == 6 && error().empty(); }));
 }
