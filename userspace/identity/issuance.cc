@@ -137,6 +137,7 @@ void Issuance::TryUnanswered() {
 
 Awaitable<void> Issuance::KeepNode() {
   while (!stopping_) {
+    node_.record().LookAtClock(options_.pace, Now());
     if (node_.record().due > Now()) {
       co_await SleepUntil(node_wake_, WakeAt(node_.record().due));
       continue;
@@ -159,6 +160,7 @@ Awaitable<void> Issuance::KeepNode() {
 Awaitable<void> Issuance::KeepWorkloads() {
   while (!stopping_) {
     LookForAlarms();
+    for (auto& [id, record] : roster_.records()) record.LookAtClock(options_.pace, Now());
     client_.Trim();
     StartDue();
     // Whoever ends a request wakes this loop.

@@ -115,6 +115,13 @@ void Record::TryAgain(const Pace& pace, WallTime now) {
   if (failures > 0) Hurry(pace, now);
 }
 
+void Record::LookAtClock(const Pace& pace, WallTime now) {
+  if (!tried) due = std::min(due, now);
+  if (asked <= now) return;
+  asked = now;
+  Hurry(pace, now);
+}
+
 bool Record::Refused() const {
   if (tls::ReasonOf(error) == tls::HandshakeFailure::kRevoked) return true;
   return failures > 0 && !useless && IsRefusal(error);

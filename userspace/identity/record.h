@@ -87,6 +87,9 @@ struct Record {
   bool Refused() const;
   // What has failed hurries: something may be different.
   void TryAgain(const Pace& pace, WallTime now);
+  // To be called now and then. When the clock was set back since the last attempt, what it was to
+  // be done at is as much too late: what has not been asked for yet is due, the rest hurries.
+  void LookAtClock(const Pace& pace, WallTime now);
 };
 
 }  // namespace tombolo::identity

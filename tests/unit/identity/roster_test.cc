@@ -112,6 +112,22 @@ TEST_F(RosterTest, NothingMakesAnIdentityHurryMoreOftenThanThePace) {
   EXPECT_EQ(record.due, now_ + pace_.min_renewal);
 }
 
+TEST_F(RosterTest, AClockThatIsSetBackHoldsNothingUp) {
+  const WallTime back = now_ - std::chrono::hours(3);
+  Record untried{.due = now_};
+  untried.LookAtClock(pace_, back);
+  EXPECT_EQ(untried.due, back);
+  Record failed{.due = now_};
+  failed.Begin(now_);
+  failed.Failed(absl::UnavailableError("nobody there"), pace_, minutes(5), now_, 0);
+  failed.LookAtClock(pace_, now_);
+  EXPECT_EQ(failed.due, now_ + minutes(5));  // nothing has happened
+  failed.LookAtClock(pace_, back);
+  EXPECT_EQ(failed.due, back + pace_.min_renewal);
+  failed.LookAtClock(pace_, back + seconds(1));  // once
+  EXPECT_EQ(failed.due, back + pace_.min_renewal);
+}
+
 TEST_F(RosterTest, TheStoreSaysWhatIsMissing) {
   roster_.Set({Id("a")}, now_);
   const StorePtr store = roster_.MakeStore(nullptr);
