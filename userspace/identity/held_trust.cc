@@ -26,20 +26,27 @@ absl::Status HeldTrust::Restore() {
   ASSIGN_OR_RETURN(bundle_,
                    ParseTrust(*std::move(text), options_.trust_domain, BundleFile(options_)));
   on_disk_ = bundle_;
-  // Closed without it: the configured roots are not tried before another bundle comes.
-  const auto hex = ReadFile(OriginFile(options_), kMaxOrigin);
-  Digest origin;
-  const std::string bytes = hex.ok() ? absl::HexStringToBytes(*hex) : "";
-  if (hex.ok() && hex->size() == 2 * origin.size() && bytes.size() == origin.size()) {
-    std::copy(bytes.begin(), bytes.end(), origin.begin());
-    origin_ = origin;
-  }
+  origin_ = KeptOrigin();
+  // Closed: only what changes from now on is tried.
+  if (!origin_) NoteOrigin();
   return absl::OkStatus();
 }
 
-absl::StatusOr<HeldTrust::Digest> HeldTrust::DigestOfConfigured() const {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(options_.trust, tls::kMaxTrustBundleSize));
-  return tls::Sha256(text);
+std::optional<HeldTrust::Digest> HeldTrust::KeptOrigin() const {
+  const absl::StatusOr<std::string> hex = ReadFile(OriginFile(options_), kMaxOrigin);
+  Digest origin;
+  const std::string bytes = hex.ok() ? absl::HexStringToBytes(*hex) : "";
+  if (!hex.ok() || hex->size() != 2 * origin.size() || bytes.size() != origin.size()) {
+    return std::nullopt;
+  }
+  std::copy(bytes.begin(), bytes.end(), origin.begin());
+  return origin;
+}
+
+void HeldTrust::NoteOrigin() {
+  const auto text = ReadFile(options_.trust, tls::kMaxTrustBundleSize);
+  origin_ = text.ok() ? std::optional(tls::Sha256(*text)) : std::nullopt;
+  origin_kept_ = false;
 }
 
 absl::StatusOr<TrustPtr> HeldTrust::Base() const {
@@ -69,19 +76,22 @@ absl::StatusOr<TrustPtr> HeldTrust::Read(std::string text, bool corrected) const
 
 void HeldTrust::Take(TrustPtr bundle) {
   bundle_ = std::move(bundle);
-  const absl::StatusOr<Digest> origin = DigestOfConfigured();
-  origin_ = origin.ok() ? std::optional(*origin) : std::nullopt;
+  NoteOrigin();
 }
 
 void HeldTrust::Keep() {
-  if (bundle_ == nullptr || durable()) return;
-  state_status_ = ReplaceFile(BundleFile(options_), bundle_->text);
-  if (!state_status_.ok()) return;
-  on_disk_ = bundle_;
+  if (bundle_ == nullptr || options_.state.empty()) return;
+  if (!durable()) {
+    state_status_ = ReplaceFile(BundleFile(options_), bundle_->text);
+    if (!state_status_.ok()) return;
+    on_disk_ = bundle_;
+  }
+  if (origin_kept_) return;
   // After the bundle: a crash in between leaves the older one's, and roots that are tried once
   // more.
   state_status_ = origin_ ? ReplaceFile(OriginFile(options_), tls::Hex(*origin_))
                           : RemoveFile(OriginFile(options_));
+  origin_kept_ = state_status_.ok();
 }
 
 }  // namespace tombolo::identity

@@ -49,11 +49,14 @@ class HeldTrust {
 
  private:
   using Digest = std::array<std::uint8_t, 32>;
-  absl::StatusOr<Digest> DigestOfConfigured() const;
+  std::optional<Digest> KeptOrigin() const;
+  // That the configured one of now is what later changes are seen by.
+  void NoteOrigin();
 
   const Options& options_;
   TrustPtr bundle_, on_disk_;
   std::optional<Digest> origin_;  // of the configured one when bundle_ came; not set: not known
+  bool origin_kept_ = true;       // it is on disk
   absl::Status state_status_;
 };
 

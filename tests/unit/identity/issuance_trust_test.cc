@@ -146,6 +146,35 @@ TEST_F(IssuanceTrustTest, ACorrectedTrustIsTriedWhenTheHeldBundleVouchesForNobod
   Run(other.Stop());
 }
 
+TEST_F(IssuanceTrustTest, AStateWithoutTheDigestOfTrustHasThatOfItsFirstStart) {
+  options_.state = dir_.Path("state");
+  // The disk does not take that file.
+  const std::string blocked = OriginFile(options_) + ".new";
+  std::filesystem::create_directories(blocked);
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Has("a") && authority_.CountOf(kTrust) >= 2; }));
+  EXPECT_THAT(OnDisk(), HasSubstr("\"spiffe_sequence\":1,"));
+  EXPECT_FALSE(issuance_->View().state_error.ok());
+  Stop();
+  ASSERT_FALSE(std::filesystem::exists(OriginFile(options_)));
+  TestAuthority other(io_);
+  other.tokens = {"two"};
+  options_.urls = {other.url()};
+  dir_.Replace("token", "two");
+  Start({Id("a")});
+  ASSERT_TRUE(Until([&] { return Failing(); }));
+  EXPECT_FALSE(issuance_->View().state_error.ok());
+  // It is tried again and again.
+  std::filesystem::remove(blocked);
+  ASSERT_TRUE(Until([&] { return std::filesystem::exists(OriginFile(options_)); }));
+  EXPECT_TRUE(Until([&] { return issuance_->View().state_error.ok(); }));
+  EXPECT_THAT(other.requests(), IsEmpty());
+  dir_.Replace("trust.pem", other.root());
+  EXPECT_TRUE(Until([&] { return Has("a"); })) << NotReady();
+  Stop();
+  Run(other.Stop());
+}
+
 TEST_F(IssuanceTrustTest, AnUnchangedTrustIsNotTriedAgain) {
   TestAuthority other(io_);
   options_.state = dir_.Path("state");
