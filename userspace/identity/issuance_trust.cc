@@ -63,7 +63,9 @@ Duration Issuance::NextLook(bool news) const {
 
 // OK also when there is nothing new.
 Awaitable<absl::Status> Issuance::PollTrust() {
-  trust_.Keep();  // what the disk did not take before
+  // What the disk did not take before.
+  trust_.Keep();
+  node_.Keep();
   announced_ = false;
   absl::Status status;
   const HttpsContextPtr own = node_.ContextAt(Now());

@@ -30,12 +30,13 @@ absl::StatusOr<Certified> KeptSvids::Read(const SpiffeId& id) const {
 
 void KeptSvids::Write(const SpiffeId& id, const Svid& svid) {
   if (!kept()) return;
-  state_status_ = ReplaceFile(absl::StrCat(SvidDirectory(options_), "/", NameOf(id)),
-                              absl::StrCat(svid.key, svid.chain));
+  written_ = ReplaceFile(absl::StrCat(SvidDirectory(options_), "/", NameOf(id)),
+                         absl::StrCat(svid.key, svid.chain));
 }
 
 void KeptSvids::Sweep(const std::set<SpiffeId>& ids) {
   if (options_.state.empty()) return;
+  swept_ = absl::OkStatus();
   std::set<std::string> wanted;
   if (kept()) {
     for (const SpiffeId& id : ids) wanted.insert(NameOf(id));
@@ -44,9 +45,7 @@ void KeptSvids::Sweep(const std::set<SpiffeId>& ids) {
   std::filesystem::directory_iterator files(SvidDirectory(options_), none), end;
   for (; !none && files != end; files.increment(none)) {
     if (wanted.contains(files->path().filename().string())) continue;
-    if (absl::Status removed = RemoveFile(files->path().string()); !removed.ok()) {
-      state_status_ = removed;
-    }
+    swept_.Update(RemoveFile(files->path().string()));
   }
 }
 

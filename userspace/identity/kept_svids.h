@@ -26,13 +26,13 @@ class KeptSvids {
   // Removes all but those of `ids`.
   void Sweep(const std::set<SpiffeId>& ids);
   // Why the disk does not have what it should.
-  const absl::Status& state_status() const { return state_status_; }
+  const absl::Status& state_status() const { return written_.ok() ? swept_ : written_; }
 
  private:
   bool kept() const { return options_.keep_workloads && !options_.state.empty(); }
 
   const Options& options_;
-  absl::Status state_status_;
+  absl::Status written_, swept_;  // of the last time each
 };
 
 }  // namespace tombolo::identity

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
@@ -38,7 +39,9 @@ absl::Status NodeIdentity::Restore(WallTime now) {
   absl::StatusOr<Svid> svid = MakeSvid(id_, {*pem, *pem}, trust, now);
   if (!svid.ok()) return Annotate(svid.status(), NodeFile(options_));
   record_.Restored(*std::move(svid), options_.pace, now, RandomJitter(options_));
-  ForgetEnrolmentKey();
+  // Another key than this SVID's may have cost a token, whose certificate is still to come.
+  const absl::StatusOr<std::string> key = ReadFile(KeyFile(options_), kMaxNodeFile);
+  if (key.ok() && absl::StartsWith(*pem, *key)) state_status_ = RemoveFile(KeyFile(options_));
   return MakeContext();
 }
 
@@ -77,8 +80,13 @@ absl::Status NodeIdentity::MakeContext() {
   return absl::OkStatus();
 }
 
-void NodeIdentity::Keep(const std::string& name, const std::string& content) {
-  state_status_ = ReplaceFile(name, content);
+void NodeIdentity::Keep() {
+  if (kept_ || options_.state.empty()) return;
+  state_status_ =
+      ReplaceFile(NodeFile(options_), absl::StrCat(record_.svid.key, record_.svid.chain));
+  // The key that this certificate was had by is done with; not one that is under way again.
+  if (state_status_.ok() && enrolment_key_.empty()) state_status_ = RemoveFile(KeyFile(options_));
+  kept_ = state_status_.ok();
 }
 
 absl::Status NodeIdentity::Take(Certified issued) {
@@ -87,10 +95,9 @@ absl::Status NodeIdentity::Take(Certified issued) {
   ASSIGN_OR_RETURN(Svid svid,
                    MakeSvid(id_, std::move(issued), trust, std::chrono::system_clock::now()));
   record_.Issued(std::move(svid), options_.pace, RandomJitter(options_));
-  if (!options_.state.empty()) {
-    Keep(NodeFile(options_), absl::StrCat(record_.svid.key, record_.svid.chain));
-  }
-  ForgetEnrolmentKey();
+  enrolment_key_.clear();
+  kept_ = false;
+  Keep();
   return MakeContext();
 }
 
@@ -110,14 +117,8 @@ absl::StatusOr<std::string> NodeIdentity::EnrolmentKey() {
   }
   ASSIGN_OR_RETURN(enrolment_key_, tls::GenerateKey());
   // One that cannot be written holds until a crash, and View() says so.
-  if (!options_.state.empty()) Keep(KeyFile(options_), enrolment_key_);
+  if (!options_.state.empty()) state_status_ = ReplaceFile(KeyFile(options_), enrolment_key_);
   return enrolment_key_;
-}
-
-// Once a certificate is there, and on disk.
-void NodeIdentity::ForgetEnrolmentKey() {
-  enrolment_key_.clear();
-  if (!options_.state.empty() && state_status_.ok()) state_status_ = RemoveFile(KeyFile(options_));
 }
 
 Awaitable<absl::StatusOr<Certified>> NodeIdentity::EnrollByToken() {

@@ -39,6 +39,8 @@ class NodeIdentity {
 
   // Judges the SVID by another bundle, which is held by now.
   void Judge(WallTime now);
+  // On disk, if it is not there yet.
+  void Keep();
 
   // Whether what the configuration names is another than at the last attempt: its roots, its token.
   bool FilesHaveChanged() const { return files_ != FilesNow(); }
@@ -62,10 +64,8 @@ class NodeIdentity {
   Awaitable<absl::StatusOr<Certified>> EnrollByToken();
   Awaitable<absl::StatusOr<Certified>> Reenroll();
   absl::StatusOr<std::string> EnrolmentKey();
-  void ForgetEnrolmentKey();
   absl::Status Take(Certified issued);
   absl::Status MakeContext();
-  void Keep(const std::string& name, const std::string& content);
 
   const Options& options_;
   const SpiffeId id_, authority_;
@@ -75,6 +75,7 @@ class NodeIdentity {
   HttpsContextPtr context_;
   Digest files_{};             // at the last attempt
   std::string enrolment_key_;  // PEM; empty: none, or it was not read yet
+  bool kept_ = true;           // the SVID is on disk, or there is none
   absl::Status state_status_;
 };
 

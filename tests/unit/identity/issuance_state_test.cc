@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "identity/files.h"
+#include "tls/certificate_builder.h"
 #include "unit/identity/issuance_case.h"
 
 namespace tombolo::identity {
@@ -139,12 +140,27 @@ TEST_F(IssuanceTest, ABrokenBundleOnDiskDoesNotCostTheNodesSvid) {
   EXPECT_EQ(authority_.CountOf(kEnroll), 3u);  // the node's once
 }
 
-TEST_F(IssuanceTest, AStateThatCannotBeWrittenIsSaidAndNoMore) {
+TEST_F(IssuanceTest, AStateThatCannotBeWrittenIsSaidAndWrittenLater) {
   dir_.Write("file", "");
   options_.state = dir_.Path("file");
   Start({Id("a")});
   ASSERT_TRUE(Until([&] { return Has("a"); }));
   EXPECT_THAT(std::string(issuance_->View().state_error.message()), HasSubstr("file/"));
+  std::filesystem::remove(options_.state);
+  ASSERT_TRUE(Until([&] { return issuance_->View().state_error.ok(); }));
+  EXPECT_TRUE(std::filesystem::exists(BundleFile(options_)));
+  EXPECT_TRUE(std::filesystem::exists(NodeFile(options_)));
+}
+
+TEST_F(IssuanceTest, WhatCouldNotBeRemovedIsSaidUntilItIsGone) {
+  options_.state = dir_.Path("state");
+  const std::string stuck = SvidDirectory(options_) + "/left";
+  std::filesystem::create_directories(stuck);
+  Start({});
+  EXPECT_FALSE(issuance_->View().state_error.ok());
+  std::filesystem::remove(stuck);
+  issuance_->SetWorkloads({});
+  EXPECT_TRUE(issuance_->View().state_error.ok()) << issuance_->View().state_error;
 }
 
 TEST_F(IssuanceTest, AJoinTokenSurvivesALostAnswer) {
@@ -170,6 +186,24 @@ TEST_F(IssuanceTest, AJoinTokenSurvivesALostAnswerAndACrash) {
   ASSERT_TRUE(Until([&] { return Has("a"); }));
   EXPECT_TRUE(issuance_->View().state_error.ok()) << issuance_->View().state_error;
   EXPECT_NE(stat(key.c_str(), &status), 0) << "the next request with a token has another key";
+}
+
+TEST_F(IssuanceTest, AKeyThatIsNotTheSvidsIsKeptAcrossARestart) {
+  options_.state = dir_.Path("state");
+  Start({});
+  ASSERT_TRUE(Until([&] { return NotReady().empty(); }));
+  Stop();
+  authority_.Close();
+  const std::string pem = *ReadFile(NodeFile(options_), 100'000);
+  for (const bool own : {false, true}) {
+    const std::string key =
+        own ? pem.substr(0, pem.find("-----BEGIN CERTIFICATE")) : *tls::GenerateKey();
+    dir_.Write("state/node.key", key);
+    Start({});
+    EXPECT_NE(issuance_->View().node.serial, "");
+    EXPECT_EQ(ReadFile(KeyFile(options_), 100'000).value_or("none"), own ? "none" : key);
+    Stop();
+  }
 }
 
 TEST_F(IssuanceTest, AKeyOnDiskThatIsNoneIsReplaced) {
