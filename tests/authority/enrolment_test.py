@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What strangers with curl and openssl get from a running authority, and why they do not."""
 import base64
+import contextlib
 import json
 import os
 import re
@@ -165,7 +166,9 @@ class EnrolmentTest(unittest.TestCase):
                     answers.append(tls.recv(4096).decode())
                     return
                 except TimeoutError:
-                    tls.sendall(b"a")
+                    # Who has been cut off since may still have an answer to read.
+                    with contextlib.suppress(OSError):
+                        tls.sendall(b"a")
 
     def test_who_drips_is_cut_off(self):
         header = b"POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\n"

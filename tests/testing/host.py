@@ -4,11 +4,13 @@
 
 Run as a program it prepares the machine (mounts what is missing) and says why it cannot.
 """
+import contextlib
 import ctypes
 import errno
 import fcntl
 import glob
 import os
+import random
 import shutil
 import signal
 import socket
@@ -121,10 +123,13 @@ def in_netns(path, function):
 
 
 def free_port():
-    """Of this machine's loopback, at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Of this machine's loopback, below those that the kernel gives to connections: nobody has it
+    until the caller binds it, but for the same choice by another test."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.randrange(16384, 32768)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def spawn(argv, cgroup, netns, **kwargs):

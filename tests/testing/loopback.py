@@ -2,7 +2,6 @@
 """A `tombolo-ca serve` on the loopback interface, in a directory of its own. Needs no root."""
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -13,19 +12,13 @@ from .topology import program
 from .yaml_text import to_yaml
 
 
-def free_port():
-    """One that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 class LoopbackAuthority:
     """Made and running once constructed; stop() removes it. `directory` is a directory file's
     content."""
 
     def __init__(self, trust_domain, directory=None):
         self.dir = tempfile.mkdtemp(prefix="tombolo-ca-")
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = host.free_port(), host.free_port()
         self.url, self.log_path = f"https://localhost:{self.port}", f"{self.dir}/ca.log"
         self.process = None
         self._write("ca.yaml", {

@@ -94,14 +94,17 @@ TEST_F(IssuanceTrustTest, ABundleIsConfirmedOnceTheDiskHasIt) {
 }
 
 TEST_F(IssuanceTrustTest, ANodeWithoutAnSvidStillLearnsOfRevocations) {
-  authority_.ttl = seconds(2);
+  options_.state = dir_.Path("state");
   Start({});
-  ASSERT_TRUE(Until([&] { return issuance_->View().sequence == 1; }));
+  ASSERT_TRUE(Until([&] { return authority_.CountOf(kTrust) == 2; }));
+  Stop();
+  std::filesystem::remove(NodeFile(options_));
   authority_.intercept = [](const auto& request) -> std::optional<TestAuthority::Answer> {
     if (request.method != "POST") return std::nullopt;
     return TestAuthority::Answer{.status = 403};
   };
-  ASSERT_TRUE(Until([&] { return !NotReady().empty(); }));
+  Start({});
+  EXPECT_THAT(NotReady(), HasSubstr("the node has no valid SVID"));
   authority_.bundle.revoked.ids.insert(Id("b").text());
   authority_.Publish(2);
   ASSERT_TRUE(Until([&] { return issuance_->View().sequence == 2; }));
