@@ -206,7 +206,14 @@ absl::Status CheckBeside(const Peer& peer, Grant& grant) {
     return Refused(absl::StrCat("'", peer.id.text(),
                                 "' is no node: only a node may show a token beside its SVID"));
   }
-  if (grant.payment && grant.node.empty()) grant.node = place;
+  if (grant.payment && grant.node.empty()) {
+    // As with an SVID alone: who revokes a cluster has revoked all that its nodes were given.
+    if (grant.cluster != peer.id.name().cluster) {
+      return Refused(
+          absl::StrCat("'", grant.id.text(), "' is of another cluster than node ", place));
+    }
+    grant.node = place;
+  }
   if (grant.payment || grant.node == place) return absl::OkStatus();
   return Refused(absl::StrCat(
       grant.requester, " is ",

@@ -277,6 +277,10 @@ TEST_F(GrantTest, ANodeMayShowAJoinTokenForAWorkload) {
   ASSERT_TRUE(grant.ok()) << grant.status();
   EXPECT_EQ(grant->id.text(), kDb);
   EXPECT_EQ(grant->node, "east/n1");
+  const std::string elsewhere = "spiffe://test.example/cluster/west/ns/shop/sa/db";
+  credential = ByJoin(elsewhere);
+  credential.peer = Svid(kNode);
+  ExpectDenied("'" + elsewhere + "' is of another cluster than node east/n1", credential);
 }
 
 TEST_F(GrantTest, WhoeverIsRevokedGetsNothing) {

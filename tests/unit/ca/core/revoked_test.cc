@@ -143,6 +143,15 @@ TEST_F(RevokedTest, AClusterAndASerial) {
   EXPECT_THAT(revoked.ListOf("ab"), SizeIs(1)) << "once, for two reasons";
 }
 
+// What the node was given need not be of its cluster by its name.
+TEST_F(RevokedTest, ANodeStaysRevokedInARevokedCluster) {
+  Revoke(Kind::kNode, kNode);
+  Revoke(Kind::kCluster, "east");
+  const tls::Revocations set = Read().set;
+  EXPECT_THAT(set.series, ElementsAre(tls::Serial::SeriesText(kNode)));
+  EXPECT_THAT(set.ids, IsEmpty()) << "which the cluster says";
+}
+
 TEST_F(RevokedTest, WhatHasExpiredNeedsNoRevocation) {
   Record(kWeb, "east/n1");
   Revoke(Kind::kNode, kNode);
