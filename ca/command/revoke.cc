@@ -45,7 +45,7 @@ absl::Status CheckRoom(const Revocation& revocation, const Context& context) {
 absl::Status RevokeOne(const RevokeOptions& options) {
   ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
   ASSIGN_OR_RETURN(const Revocation revocation, RevocationOf(options, context));
-  RETURN_IF_ERROR(CheckMayBeRevoked(revocation.kind, revocation.subject));
+  RETURN_IF_ERROR(CheckMayBeRevoked(revocation.kind, revocation.subject, context.reader()));
   RETURN_IF_ERROR(CheckRoom(revocation, context));
   RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
                     context.ledger->Revoke(revocation, Actor(), std::move(done));

@@ -2,6 +2,7 @@
 #include "core/revoked.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -56,6 +57,16 @@ std::vector<std::string> HandlesOf(const Revocation& revocation) {
   return {};
 }
 
+// Only serial numbers of leaves are looked at. What is not known is revoked all the same: its
+// record may have gone.
+absl::Status CheckIsLeaf(const std::string& serial, const Reader& reader) {
+  ASSIGN_OR_RETURN(const std::optional<Certificate> certificate, reader.FindCertificate(serial));
+  if (!certificate || SpiffeId::Parse(certificate->subject).ok()) return absl::OkStatus();
+  return NotA(serial, absl::StrCat("a leaf's, but of '", certificate->subject,
+                                   "', and agents look at leaves' alone: 'revoke cluster' ends all "
+                                   "that an authority has signed, a rotation of the root its key"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
@@ -83,7 +94,8 @@ absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
   return id.text();
 }
 
-absl::Status CheckMayBeRevoked(Kind kind, absl::string_view subject) {
+absl::Status CheckMayBeRevoked(Kind kind, const std::string& subject, const Reader& reader) {
+  if (kind == Kind::kSerial) return CheckIsLeaf(subject, reader);
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(subject);
   if (kind != Kind::kWorkload || !id.ok() || id->name().kind != SpiffeId::Kind::kAuthority) {
     return absl::OkStatus();

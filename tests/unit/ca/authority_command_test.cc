@@ -143,6 +143,10 @@ TEST_F(AuthorityCommandTest, IssuesListsAndRevokes) {
   EXPECT_THAT(Good("show " + serial), HasSubstr("a command"));
   EXPECT_THAT(Good("show " + serial + " --json"), HasSubstr(R"("state":"good")"));
   EXPECT_THAT(Bad("show 00"), HasSubstr("no certificate 00"));
+  const std::string all = Good("list");
+  const std::string authority = all.substr(all.rfind('\n', all.find("intermediate east")) + 1, 32);
+  EXPECT_THAT(Bad("revoke serial " + authority + " --reason lost"),
+              HasSubstr("not a leaf's, but of 'intermediate east'"));
   EXPECT_THAT(Good("revoke serial " + serial + " --reason lost"), HasSubstr("trust bundle"));
   EXPECT_THAT(Good("list --id " + id), HasSubstr("revoked"));
   EXPECT_THAT(Good("revoke node east/n1 --reason 'stolen by night'"),

@@ -16,6 +16,7 @@ namespace tombolo::ca {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -172,12 +173,26 @@ TEST_F(RevokedTest, LaterOnesAreFoundToo) {
   EXPECT_THAT(revoked.set.serials, ElementsAre(own));
 }
 
-TEST(RevocationSubjectTest, TheAuthorityItselfStays) {
+TEST_F(RevokedTest, TheSerialNumberOfAnAuthorityIsNoLeafs) {
+  const NewAuthority authority = NewAuthorityFor("east");
+  Issue(authority.record);
+  const Reader reader(*store_);
+  const absl::Status status = CheckMayBeRevoked(Kind::kSerial, authority.record.serial, reader);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'revoke cluster'"));
+  const std::string web = Record(kWeb, "east/n1");
+  EXPECT_TRUE(CheckMayBeRevoked(Kind::kSerial, web, reader).ok());
+  EXPECT_TRUE(CheckMayBeRevoked(Kind::kSerial, "4a000000000000000000000000000000", reader).ok())
+      << "its record may have gone";
+}
+
+TEST_F(RevokedTest, TheAuthorityItselfStays) {
+  const Reader reader(*store_);
   const std::string id = "spiffe://test.example/ca";
   EXPECT_EQ(*RevocationSubject(Kind::kWorkload, id, "test.example"), id) << "to be taken back";
-  EXPECT_TRUE(absl::IsInvalidArgument(CheckMayBeRevoked(Kind::kWorkload, id)));
-  EXPECT_TRUE(CheckMayBeRevoked(Kind::kWorkload, kWeb).ok());
-  EXPECT_TRUE(CheckMayBeRevoked(Kind::kCluster, "ca").ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(CheckMayBeRevoked(Kind::kWorkload, id, reader)));
+  EXPECT_TRUE(CheckMayBeRevoked(Kind::kWorkload, kWeb, reader).ok());
+  EXPECT_TRUE(CheckMayBeRevoked(Kind::kCluster, "ca", reader).ok());
 }
 
 TEST(RevocationSubjectTest, TakesWhatOperatorsWrite) {
