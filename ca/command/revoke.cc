@@ -4,11 +4,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/output.h"
 #include "core/publication.h"
 #include "core/revoked.h"
+#include "tls/trust_bundle.h"
 
 namespace tombolo::ca {
 namespace {
@@ -26,8 +28,7 @@ absl::StatusOr<Revocation> RevocationOf(const RevokeOptions& options, const Cont
 }
 
 // What it comes to, as servers will publish it.
-absl::Status Tell(absl::string_view what, const Revocation& revocation, const Context& context) {
-  ASSIGN_OR_RETURN(const StoredState state, context.State());
+absl::Status Tell(absl::string_view what, const Revocation& revocation, const StoredState& state) {
   Print(absl::StrCat(what, " ", KindText(revocation.kind), " ", revocation.subject,
                      "; trust bundle ", state.sequence(), " says so"));
   return absl::OkStatus();
@@ -39,7 +40,8 @@ absl::Status CheckRoom(const Revocation& revocation, const Context& context) {
   ASSIGN_OR_RETURN(
       const Revoked revoked,
       RevokedReader().ReadWith(revocation, context.reader(), std::chrono::system_clock::now()));
-  return CheckPublishable(stored.trust, revoked.set);
+  // The part of roots and authorities is for those who change it.
+  return CheckPublishable(stored.trust, revoked.set, {.trust = tls::kMaxTrustBundleSize});
 }
 
 absl::Status RevokeOne(const RevokeOptions& options) {
@@ -50,7 +52,8 @@ absl::Status RevokeOne(const RevokeOptions& options) {
   RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
                     context.ledger->Revoke(revocation, Actor(), std::move(done));
                   }).status());
-  return Tell("revoked", revocation, context);
+  ASSIGN_OR_RETURN(const StoredState state, context.State());
+  return Tell("revoked", revocation, state);
 }
 
 absl::Status UnrevokeOne(const RevokeOptions& options) {
@@ -65,7 +68,12 @@ absl::Status UnrevokeOne(const RevokeOptions& options) {
     if (!first && absl::IsNotFound(taken_back)) break;
     RETURN_IF_ERROR(taken_back);
   }
-  return Tell("trusts again", revocation, context);
+  ASSIGN_OR_RETURN(const StoredState state, context.State());
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(revocation.subject);
+  if (!id.ok() || !state.revoked.set.clusters.contains(std::string(id->name().cluster))) {
+    return Tell("trusts again", revocation, state);
+  }
+  return Tell("does not trust yet, as its cluster is still revoked:", revocation, state);
 }
 
 using Handler = absl::Status (*)(const RevokeOptions&);
