@@ -2,16 +2,20 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/new_authorities.h"
 #include "command/output.h"
+#include "core/acks.h"
+#include "core/place.h"
 #include "core/rotation.h"
 
 namespace tombolo::ca {
@@ -92,8 +96,9 @@ absl::Status Run(const Command& command, const RootOptions& options) {
     return absl::OkStatus();
   }
   if (!waiting.empty() && !options.force) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(waiting.Text(), " (--force goes on all the same)"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        waiting.Text(), " (--force goes on all the same",
+        waiting.agents.empty() ? "" : "; 'root forget' is for nodes that are gone for good", ")"));
   }
   NewKeys made(context.keys);
   ASSIGN_OR_RETURN(const TrustState next, Take(step, options, context, state.trust, made));
@@ -156,6 +161,33 @@ absl::Status Status(const CommonOptions& options) {
   return absl::OkStatus();
 }
 
+struct ForgetOptions : CommonOptions {
+  std::vector<std::string> nodes;
+};
+
+absl::Status Forget(const ForgetOptions& options) {
+  ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
+  for (const std::string& node : options.nodes) {
+    ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(context.config.trust_domain, node));
+    RETURN_IF_ERROR(ForgetAck(*context.store, node));
+    RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
+                      context.ledger->Note(
+                          {.event = "node forgotten", .actor = Actor(), .subject = id.text()},
+                          std::move(done));
+                    }).status());
+    Print(absl::StrCat("forgot ", node, ", until its agent asks again"));
+  }
+  return absl::OkStatus();
+}
+
+void AddForget(CLI::App& root, Action& action) {
+  auto options = std::make_shared<ForgetOptions>();
+  CLI::App* forget =
+      AddCommand(root, "forget", "do not wait for nodes that are gone for good", *options);
+  forget->add_option("NODE", options->nodes, "<cluster>/<node>")->required();
+  forget->callback([options, &action] { action = [options] { return Forget(*options); }; });
+}
+
 void AddStep(CLI::App& root, const Command& command, Action& action) {
   auto options = std::make_shared<RootOptions>();
   CLI::App* step = AddCommand(root, command.name, command.description, *options);
@@ -179,6 +211,7 @@ void AddRoots(CLI::App& app, Action& action) {
   CLI::App* root = app.add_subcommand("root", "give the trust domain another root, step by step");
   root->require_subcommand(1);
   for (const Command& command : kCommands) AddStep(*root, command, action);
+  AddForget(*root, action);
   auto options = std::make_shared<CommonOptions>();
   CLI::App* status = AddCommand(*root, "status", "show the roots, and who is waited for", *options);
   AddJson(*status, *options);

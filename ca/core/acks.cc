@@ -2,6 +2,7 @@
 #include "core/acks.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,13 @@ absl::StatusOr<std::map<std::string, std::int64_t>> ReadAcks(Store& store) {
   std::map<std::string, std::int64_t> acks;
   for (const auto& [name, ack] : found) acks[name] = ack.sequence;
   return acks;
+}
+
+absl::Status ForgetAck(Store& store, const std::string& node) {
+  const std::string key = absl::StrCat(kAcks, node);
+  ASSIGN_OR_RETURN(const std::optional<Stored> stored, store.Get(key));
+  if (!stored) return absl::NotFoundError(absl::StrCat("nothing is known of a node ", node));
+  return store.Commit({.conditions = {{key, stored->revision}}, .deletes = {key}}).status();
 }
 
 Acks::Acks(std::shared_ptr<Store> store, Options options)

@@ -22,6 +22,10 @@ inline constexpr char kAcks[] = "ack/";
 // "<cluster>/<node>" -> the sequence of the trust bundle that this node's agent holds. Blocks.
 absl::StatusOr<std::map<std::string, std::int64_t>> ReadAcks(Store& store);
 
+// Forgets a node that is gone for good: no rotation waits for what it held. If it is not gone, its
+// agent's next requests bring it back. NotFound. Blocks.
+absl::Status ForgetAck(Store& store, const std::string& node);
+
 // Remembers which trust bundle each agent holds, beside the ledger: keys ack/<cluster>/<node>. A
 // thread of its own writes what has changed, in batches, once an interval. Nothing here is worth an
 // audit entry, or a request's delay; what a crash loses comes again with the agent's next request.

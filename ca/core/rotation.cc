@@ -81,16 +81,25 @@ absl::StatusOr<TrustState> Move(TrustState state, RotationStep step, RootState t
   return state;
 }
 
+// Those that have a certificate, and those that have been off for longer than it held: they come
+// back with the bundle that they had.
 std::vector<std::string> AgentsBehind(const RotationEvidence& evidence) {
   std::set<std::string> behind;
+  for (const auto& [agent, sequence] : evidence.acks) {
+    if (sequence < evidence.sequence) behind.insert(agent);
+  }
   for (const RotationEvidence::Holder& holder : evidence.holders) {
     const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(holder.subject);
     const std::string agent = id.ok() ? PlaceOf(*id) : "";
     if (agent.empty()) continue;
-    const auto ack = evidence.acks.find(agent);
-    if (ack == evidence.acks.end() || ack->second < evidence.sequence) behind.insert(agent);
+    if (!evidence.acks.contains(agent)) behind.insert(agent);
   }
   return {behind.begin(), behind.end()};
+}
+
+bool IsServer(const RotationEvidence::Holder& holder) {
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(holder.subject);
+  return id.ok() && id->name().kind == SpiffeId::Kind::kAuthority;
 }
 
 // The ids of the keys that sign below a root, its own among them.

@@ -65,8 +65,9 @@ struct RotationEvidence {
     std::string Text() const;  // with the node, when it has one that does not say so itself
   };
   std::vector<Holder> holders;
-  std::int64_t sequence = 0;                 // of the first bundle with the state of now
-  std::map<std::string, std::int64_t> acks;  // "<cluster>/<node>" -> the bundle that it holds
+  std::int64_t sequence = 0;  // of the first bundle with the state of now
+  // "<cluster>/<node>" -> the bundle that it holds, of nodes that are not revoked.
+  std::map<std::string, std::int64_t> acks;
 };
 
 // Whom a step has to wait for, because it would cut them off.

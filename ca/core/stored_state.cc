@@ -12,6 +12,7 @@
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "core/acks.h"
+#include "core/place.h"
 
 namespace tombolo::ca {
 namespace {
@@ -48,6 +49,12 @@ struct Newest {
 bool Counts(const Certificate& certificate, const StoredState& state) {
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(certificate.subject);
   return id.ok() && state.revoked.set.Check(*id, certificate.serial).ok();
+}
+
+// What is no node's name is nobody's.
+bool MayComeBack(const std::string& node, const StoredState& state) {
+  const absl::StatusOr<SpiffeId> id = NodeAt(state.trust.trust_domain, node);
+  return id.ok() && state.revoked.set.Check(*id, "").ok();
 }
 
 }  // namespace
@@ -102,6 +109,7 @@ absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& s
   // Every bundle from the last document on has the trust state of now.
   evidence.sequence = state.basis.document;
   ASSIGN_OR_RETURN(evidence.acks, ReadAcks(store));
+  std::erase_if(evidence.acks, [&](const auto& ack) { return !MayComeBack(ack.first, state); });
   return evidence;
 }
 

@@ -243,6 +243,23 @@ TEST_F(AuthorityCommandTest, RevokingARootWaitsForWhoeverNeedsIt) {
   EXPECT_THAT(Good("root revoke --dry-run"), Not(HasSubstr("identity")));
 }
 
+TEST_F(AuthorityCommandTest, NodesThatAreGoneAreForgotten) {
+  Good("init");
+  Good("cluster add east");
+  Good("root prepare");
+  ASSERT_EQ(Run("python3 -c \"import sqlite3; c = sqlite3.connect('ca.db'); "
+                "c.execute(\\\"INSERT INTO entries (key, value, revision) "
+                "VALUES ('ack/east/n1', '1', 1)\\\"); c.commit()\"")
+                .status,
+            0);
+  EXPECT_THAT(Bad("root activate"), HasSubstr("east/n1 (--force goes on all the same; 'root forg"));
+  EXPECT_THAT(Bad("root forget n1"), HasSubstr("cluster/node"));
+  EXPECT_THAT(Good("root forget east/n1"), HasSubstr("forgot east/n1"));
+  EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known of a node east/n1"));
+  EXPECT_THAT(Good("audit show"), HasSubstr("node forgotten"));
+  Good("root activate");
+}
+
 TEST_F(CompanyRootTest, SignsTheIntermediates) {
   Good("init --root-certificate company.pem");
   EXPECT_THAT(Bad("cluster add east"), HasSubstr("tombolo-ca csr east"));

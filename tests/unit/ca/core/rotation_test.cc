@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/acks.h"
 #include "core_case.h"
 
 namespace tombolo::ca {
@@ -12,6 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
 class RotationTest : public CoreCase {
  protected:
@@ -140,13 +142,18 @@ TEST_F(RotationTest, ActivationWaitsForEveryAgent) {
          .newest_issuer = "x",
          .issuers = {"x"}});
   }
-  evidence.acks = {{"east/n1", 7}, {"east/n2", 6}, {"east/gone", 1}};
+  evidence.acks = {{"east/n1", 7}, {"east/n2", 6}};
   const TrustState state = Prepared();
   const Waiting waiting = WaitsFor(RotationStep::kActivate, state, evidence);
   EXPECT_THAT(waiting.agents, ElementsAre("east/n2", "east/n3"));
   EXPECT_THAT(waiting.identities, IsEmpty());
   EXPECT_EQ(waiting.Text(), "2 agents do not hold the newest trust bundle: east/n2, east/n3");
   evidence.acks["east/n2"] = evidence.acks["east/n3"] = 8;
+  EXPECT_TRUE(WaitsFor(RotationStep::kActivate, state, evidence).empty());
+  evidence.acks["east/off"] = 1;
+  EXPECT_THAT(WaitsFor(RotationStep::kActivate, state, evidence).agents, ElementsAre("east/off"))
+      << "without a certificate that is good: it comes back with the old bundle";
+  evidence.acks["east/off"] = 7;
   EXPECT_TRUE(WaitsFor(RotationStep::kActivate, state, evidence).empty());
 }
 
@@ -190,6 +197,19 @@ TEST_F(RotationTest, FederationIsAddedAndRemoved) {
   EXPECT_EQ(*Unfederate(*federated, "other.example"), first_);
   EXPECT_TRUE(absl::IsNotFound(Unfederate(first_, "other.example").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(Federate(first_, "third.example", root).status()));
+}
+
+TEST_F(RotationTest, NodesThatMayComeBackAreAgents) {
+  for (const char* node : {"east/n1", "east/stolen", "west/n1", "east/gone"}) {
+    ASSERT_TRUE(store_->Commit({.puts = {{absl::StrCat(kAcks, node), "1"}}}).ok());
+  }
+  Revoke(Kind::kNode, "spiffe://test.example/cluster/east/node/stolen");
+  Revoke(Kind::kCluster, "west");
+  EXPECT_TRUE(ForgetAck(*store_, "east/gone").ok());
+  EXPECT_TRUE(absl::IsNotFound(ForgetAck(*store_, "east/gone")));
+  const auto evidence = ReadEvidence(*store_, State(), std::chrono::system_clock::now());
+  ASSERT_TRUE(evidence.ok()) << evidence.status();
+  EXPECT_THAT(evidence->acks, ElementsAre(Pair("east/n1", 1)));
 }
 
 }  // namespace
