@@ -124,8 +124,11 @@ std::vector<std::string> IdentitiesWithout(const TrustState& state,
 std::vector<std::string> IdentitiesWith(const TrustState& state, const std::string& root,
                                         const RotationEvidence& evidence) {
   const std::set<std::string> keys = KeysBelow(state, root);
+  const std::set<std::string> now = KeysBelow(state, state.active().id);
   std::vector<std::string> found;
   for (const RotationEvidence::Holder& holder : evidence.holders) {
+    // A replica shows its newest one only, at once.
+    if (IsServer(holder) && now.contains(holder.newest_issuer)) continue;
     const bool has = std::any_of(holder.issuers.begin(), holder.issuers.end(),
                                  [&](const std::string& key) { return keys.contains(key); });
     if (has) found.push_back(holder.Text());

@@ -59,7 +59,7 @@ struct RotationEvidence {
   // nodes is one on each.
   struct Holder {
     std::string subject;  // the SPIFFE ID
-    std::string node;     // as a certificate's record has it
+    std::string node;     // as a certificate's record has it; of a server: which replica
     std::string newest_issuer;
     std::set<std::string> issuers;
     std::string Text() const;  // with the node, when it has one that does not say so itself

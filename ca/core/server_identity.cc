@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/server_identity.h"
 
+#include <unistd.h>
+
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
@@ -13,6 +16,13 @@ namespace tombolo::ca {
 namespace {
 
 constexpr std::chrono::seconds kTryAgain{30};
+
+// Which of the replicas, for the records.
+std::string ThisReplica() {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "replica";
+  return absl::StrCat("replica ", absl::CHexEscape(name));
+}
 
 }  // namespace
 
@@ -35,7 +45,7 @@ absl::Status ServerIdentity::Make(const IssuerPtr& issuer, WallTime now) {
                                                   {.id = std::move(id),
                                                    .key = own.public_key(),
                                                    .hosts = hosts_,
-                                                   .requester = "the authority itself"},
+                                                   .requester = ThisReplica()},
                                                   ttl_, now));
   RETURN_IF_ERROR(record_(made.record));
   chain_ = absl::StrCat(made.leaf, made.chain);

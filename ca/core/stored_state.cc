@@ -40,6 +40,13 @@ absl::StatusOr<RegisteredClusters> ReadClusters(const Reader& reader) {
   }
 }
 
+// Where it is used. All replicas' servers are one identity, and of no node.
+std::string PlaceOfUse(const Certificate& certificate) {
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(certificate.subject);
+  const bool server = id.ok() && id->name().kind == SpiffeId::Kind::kAuthority;
+  return server ? certificate.requester : certificate.node;
+}
+
 // A holder's newest certificate, as far as the pages go.
 struct Newest {
   RotationEvidence::Holder holder;
@@ -96,9 +103,10 @@ absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& s
   std::map<std::pair<std::string, std::string>, Newest> found;
   RETURN_IF_ERROR(reader.ForEachValid(now, [&](const Certificate& certificate) {
     if (!Counts(certificate, state)) return;
-    Newest& newest = found[{certificate.subject, certificate.node}];
+    const std::string place = PlaceOfUse(certificate);
+    Newest& newest = found[{certificate.subject, place}];
     newest.holder.subject = certificate.subject;
-    newest.holder.node = certificate.node;
+    newest.holder.node = place;
     newest.holder.issuers.insert(certificate.issuer_key);
     if (certificate.sequence < newest.sequence) return;
     newest.sequence = certificate.sequence;

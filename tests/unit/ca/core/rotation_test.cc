@@ -6,6 +6,7 @@
 
 #include "core/acks.h"
 #include "core_case.h"
+#include "tls/serial.h"
 
 namespace tombolo::ca {
 namespace {
@@ -188,6 +189,46 @@ TEST_F(RotationTest, UndoingAPreparationWaitsForWhatTheRootHasVouchedFor) {
               ElementsAre("spiffe://test.example/cluster/east/ns/a/sa/b"));
   evidence.holders.clear();
   EXPECT_TRUE(WaitsFor(RotationStep::kUndoPrepare, state, evidence).empty());
+}
+
+// It shows its newest certificate alone.
+TEST_F(RotationTest, UndoingAPreparationWaitsForAServerOnlyUntilItHasAnotherCertificate) {
+  const TrustState state = *UndoActivate(Activated());
+  const std::string old_key = state.FindAuthority("", first_.active().id)->id;
+  const std::string new_key = state.FindAuthority("", second_.id)->id;
+  RotationEvidence evidence;
+  evidence.holders = {{.subject = "spiffe://test.example/ca",
+                       .node = "replica ca-1",
+                       .newest_issuer = old_key,
+                       .issuers = {old_key, new_key}},
+                      {.subject = "spiffe://test.example/ca",
+                       .node = "replica ca-2",
+                       .newest_issuer = new_key,
+                       .issuers = {new_key}}};
+  EXPECT_THAT(WaitsFor(RotationStep::kUndoPrepare, state, evidence).identities,
+              ElementsAre("spiffe://test.example/ca on replica ca-2"));
+}
+
+TEST_F(RotationTest, EveryReplicaIsAHolder) {
+  const WallTime now = std::chrono::system_clock::now();
+  const std::pair<const char*, const char*> certificates[] = {
+      {"replica ca-1", "old"}, {"replica ca-2", "old"}, {"replica ca-1", "new"}};
+  for (const auto& [requester, issuer] : certificates) {
+    Issue({.serial = tls::Serial::Random().hex(),
+           .subject = "spiffe://test.example/ca",
+           .not_before = now,
+           .not_after = now + std::chrono::hours(1),
+           .issuer_key = issuer,
+           .requester = requester,
+           .node = "",
+           .certificate = "cd"});
+  }
+  const auto evidence = ReadEvidence(*store_, State(), now);
+  ASSERT_TRUE(evidence.ok()) << evidence.status();
+  ASSERT_EQ(evidence->holders.size(), 2u);
+  EXPECT_EQ(evidence->holders[0].newest_issuer, "new");
+  EXPECT_EQ(evidence->holders[1].Text(), "spiffe://test.example/ca on replica ca-2");
+  EXPECT_EQ(evidence->holders[1].newest_issuer, "old");
 }
 
 TEST_F(RotationTest, FederationIsAddedAndRemoved) {
