@@ -67,12 +67,14 @@ TrustState Without(TrustState state, const std::string& root) {
 absl::Status CheckAuthorities(const TrustState& state, const TrustRoot& root) {
   const std::vector<std::string> missing = ClustersWithout(state, root.id);
   if (missing.empty()) return absl::OkStatus();
-  return NotNow(absl::StrCat(
-      "below ", Short(root), " there is no authority yet of '", absl::StrJoin(missing, "', '"),
-      "' ('' is the server): ",
-      root.key.empty() ? "'tombolo-ca csr' makes a request for each, 'tombolo-ca install' takes "
-                         "the answer"
-                       : "'tombolo-ca cluster add' makes a cluster's"));
+  absl::string_view advice = "'tombolo-ca cluster add' makes a cluster's";
+  if (root.key.empty()) {
+    advice = "'tombolo-ca csr' makes a request for each, 'tombolo-ca install' takes the answer";
+  } else if (std::find(missing.begin(), missing.end(), "") != missing.end()) {
+    advice = "'tombolo-ca root prepare --undo' and 'root prepare' make the server's and all others";
+  }
+  return NotNow(absl::StrCat("below ", Short(root), " there is no authority yet of '",
+                             absl::StrJoin(missing, "', '"), "' ('' is the server): ", advice));
 }
 
 absl::StatusOr<TrustState> Move(TrustState state, RotationStep step, RootState to) {

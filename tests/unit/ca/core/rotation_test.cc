@@ -96,6 +96,8 @@ TEST_F(RotationTest, ActivatesNothingByHalves) {
       PrepareRoot(first_, second_, Below(first_.active(), {"", "east"})).status()));
   ExpectRefused(ActivateRoot(*PrepareRoot(first_, second_, Below(second_, {""}))),
                 "there is no authority yet of 'east' ('' is the server): 'tombolo-ca cluster add'");
+  ExpectRefused(ActivateRoot(*PrepareRoot(first_, second_, Below(second_, {"east"}))),
+                "'tombolo-ca root prepare --undo'");
 }
 
 TEST_F(RotationTest, AuthoritiesBelowARootThatIsElsewhereAreInstalledFirst) {
