@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -73,16 +75,33 @@ absl::Status KeyIsElsewhere(const TrustRoot& root, const std::string& name) {
                    "' makes a request for whoever has it, 'tombolo-ca install' takes the answer"));
 }
 
-// Below every root, so that a rotation may go on or back. True when one was made.
+// A key that is elsewhere, or cannot be opened here.
+absl::Status CheckKeyIsHere(const Context& context, const TrustRoot& root,
+                            const std::string& name) {
+  if (root.key.empty()) return KeyIsElsewhere(root, name);
+  return OpenRoot(root, context.keys, context.config.trust_domain).status();
+}
+
+// The active one first: when its authority cannot be made, nothing is.
+std::vector<TrustRoot> ActiveFirst(std::vector<TrustRoot> roots) {
+  std::stable_partition(roots.begin(), roots.end(),
+                        [](const TrustRoot& root) { return root.state == RootState::kActive; });
+  return roots;
+}
+
+// Below every root that may sign yet or again, so that a rotation may go on or back. True when one
+// was made.
 absl::StatusOr<bool> EnsureAuthorities(Context& context, const std::string& name) {
   ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
   TrustState next = stored.trust;
   NewKeys made(context.keys);
-  for (const TrustRoot& root : stored.trust.roots) {
+  for (const TrustRoot& root : ActiveFirst(stored.trust.roots)) {
     if (stored.trust.FindAuthority(name, root.id) != nullptr) continue;
-    if (root.key.empty()) {
-      if (root.state == RootState::kActive) return KeyIsElsewhere(root, name);
-      Print(absl::StrCat("the rotation waits: ", KeyIsElsewhere(root, name).message()));
+    if (root.state == RootState::kTainted) continue;
+    const absl::Status here = CheckKeyIsHere(context, root, name);
+    if (!here.ok()) {
+      if (root.state == RootState::kActive) return here;
+      Print(absl::StrCat("the rotation waits: ", here.message()));
       continue;
     }
     ASSIGN_OR_RETURN(std::vector<TrustAuthority> below,

@@ -228,6 +228,31 @@ TEST_F(AuthorityCommandTest, RotatesTheRoot) {
   EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
 }
 
+TEST_F(AuthorityCommandTest, ClustersAreAddedWhileARotationsOtherKeyIsAway) {
+  Good("init");
+  Good("root prepare");
+  const std::string keys = "ls keys | wc -l";
+  const std::string before = Run(keys).output;
+  Run("mkdir away && for k in keys/root-*.key; do mv $k away; done");
+  EXPECT_THAT(Bad("cluster add east"), HasSubstr("root-"));
+  EXPECT_EQ(Run(keys + "; mv away/* keys").output, "2\n") << "no stray key";
+  EXPECT_EQ(Run(keys).output, before);
+  EXPECT_THAT(Good("cluster list"), Not(HasSubstr("east")));
+  // The prepared one is the younger.
+  Run("mv $(ls -t keys/root-*.key | head -1) away");
+  EXPECT_THAT(Good("cluster add east"), HasSubstr("the rotation waits: "));
+  EXPECT_THAT(Bad("root activate"), HasSubstr("no authority yet of 'east'"));
+  Run("mv away/* keys");
+  Good("cluster add east");
+  Good("root activate");
+  Good("root taint");
+  Good("cluster add west");
+  EXPECT_THAT(Good("root taint --undo"), HasSubstr("undone"));
+  EXPECT_THAT(Bad("root activate --undo"), HasSubstr("no authority yet of 'west'"));
+  Good("cluster add west");
+  Good("root activate --undo");
+}
+
 TEST_F(AuthorityCommandTest, RevokingARootWaitsForWhoeverNeedsIt) {
   Good("init");
   Good("cluster add east");
