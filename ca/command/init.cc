@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
@@ -45,20 +47,24 @@ absl::Status InitDirectory(const InitOptions& options) {
   if (options.trust_domain.empty()) return absl::InvalidArgumentError("--trust-domain is missing");
   const std::string config = absl::StrCat(options.directory, "/ca.yaml");
   RETURN_IF_ERROR(Authority::Init(options.directory, options.trust_domain));
+  // Only what this has made.
+  std::vector<std::string> files = {absl::StrCat(options.directory, "/root.key"),
+                                    absl::StrCat(options.directory, "/root.pem")};
   absl::Cleanup undo = [&] {
-    for (const char* made : {"ca.yaml", "root.key", "root.pem"}) {
-      unlink(absl::StrCat(options.directory, "/", made).c_str());
-    }
+    for (const std::string& file : files) unlink(file.c_str());
   };
   RETURN_IF_ERROR(CreateFile(config, DefaultCaConfig(options.trust_domain), 0644));
+  files.push_back(config);
   ASSIGN_OR_RETURN(Context context, OpenContext(config));
   ASSIGN_OR_RETURN(const std::string certificate,
                    ReadFile(absl::StrCat(options.directory, "/root.pem")));
   ASSIGN_OR_RETURN(TrustRoot root, ForeignRoot(certificate, "root.pem", options.trust_domain));
   root.key = "root.key";
   NewKeys made(context.keys);
-  RETURN_IF_ERROR(WriteTrust(context, std::move(root), made));
-  std::move(undo).Cancel();
+  const absl::Status written = WriteTrust(context, std::move(root), made);
+  // When nobody knows (Unknown) the document may be there, and needs the key.
+  if (written.ok() || absl::IsUnknown(written)) std::move(undo).Cancel();
+  RETURN_IF_ERROR(written);
   Print(absl::StrCat("made the root of trust domain ", options.trust_domain, " in ",
                      options.directory));
   return absl::OkStatus();

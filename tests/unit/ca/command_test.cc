@@ -57,6 +57,16 @@ TEST_F(CommandTest, InitRefusesToOverwrite) {
   EXPECT_THAT(again.output, HasSubstr("/ca/root.key: File exists"));
 }
 
+TEST_F(CommandTest, InitLeavesAConfigurationThatIsThere) {
+  ASSERT_EQ(Shell("mkdir " + (directory_ / "ca") + " && echo mine > " + (directory_ / "ca/ca.yaml"))
+                .status,
+            0);
+  const Result made = Init();
+  EXPECT_EQ(made.status, 1);
+  EXPECT_THAT(made.output, HasSubstr("/ca/ca.yaml: File exists"));
+  EXPECT_EQ(Shell("cd " + (directory_ / "ca") + " && ls && cat ca.yaml").output, "ca.yaml\nmine\n");
+}
+
 TEST_F(CommandTest, IssueSaysWhatIsWrong) {
   EXPECT_THAT(Issue("--spiffe-id spiffe://test.example/a").output,
               HasSubstr("/ca/root.key: No such file or directory"));
