@@ -84,8 +84,9 @@ absl::Status Check(const ClusterRegistration& registration) {
     return absl::InvalidArgumentError("needs either keys or where to ask for them");
   }
   if (registration.discovery) return CheckDiscovery(*registration.discovery);
-  const absl::Status keys = tls::JwtKeys::Parse(registration.jwks).status();
-  return keys.ok() ? keys : Annotate(keys, "JWKS");
+  const absl::StatusOr<tls::JwtKeys> keys = tls::JwtKeys::Parse(registration.jwks);
+  if (!keys.ok()) return Annotate(keys.status(), "JWKS");
+  return keys->empty() ? absl::InvalidArgumentError("JWKS: no key") : absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Encode(const ClusterRegistration& registration) {

@@ -162,7 +162,8 @@ absl::StatusOr<VerifiedToken> Verify(const std::string& text, const GrantRules& 
   }
   if (verified) return *std::move(verified);
   if (unknown && (!asked || absl::IsNotFound(why))) {
-    return absl::UnavailableError("token: the keys of its issuer could not be asked for yet");
+    return absl::UnavailableError(
+        "token: the keys of its issuer are not known, as it could not be asked");
   }
   return Unproven(why.message());
 }

@@ -62,6 +62,11 @@ void IssuerKeys::Apply(RegisteredClusters& clusters) const {
 
 bool IssuerKeys::TakeChanged() {
   const std::lock_guard lock(mutex_);
+  for (auto& [name, issuer] : issuers_) {
+    if (!issuer.found || Now() - issuer.read <= options_.max_age) continue;
+    issuer.found.reset();
+    changed_ = true;
+  }
   return std::exchange(changed_, false);
 }
 
@@ -102,8 +107,10 @@ void IssuerKeys::Work() {
       wake_.wait(lock);
       continue;
     }
-    if (next->second.due > Now()) {
-      wake_.wait_until(lock, next->second.due);
+    // A copy: Follow() may remove the issuer meanwhile.
+    const MonotonicTime due = next->second.due;
+    if (due > Now()) {
+      wake_.wait_until(lock, due);
       continue;
     }
     next->second.asking = true;

@@ -21,9 +21,9 @@ namespace tombolo::ca {
 
 // The keys of the clusters that say themselves which they are: asked for again and again, and at
 // once when a token does not hold by those that are known. What was read last counts until it is
-// read again, however long that takes; until it is read for the first time, the cluster's tokens
-// are not good for anything. Threads of its own ask. Any thread may call; destroying it waits for
-// questions that are under way, `patience` at most.
+// read again, but for `max_age` at most; afterwards, and until it is read for the first time, the
+// cluster's tokens are not good for anything. Threads of its own ask. Any thread may call;
+// destroying it waits for questions that are under way, `patience` at most.
 class IssuerKeys {
  public:
   struct Options {
@@ -31,7 +31,9 @@ class IssuerKeys {
     Duration retry = std::chrono::seconds(30);    // when asking has failed
     Duration doubted = std::chrono::seconds(10);  // between questions for the sake of a token
     Duration patience = std::chrono::seconds(5);  // of one question
-    unsigned threads = 2;                         // of which a cluster that is silent takes one
+    // How long keys count while their issuer cannot be asked: it may have withdrawn them.
+    Duration max_age = std::chrono::hours(24);
+    unsigned threads = 2;  // of which a cluster that is silent takes one
     std::function<absl::StatusOr<FoundKeys>(const ClusterRegistration&, MonotonicTime)> ask =
         DiscoverKeys;
   };
@@ -48,7 +50,7 @@ class IssuerKeys {
 
   // Writes down what is known.
   void Apply(RegisteredClusters& clusters) const;
-  // Whether Apply() has something new to write since this was asked last.
+  // Whether Apply() has something new to write since this was asked last. Forgets what is too old.
   bool TakeChanged();
 
   // What is wrong now, one text a cluster; and how long ago its keys were read.

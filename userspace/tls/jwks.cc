@@ -52,7 +52,8 @@ absl::StatusOr<JwtKeys> JwtKeys::Parse(absl::string_view jwks) {
       return Bad(absl::StrCat("two keys are called '", absl::CHexEscape(*kid), "'"));
     }
   }
-  if (keys.keys_.empty()) return Bad("no key with a 'kid'");
+  // None at all is an answer: the issuer has withdrawn them.
+  if (keys.keys_.empty() && !(*entries)->empty()) return Bad("no key with a 'kid'");
   return keys;
 }
 

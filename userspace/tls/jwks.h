@@ -18,7 +18,7 @@ class JwtKeys {
  public:
   // Keys that cannot be used (another use, another kind, weak) are kept with the reason, for
   // Find(): the others stay good. InvalidArgument for what is no JWKS document, names a key twice,
-  // or has none with a name.
+  // or has keys, and none with a name.
   static absl::StatusOr<JwtKeys> Parse(absl::string_view jwks);
 
   struct Key {
@@ -27,6 +27,7 @@ class JwtKeys {
   };
   // NotFound when there is no such key: it may be newer than the document.
   absl::StatusOr<Key> Find(const std::string& kid) const;
+  bool empty() const { return keys_.empty(); }
 
  private:
   std::map<std::string, absl::StatusOr<Key>> keys_;

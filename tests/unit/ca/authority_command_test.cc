@@ -108,6 +108,8 @@ TEST_F(AuthorityCommandTest, AddsAndListsClusters) {
   EXPECT_THAT(Good("cluster list --json"), HasSubstr(R"("discovery":"https://127.0.0.1:1/id/7")"));
   Write("jwks.json", "{}");
   EXPECT_THAT(Bad("cluster add north --issuer x --jwks jwks.json"), HasSubstr("JWKS"));
+  Write("jwks.json", R"({"keys":[]})");
+  EXPECT_THAT(Bad("cluster add north --issuer x --jwks jwks.json"), HasSubstr("JWKS: no key"));
   EXPECT_THAT(Good("cluster list"), Not(HasSubstr("north"))) << "nothing by halves";
 }
 

@@ -328,6 +328,13 @@ TEST(JwtKeysTest, RefusesWhatIsNoDocument) {
   EXPECT_THAT(error(many + "]}"), HasSubstr("more than 64 keys"));
 }
 
+TEST(JwtKeysTest, AnIssuerMayHaveWithdrawnAll) {
+  const auto keys = JwtKeys::Parse(R"({"keys":[]})");
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  EXPECT_TRUE(keys->empty());
+  EXPECT_TRUE(absl::IsNotFound(keys->Find("a").status()));
+}
+
 // One bad key must not keep a cluster's other tokens out, and its own tokens get the reason.
 TEST(JwtKeysTest, KeepsTheReasonOfAKeyThatIsOfNoUse) {
   json::object weak = {

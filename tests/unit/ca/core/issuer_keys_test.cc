@@ -43,7 +43,9 @@ class IssuerKeysTest : public ::testing::Test {
                                     .discovery = Discovery{.url = url, .ca = {}, .token_file = {}}};
   }
   void Answer(const std::string& url, const std::string& kid) {
-    const std::string jwks = ServiceAccounts(kid).Jwks();
+    AnswerWith(url, ServiceAccounts(kid).Jwks());
+  }
+  void AnswerWith(const std::string& url, const std::string& jwks) {
     const std::lock_guard lock(mutex_);
     answers_[url] = FoundKeys{.jwks = jwks, .keys = *tls::JwtKeys::Parse(jwks)};
   }
@@ -109,6 +111,33 @@ TEST_F(IssuerKeysTest, WhatWasReadLastCountsWhileAskingFails) {
   EXPECT_FALSE(keys.TakeChanged());
   EXPECT_TRUE(Applied(keys, "east").known);
   EXPECT_TRUE(Applied(keys, "east").keys.Find("k2").ok());
+}
+
+TEST_F(IssuerKeysTest, KeysThatAreTooOldAreForgotten) {
+  options_.refresh = options_.retry = milliseconds(1);
+  options_.max_age = milliseconds(50);
+  Answer(kEast, "k1");
+  IssuerKeys keys(options_);
+  keys.Follow(clusters_);
+  ASSERT_TRUE(Eventually([&] { return keys.TakeChanged() && Applied(keys, "east").known; }));
+  Fail(kEast);
+  EXPECT_TRUE(Eventually([&] { return keys.TakeChanged() && !Applied(keys, "east").known; }));
+  EXPECT_THAT(keys.Ages(), IsEmpty());
+  Answer(kEast, "k1");
+  EXPECT_TRUE(Eventually([&] { return keys.TakeChanged() && Applied(keys, "east").known; }))
+      << "and the same keys are news";
+}
+
+TEST_F(IssuerKeysTest, KeysMayAllBeWithdrawn) {
+  Answer(kEast, "k1");
+  options_.refresh = milliseconds(1);
+  IssuerKeys keys(options_);
+  keys.Follow(clusters_);
+  ASSERT_TRUE(Eventually([&] { return keys.TakeChanged(); }));
+  AnswerWith(kEast, R"({"keys":[]})");
+  ASSERT_TRUE(Eventually([&] { return keys.TakeChanged(); }));
+  EXPECT_TRUE(Applied(keys, "east").known);
+  EXPECT_TRUE(absl::IsNotFound(Applied(keys, "east").keys.Find("k1").status()));
 }
 
 TEST_F(IssuerKeysTest, ADoubtedKeyIsAskedForAtOnceButNotTooOften) {
