@@ -142,17 +142,29 @@ def enrolments():
         yield f"f{field}".encode()
 
 
-def main(directory):
-    """One directory for each fuzzer, named after it."""
-    for fuzzer, seeds in (("message_fuzz", messages), ("record_fuzz", records),
-                          ("svid_fuzz", certificates), ("csr_fuzz", requests),
-                          ("pkcs7_fuzz", answers), ("bundle_fuzz", bundles),
-                          ("jwt_fuzz", tokens), ("est_fuzz", enrolments)):
-        os.makedirs(f"{directory}/{fuzzer}", exist_ok=True)
-        for number, seed in enumerate(seeds()):
-            with open(f"{directory}/{fuzzer}/seed-{number:02}", "wb") as out:
-                out.write(seed)
+def urls():
+    """Of servers, identities and addresses, and some that are nearly right (url_fuzz.cc)."""
+    for text in ("https://ca.example", "https://10.0.0.1:8443", "https://[fd00::1]:8443/", "https://a:0",
+                 "https://user@host/path?query#part", GOOD_ID, "spiffe://test.example",
+                 "spiffe://test.example/ca", "spiffe://test.example/cluster/east/node/n1",
+                 "spiffe://test.example/a/../b", "10.0.0.1:80", "[fd00::1]:80", "10.96.0.0/16",
+                 "fd00::/8", "::ffff:10.0.0.1"):
+        yield text.encode()
+
+
+SEEDS = {"message_fuzz": messages, "record_fuzz": records, "svid_fuzz": certificates,
+         "csr_fuzz": requests, "pkcs7_fuzz": answers, "bundle_fuzz": bundles,
+         "jwt_fuzz": tokens, "est_fuzz": enrolments, "url_fuzz": urls}
+
+
+def write(directory, fuzzer):
+    """Its seeds, in a directory that is named after it."""
+    os.makedirs(f"{directory}/{fuzzer}", exist_ok=True)
+    for number, seed in enumerate(SEEDS[fuzzer]()):
+        with open(f"{directory}/{fuzzer}/seed-{number:02}", "wb") as out:
+            out.write(seed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for each in SEEDS:
+        write(sys.argv[1], each)
