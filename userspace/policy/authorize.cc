@@ -43,10 +43,6 @@ std::optional<std::size_t> FindRule(const mesh::Snapshot& snapshot, const Spiffe
 Decision Authorize(const mesh::Snapshot& snapshot, const SpiffeId& client,
                    absl::string_view service, std::uint16_t port) {
   if (client.empty()) return Denied("the client has no identity");
-  if (client.trust_domain() != snapshot.trust_domain) {
-    return Denied(absl::StrCat("'", client.text(), "' is not of the trust domain '",
-                               snapshot.trust_domain, "'"));
-  }
   const mesh::Service* known = snapshot.FindService(service);
   if (known == nullptr) return Denied(absl::StrCat("service '", service, "' is unknown"));
   if (known->FindPort(port) == nullptr) {

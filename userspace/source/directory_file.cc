@@ -88,6 +88,7 @@ class DirectoryReader {
 
   void Read(YamlMap map) {
     map.Required("trust_domain", snapshot_.trust_domain, ParseTrustDomain);
+    map.List("federates_with", federated_, ParseTrustDomain);
     for (YamlMap& cluster : map.Maps("clusters")) ReadCluster(cluster);
     for (YamlMap& workload : map.Maps("workloads")) ReadWorkload(workload);
     for (YamlMap& service : map.Maps("services")) ReadService(service);
@@ -132,6 +133,7 @@ class DirectoryReader {
 
   YamlErrors& errors_;
   mesh::Snapshot& snapshot_;
+  std::vector<std::string> federated_;  // trust domains that rules may be about, too
   Lines clusters_;
   absl::flat_hash_map<std::string, Lines> nodes_;  // by cluster
   Lines workload_lines_;
@@ -285,9 +287,11 @@ absl::StatusOr<std::string> DirectoryReader::ParseFrom(absl::string_view text) c
   const bool is_prefix = absl::EndsWith(text, "/*");
   const auto id = SpiffeId::Parse(is_prefix ? absl::StripSuffix(text, "/*") : text);
   if (!id.ok()) return id.status();
-  if (!snapshot_.trust_domain.empty() && id->trust_domain() != snapshot_.trust_domain) {
-    return BadValue(text,
-                    absl::StrCat("is not of the trust domain '", snapshot_.trust_domain, "'"));
+  const bool own = snapshot_.trust_domain.empty() || id->trust_domain() == snapshot_.trust_domain;
+  if (!own &&
+      std::find(federated_.begin(), federated_.end(), id->trust_domain()) == federated_.end()) {
+    return BadValue(text, absl::StrCat("is neither of the trust domain '", snapshot_.trust_domain,
+                                       "' nor of one in federates_with"));
   }
   if (!is_prefix && id->path().empty()) {
     return BadValue(text, "is a trust domain and names nobody; end it in /* to mean everybody");

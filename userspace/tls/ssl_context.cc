@@ -34,7 +34,7 @@ HandshakeState& StateOf(const SSL* ssl) {
 // The identity of the peer, or what is wrong with its chain.
 absl::StatusOr<SpiffeId> VerifyPeer(X509_STORE_CTX* context, const HandshakeState& state) {
   const Credentials::Impl& own = state.credentials->impl();
-  ASSIGN_OR_RETURN(SpiffeId peer, VerifyChain(context, own.trust->bundle()));
+  ASSIGN_OR_RETURN(SpiffeId peer, VerifyFederatedChain(context, *own.trust));
   if (state.expected.empty() || peer == state.expected) return peer;
   X509_STORE_CTX_set_error(context, X509_V_ERR_APPLICATION_VERIFICATION);
   return HandshakeError(

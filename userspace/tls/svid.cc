@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/svid.h"
 
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 #include "tls/handshake_failure.h"
 #include "tls/key_impl.h"
 #include "tls/openssl.h"
+#include "tls/trust_store.h"
 
 namespace tombolo::tls {
 namespace {
@@ -104,6 +106,15 @@ absl::StatusOr<SpiffeId> CheckVerified(X509_STORE_CTX* context, const TrustBundl
   return id;
 }
 
+// Which trust domain a leaf says that it is of; empty: none. Only for choosing who judges it:
+// nothing of that is believed before.
+std::string ClaimedTrustDomain(const X509* leaf) {
+  const absl::StatusOr<std::vector<std::string>> uris = UriNames(leaf);
+  if (!uris.ok() || uris->empty()) return "";
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(uris->front());
+  return id.ok() ? std::string(id->trust_domain()) : "";
+}
+
 // OpenSSL turns these into the alerts unknown_ca, certificate_revoked and
 // unsupported_certificate.
 int ErrorOf(HandshakeFailure reason) {
@@ -159,6 +170,15 @@ absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, const TrustBundle&
   absl::StatusOr<SpiffeId> id = CheckVerified(context, bundle);
   if (!id.ok()) X509_STORE_CTX_set_error(context, ErrorOf(ReasonOf(id.status())));
   return id;
+}
+
+absl::StatusOr<SpiffeId> VerifyFederatedChain(X509_STORE_CTX* context,
+                                              const TrustAnchors& anchors) {
+  const auto& federated = anchors.impl().federated;
+  const auto other = federated.find(ClaimedTrustDomain(X509_STORE_CTX_get0_cert(context)));
+  if (other == federated.end()) return VerifyChain(context, anchors.bundle());
+  X509_STORE_CTX_set0_trusted_stack(context, other->second.roots.get());
+  return VerifyChain(context, *other->second.bundle);
 }
 
 }  // namespace tombolo::tls

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/spiffe_id.h"
+#include "tls/trust_anchors.h"
 #include "tls/trust_bundle.h"
 
 // The X.509-SVID standard (SPIFFE X509-SVID.md, sections 2 to 5) as pure
@@ -28,5 +29,10 @@ absl::Status CheckSigner(const X509* signer, absl::string_view trust_domain);
 // HandshakeFailure, and `context` the X509_V_ERR that OpenSSL turns into the
 // right alert.
 absl::StatusOr<SpiffeId> VerifyChain(X509_STORE_CTX* context, const TrustBundle& bundle);
+
+// The same for a peer that may also be of a trust domain that is federated: it is judged by that
+// one's roots alone, and they vouch for nobody else. `context` has the roots of `anchors`, and
+// borrows from it.
+absl::StatusOr<SpiffeId> VerifyFederatedChain(X509_STORE_CTX* context, const TrustAnchors& anchors);
 
 }  // namespace tombolo::tls

@@ -35,12 +35,20 @@ absl::StatusOr<std::shared_ptr<const TrustAnchors>> TrustAnchors::Of(TrustBundle
   if (impl->store == nullptr) return OpensslStatus(absl::StatusCode::kInternal, "X509_STORE_new");
   RETURN_IF_ERROR(AddRoots(impl->store.get(), bundle.roots, name));
   X509_STORE_set_flags(impl->store.get(), X509_V_FLAG_X509_STRICT);
+  for (const TrustBundle& other : bundle.federated) {
+    X509StackPtr& roots = impl->federated[other.trust_domain].roots;
+    ASSIGN_OR_RETURN(roots, ReadCertificates(other.roots, name));
+  }
   return std::shared_ptr<const TrustAnchors>(
       new TrustAnchors(std::move(bundle), std::move(name), std::move(impl)));
 }
 
 TrustAnchors::TrustAnchors(TrustBundle bundle, std::string name, std::unique_ptr<Impl> impl)
-    : bundle_(std::move(bundle)), name_(std::move(name)), impl_(std::move(impl)) {}
+    : bundle_(std::move(bundle)), name_(std::move(name)), impl_(std::move(impl)) {
+  for (const TrustBundle& other : bundle_.federated) {
+    impl_->federated[other.trust_domain].bundle = &other;
+  }
+}
 TrustAnchors::~TrustAnchors() = default;
 
 }  // namespace tombolo::tls

@@ -48,13 +48,17 @@ TEST(AuthorizeTest, DeniesEverythingElseAndSaysWhy) {
   EXPECT_THAT(reason(snapshot->workloads[1].id, "shop/web", 80), HasSubstr("no rule allows"));
 }
 
-TEST(AuthorizeTest, AnotherTrustDomainIsDeniedWhateverTheRulesSay) {
+TEST(AuthorizeTest, AnotherTrustDomainNeedsRulesThatNameIt) {
   const auto snapshot = mesh::SmallMesh();
-  snapshot->allow = {{.from = "spiffe://other/*", .service = "shop/web", .ports = {}}};
+  snapshot->allow = {{.from = "spiffe://td/*", .service = "shop/web", .ports = {}},
+                     {.from = "spiffe://other/ns/a/*", .service = "shop/web", .ports = {}}};
   ASSERT_TRUE(snapshot->Index().ok());
-  const Decision decision = Authorize(*snapshot, Id("spiffe://other/a"), "shop/web", 80);
-  EXPECT_FALSE(decision.allowed);
-  EXPECT_THAT(decision.reason, HasSubstr("not of the trust domain 'td'"));
+  EXPECT_EQ(Authorize(*snapshot, Id("spiffe://other/ns/a/sa/x"), "shop/web", 80).rule, 1u);
+  for (const char* id : {"spiffe://other/a", "spiffe://third/ns/a/sa/x", "spiffe://td2/a"}) {
+    const Decision decision = Authorize(*snapshot, Id(id), "shop/web", 80);
+    EXPECT_FALSE(decision.allowed) << id;
+    EXPECT_THAT(decision.reason, HasSubstr("no rule allows"));
+  }
 }
 
 TEST(AuthorizeTest, AnEmptySnapshotDeniesEverything) {

@@ -63,6 +63,16 @@ absl::StatusOr<std::shared_ptr<mesh::Snapshot>> Load(absl::string_view text) {
   return LoadDirectory(dir.Write("directory.yaml", text));
 }
 
+TEST(DirectoryFileTest, RulesMayBeAboutFederatedTrustDomains) {
+  const std::string rule = "from: spiffe://tombolo.example/cluster/east/ns/shop/sa/curl";
+  const std::string text =
+      absl::StrReplaceAll(kExample, {{rule, "from: spiffe://spire.example/ns/shop/*"},
+                                     {"clusters:", "federates_with: [spire.example]\nclusters:"}});
+  const auto loaded = Load(text);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ((*loaded)->allow.at(0).from, "spiffe://spire.example/ns/shop/*");
+}
+
 TEST(DirectoryFileTest, LoadsTheDocumentedExample) {
   const auto loaded = Load(kExample);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
@@ -211,9 +221,10 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"weight", "weight: 1", "weight: 0",
                 "35: services[0].ports[0].endpoints[0].weight: '0'"},
         Mistake{"from_other", "from: spiffe://tombolo.example/", "from: spiffe://other.example/",
-                "37: allow[0].from: 'spiffe://other.example/cluster/east/ns/shop/sa/curl' is not "
-                "of the "
-                "trust domain 'tombolo.example'"},
+                "37: allow[0].from: 'spiffe://other.example/cluster/east/ns/shop/sa/curl' is "
+                "neither of the trust domain 'tombolo.example' nor of one in federates_with"},
+        Mistake{"federates_bad", "clusters:", "federates_with: [Other]\nclusters:",
+                "2: federates_with[0]: 'Other' is not a trust domain"},
         Mistake{"from_bad", "from: spiffe://tombolo.example/cluster/east", "from: east",
                 "37: allow[0].from"},
         Mistake{"from_star", "sa/curl\n    to", "sa/c*\n    to", "37: allow[0].from"},

@@ -14,6 +14,7 @@
 #include "stream_pair.h"
 #include "testing/test_pki.h"
 #include "tls/alert.h"
+#include "tls/trust_bundle.h"
 
 namespace tombolo::tls {
 namespace {
@@ -156,6 +157,35 @@ TEST_F(HandshakeTest, AnotherRootIsUntrusted) {
   EXPECT_EQ(DialRaw(With(other.Issue("/server"))), HandshakeFailure::kUntrusted);
   const TestPki stranger("other.example");
   EXPECT_EQ(ServeRaw(With(stranger.Issue("/client"))), HandshakeFailure::kUntrusted);
+}
+
+TEST_F(HandshakeTest, AFederatedTrustDomainVouchesForItsOwnAndForNobodyElse) {
+  const TestPki other("other.example"), third("third.example");
+  Credentials::Pem pem = pki_.Issue("/server");
+  pem.bundle = *WriteTrustBundle(
+      {.trust_domain = "test.example",
+       .roots = pki_.bundle(),
+       .federated = {{.trust_domain = "other.example", .roots = other.bundle()}}});
+  server_ = *Credentials::FromPem(pem);
+  EXPECT_EQ(ServeRaw(With(other.Issue("/client"))), HandshakeFailure::kNone) << result_->status();
+  EXPECT_EQ((*result_)->info.peer, other.Id("/client"));
+  EXPECT_EQ(ServeRaw(With(pki_.Issue("/client"))), HandshakeFailure::kNone) << result_->status();
+  for (const FlawCase& c : kFlaws) {
+    if (c.flaw == Flaw::kNoDigitalSignature || c.flaw == Flaw::kOtherTrustDomain) continue;
+    const bool nameless = c.flaw == Flaw::kNoUriName || c.flaw == Flaw::kNotSpiffe;
+    EXPECT_EQ(ServeRaw(With(other.Issue("/client", c.flaw))),
+              nameless ? HandshakeFailure::kUntrusted : c.expected)
+        << static_cast<int>(c.flaw) << " " << result_->status();
+  }
+  // Its name, signed by others: by our own root, and by one that nobody trusts.
+  for (const TestPki* signer : {&std::as_const(pki_), &third}) {
+    EXPECT_EQ(ServeRaw(With(signer->Issue("/client", Flaw::kOtherTrustDomain))),
+              HandshakeFailure::kUntrusted);
+  }
+  EXPECT_EQ(ServeRaw(With(third.Issue("/client"))), HandshakeFailure::kUntrusted);
+  // Not the other way round: who does not federate with it refuses it.
+  server_ = pki_.Credentials("/server");
+  EXPECT_EQ(ServeRaw(With(other.Issue("/client"))), HandshakeFailure::kUntrusted);
 }
 
 TEST_F(HandshakeTest, AValidSvidOfSomebodyElseIsUnexpected) {
