@@ -219,16 +219,26 @@ class HostileAcceptorTest(case.TopologyCase):
             tunnel.greet()
             tunnel.message(wire.GOAWAY, connection=0)
             tunnel.send(wire.ALERT, wire.CLOSE_NOTIFY)
-        acts = [farewell, farewell, AcceptedTunnel.carry]
+        def carry(tunnel):
+            tunnel.carry()
+            tunnel.send(wire.ALERT, wire.CLOSE_NOTIFY)  # nobody else gets it
+        acts = [farewell, farewell, carry]
         self.hostile.act = lambda t: acts.pop(0)(t)
         result = driver.connect(self.client, self.service.vip, 80, "send:100,shutdown,recv-eof")
         self.assertEqual((result["end"], acts), ("eof", []), result)
+        for _ in range(3):
+            self.assertTrue(self.hostile.ended.acquire(timeout=host.PATIENCE))
         self.assertEqual(self.hostile.errors, [])
+        host.wait_until("its tunnels to be gone", lambda: not self.tunnels())
+
+    def tunnels(self):
+        """East's to the hostile one."""
+        return [tunnel for tunnel in self.east.agent.cli("tunnels")["tunnels"]
+                if tunnel["peer_id"] == self.bad.id]
 
     def test_on_an_idle_tunnel(self):
         def idle():
-            return any(tunnel["state"] == "idle" and tunnel["peer_id"] == self.bad.id
-                       for tunnel in self.east.agent.cli("tunnels")["tunnels"])
+            return any(tunnel["state"] == "idle" for tunnel in self.tunnels())
 
         def carry(tunnel):
             tunnel.carry()
