@@ -60,7 +60,8 @@ void Agent::ReadConfig() {
 }
 
 absl::Status Agent::ReadDirectory() {
-  absl::StatusOr<std::shared_ptr<mesh::Snapshot>> loaded = source::LoadDirectory(config_.directory);
+  absl::StatusOr<std::shared_ptr<mesh::Snapshot>> loaded =
+      source::LoadDirectory(config_.directory, config_.cluster);
   directory_status_ = loaded.status();
   if (!loaded.ok()) return directory_status_;
   if ((*loaded)->FindNode(config_.cluster, config_.node) == nullptr) {

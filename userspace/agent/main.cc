@@ -53,7 +53,7 @@ absl::Status CheckIdentities(const source::AgentConfig& config, const mesh::Snap
 
 absl::Status Check(const std::string& config_path) {
   ASSIGN_OR_RETURN(const source::AgentConfig config, source::LoadAgentConfig(config_path));
-  ASSIGN_OR_RETURN(const auto snapshot, source::LoadDirectory(config.directory));
+  ASSIGN_OR_RETURN(const auto snapshot, source::LoadDirectory(config.directory, config.cluster));
   if (snapshot->FindNode(config.cluster, config.node) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(config.directory, ": has no node '", config.node,
                                                    "' in cluster '", config.cluster, "'"));

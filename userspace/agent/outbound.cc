@@ -232,7 +232,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
         context_.balancer.Begin(service, port.port, endpoint, begun);
     const absl::StatusOr<Route> route = RouteTo(endpoint);
     if (!route.ok()) co_return Refused{Refusal::kNoEndpoint, route.status()};
-    (*entry_)->endpoint = endpoint.address.ToString();
+    (*entry_)->endpoint = endpoint.Where();
     (*entry_)->server = endpoint.identity;
     if (!tried.empty()) Add(context_.counters.retries);
     const OpenOutcome outcome = co_await Attempt(*route, plain, deadline);

@@ -178,9 +178,11 @@ json::object ServicesJson(const mesh::Snapshot& snapshot,
                                     {"identity", endpoint.identity.text()},
                                     {"cluster", endpoint.cluster},
                                     {"node", endpoint.node},
-                                    {"address", endpoint.address.ToString()},
+                                    {"address", endpoint.Where()},
                                     {"ready", endpoint.ready},
                                     {"weight", endpoint.weight},
+                                    {"members", endpoint.members},
+                                    {"ready_members", endpoint.ready_members},
                                     {"in_flight", view.in_flight},
                                     {"ejected_for_ms", ejected_ms}});
       }

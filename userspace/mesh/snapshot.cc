@@ -31,6 +31,10 @@ const ServicePort* Service::FindPort(std::uint16_t wanted) const {
   return nullptr;
 }
 
+std::string Endpoint::Where() const {
+  return behind_gateways() ? absl::StrCat("cluster ", cluster) : address.ToString();
+}
+
 bool AllowRule::Matches(const SpiffeId& client) const {
   if (client.empty()) return false;
   const absl::string_view id = client.text();
@@ -50,9 +54,8 @@ absl::Status Snapshot::Index() {
 }
 
 absl::Status Snapshot::IndexClusters() {
-  absl::flat_hash_set<absl::string_view> names;
   for (const Cluster& cluster : clusters) {
-    if (!names.insert(cluster.name).second) {
+    if (!clusters_.try_emplace(cluster.name, &cluster).second) {
       return Invalid("cluster", cluster.name, "is there twice");
     }
     for (const Node& node : cluster.nodes) {
@@ -113,8 +116,29 @@ absl::Status Snapshot::IndexVips(const Service& service) {
   return absl::OkStatus();
 }
 
+// A cluster vouches for nobody but its own workloads.
+absl::Status Snapshot::CheckBehindGateways(const Service& service, const Endpoint& endpoint) const {
+  const Cluster* cluster = FindCluster(endpoint.cluster);
+  if (cluster == nullptr || cluster->gateways.empty()) {
+    return Invalid("service", service.FullName(),
+                   absl::StrCat("has an endpoint behind the gateways of cluster '",
+                                endpoint.cluster, "', which has none"));
+  }
+  if (endpoint.identity.trust_domain() != trust_domain ||
+      !absl::StartsWith(endpoint.identity.path(), absl::StrCat("/cluster/", cluster->name, "/"))) {
+    return Invalid("service", service.FullName(),
+                   absl::StrCat("has an endpoint of cluster '", cluster->name,
+                                "' with the identity '", endpoint.identity.text(), "'"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Snapshot::CheckEndpoints(const Service& service, const ServicePort& port) const {
   for (const Endpoint& endpoint : port.endpoints) {
+    if (endpoint.behind_gateways()) {
+      RETURN_IF_ERROR(CheckBehindGateways(service, endpoint));
+      continue;
+    }
     const Workload* workload = FindWorkload(endpoint.workload);
     if (workload == nullptr) {
       return Invalid("service", service.FullName(),
@@ -148,6 +172,11 @@ absl::Status Snapshot::IndexRules() {
     rules_[{rule.service, rule.from}].push_back(i);
   }
   return absl::OkStatus();
+}
+
+const Cluster* Snapshot::FindCluster(absl::string_view name) const {
+  const auto found = clusters_.find(name);
+  return found == clusters_.end() ? nullptr : found->second;
 }
 
 const Node* Snapshot::FindNode(absl::string_view cluster, absl::string_view node) const {

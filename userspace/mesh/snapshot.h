@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/spiffe_id.h"
+#include "mesh/load_balancing.h"
 #include "net/address.h"
 
 // What the mesh looks like, as plain values. A Snapshot is built once by a
@@ -23,11 +24,23 @@ namespace tombolo::mesh {
 struct Node {
   std::string name;
   net::SocketAddress tunnel_address;  // where its agent accepts tunnels
+  std::string zone{};                 // "": not known
+};
+
+// Where a cluster takes tunnels from other clusters.
+struct Gateway {
+  std::string name;
+  net::SocketAddress address;
+  std::string zone{};  // "": not known
 };
 
 struct Cluster {
   std::string name;
-  std::vector<Node> nodes;
+  std::vector<Node> nodes{};
+  // None: other clusters dial its nodes, whose addresses they can reach then.
+  std::vector<Gateway> gateways{};
+  std::string region{};   // "": not known
+  bool draining = false;  // takes no new connections while others can
 };
 
 // Something with an identity, on one node. The cgroup names it there; the
@@ -44,15 +57,22 @@ struct Workload {
   SpiffeId id;         // derived: /cluster/<cluster>/ns/<ns>/sa/<service_account>
 };
 
-// One ip:port behind one port of a service.
+// One ip:port behind one port of a service; or all those of one identity in another
+// cluster, which only that cluster's gateways can tell apart.
 struct Endpoint {
-  std::string workload;  // Workload::name
-  std::string cluster;   // derived from the workload
-  std::string node;      // derived from the workload
-  SpiffeId identity;     // derived from the workload
-  net::SocketAddress address;
-  bool ready = true;
-  std::uint32_t weight = 1;
+  std::string workload;             // Workload::name; empty: behind gateways
+  std::string cluster;              // derived from the workload
+  std::string node;                 // derived from the workload; empty: behind gateways
+  SpiffeId identity;                // derived from the workload
+  net::SocketAddress address;       // unset: behind gateways
+  bool ready = true;                // or at least one of them
+  std::uint32_t weight = 1;         // of all that are ready together
+  std::uint32_t members = 1;        // ip:ports that it stands for
+  std::uint32_t ready_members = 1;  // 0 if not ready
+
+  bool behind_gateways() const { return workload.empty(); }
+  // For people: its address, or "cluster west".
+  std::string Where() const;
 };
 
 struct ServicePort {
@@ -65,6 +85,7 @@ struct Service {
   std::string name;
   std::vector<net::IpAddress> vips;
   std::vector<ServicePort> ports;
+  LoadBalancing balancing{};
 
   std::string FullName() const { return ns + "/" + name; }
   const ServicePort* FindPort(std::uint16_t port) const;
@@ -97,6 +118,7 @@ struct Snapshot {
   // does not fit together: duplicate names or VIPs, dangling references.
   absl::Status Index();
 
+  const Cluster* FindCluster(absl::string_view name) const;
   const Node* FindNode(absl::string_view cluster, absl::string_view node) const;
   const Workload* FindWorkload(absl::string_view name) const;
   const Service* FindService(absl::string_view full_name) const;
@@ -123,9 +145,11 @@ struct Snapshot {
   absl::Status IndexWorkloads();
   absl::Status IndexServices();
   absl::Status IndexVips(const Service& service);
+  absl::Status CheckBehindGateways(const Service& service, const Endpoint& endpoint) const;
   absl::Status CheckEndpoints(const Service& service, const ServicePort& port) const;
   absl::Status IndexRules();
 
+  absl::flat_hash_map<absl::string_view, const Cluster*> clusters_;
   absl::flat_hash_map<NamePair, const Node*> nodes_;  // cluster, node
   absl::flat_hash_map<absl::string_view, const Workload*> workloads_;
   absl::flat_hash_map<NamePair, const Service*> services_;  // namespace, name

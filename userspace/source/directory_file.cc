@@ -17,7 +17,9 @@
 #include "absl/strings/strip.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "mesh/seen_from.h"
 #include "source/config_values.h"
+#include "source/load_balancing.h"
 #include "source/values.h"
 #include "source/yaml_reader.h"
 
@@ -101,6 +103,7 @@ class DirectoryReader {
 
   void ReadCluster(YamlMap& map);
   void ReadNode(YamlMap& map, mesh::Cluster& cluster);
+  void ReadGateway(YamlMap& map, mesh::Cluster& cluster);
   void ReadWorkload(YamlMap& map);
   void CheckPlace(YamlMap& map, const mesh::Workload& workload);
   void ReadService(YamlMap& map);
@@ -109,6 +112,8 @@ class DirectoryReader {
   void ReadVips(YamlMap& map, mesh::Service& service);
   void ReadRule(YamlMap& map);
   absl::StatusOr<std::string> ParseFrom(absl::string_view text) const;
+  // Parses the name of a cluster of this file.
+  LabelParser CheckCluster() const;
 
   // Reports a name that is there already.
   void Once(YamlMap& map, absl::string_view key, const std::string& name, Lines& seen) {
@@ -135,7 +140,9 @@ class DirectoryReader {
   mesh::Snapshot& snapshot_;
   std::vector<std::string> federated_;  // trust domains that rules may be about, too
   Lines clusters_;
-  absl::flat_hash_map<std::string, Lines> nodes_;  // by cluster
+  absl::flat_hash_map<std::string, Lines> nodes_;     // by cluster
+  absl::flat_hash_map<std::string, Lines> gateways_;  // by cluster
+  Lines gateway_addresses_;
   Lines workload_lines_;
   absl::flat_hash_map<std::string, std::size_t> workloads_;  // index in the snapshot
   Lines cgroups_;                                            // "cluster/node:cgroup"
@@ -147,7 +154,10 @@ class DirectoryReader {
 void DirectoryReader::ReadCluster(YamlMap& map) {
   mesh::Cluster cluster;
   if (map.Required("name", cluster.name, ParseLabel)) Once(map, "name", cluster.name, clusters_);
+  map.Optional("region", cluster.region, ParseLabel);
+  map.Optional("draining", cluster.draining, ParseBool);
   for (YamlMap& node : map.Maps("nodes")) ReadNode(node, cluster);
+  for (YamlMap& gateway : map.Maps("gateways")) ReadGateway(gateway, cluster);
   map.Finish();
   snapshot_.clusters.push_back(std::move(cluster));
 }
@@ -158,8 +168,23 @@ void DirectoryReader::ReadNode(YamlMap& map, mesh::Cluster& cluster) {
     Once(map, "name", node.name, nodes_[cluster.name]);
   }
   map.Required("tunnel", node.tunnel_address, ParseTarget);
+  map.Optional("zone", node.zone, ParseLabel);
   map.Finish();
   cluster.nodes.push_back(std::move(node));
+}
+
+void DirectoryReader::ReadGateway(YamlMap& map, mesh::Cluster& cluster) {
+  mesh::Gateway gateway;
+  if (map.Required("name", gateway.name, ParseLabel)) {
+    Once(map, "name", gateway.name, gateways_[cluster.name]);
+  }
+  // Two clusters behind one address could not be told apart when it does not answer.
+  if (map.Required("address", gateway.address, ParseTarget)) {
+    Once(map, "address", gateway.address.ToString(), gateway_addresses_);
+  }
+  map.Optional("zone", gateway.zone, ParseLabel);
+  map.Finish();
+  cluster.gateways.push_back(std::move(gateway));
 }
 
 void DirectoryReader::ReadWorkload(YamlMap& map) {
@@ -227,6 +252,7 @@ void DirectoryReader::ReadService(YamlMap& map) {
     }
   }
   ReadVips(map, service);
+  ReadLoadBalancing(map.Map("balancing"), CheckCluster(), service.balancing);
   map.Finish();
   snapshot_.services.push_back(std::move(service));
 }
@@ -253,6 +279,7 @@ std::optional<mesh::Endpoint> DirectoryReader::ReadEndpoint(YamlMap& map) {
   const bool named = map.Required("workload", endpoint.workload, ParseWorkloadName);
   const bool addressed = map.Required("address", endpoint.address, ParseTarget);
   map.Optional("ready", endpoint.ready, ParseBool);
+  endpoint.ready_members = endpoint.ready ? 1 : 0;
   map.Optional("weight", endpoint.weight,
                [](absl::string_view text) { return ParseNumber(text, 1, kMaxWeight); });
   map.Finish();
@@ -281,6 +308,14 @@ void DirectoryReader::ReadVips(YamlMap& map, mesh::Service& service) {
     }
     return vip;
   });
+}
+
+LabelParser DirectoryReader::CheckCluster() const {
+  return [this](absl::string_view text) -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(std::string name, ParseLabel(text));
+    if (!clusters_.contains(name)) return BadValue(text, "is not a cluster of this file");
+    return name;
+  };
 }
 
 absl::StatusOr<std::string> DirectoryReader::ParseFrom(absl::string_view text) const {
@@ -328,13 +363,15 @@ void DirectoryReader::ReadRule(YamlMap& map) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<mesh::Snapshot>> LoadDirectory(const std::string& path) {
+absl::StatusOr<std::shared_ptr<mesh::Snapshot>> LoadDirectory(const std::string& path,
+                                                              const std::string& own) {
   ASSIGN_OR_RETURN(const std::string text, ReadYamlFile(path));
   YamlErrors errors(path);
   const std::optional<YamlNode> root = ParseYaml(text, errors);
   auto snapshot = std::make_shared<mesh::Snapshot>();
   if (root) DirectoryReader(errors, *snapshot).Read(YamlMap(*root, "", errors));
   RETURN_IF_ERROR(errors.ToStatus());
+  if (!own.empty()) mesh::SeeFrom(own, *snapshot);
   if (absl::Status indexed = snapshot->Index(); !indexed.ok()) return Annotate(indexed, path);
   return snapshot;
 }

@@ -95,6 +95,16 @@ INSTANTIATE_TEST_SUITE_P(
             "identity",
             [](Snapshot& s) { s.services[0].ports[0].endpoints[0].identity = s.workloads[0].id; },
             "differs from its workload"},
+        Misfit{"no_gateways",
+               [](Snapshot& s) { s.services[0].ports[0].endpoints[0].workload = ""; },
+               "behind the gateways of cluster 'west', which has none"},
+        Misfit{"foreign_identity",
+               [](Snapshot& s) {
+                 s.clusters[1].gateways = {{"gw", *net::SocketAddress::Parse("192.0.2.1:1")}};
+                 s.services[0].ports[0].endpoints[0].workload = "";
+                 s.services[0].ports[0].endpoints[0].identity = s.workloads[0].id;
+               },
+               "endpoint of cluster 'west' with the identity 'spiffe://td/cluster/east/"},
         Misfit{"rule", [](Snapshot& s) { s.allow[0].service = "shop/gone"; }, "'shop/gone'"},
         Misfit{"rule_port", [](Snapshot& s) { s.allow[0].ports = {81}; }, "no port 81"}),
     [](const auto& info) { return std::string(info.param.name); });

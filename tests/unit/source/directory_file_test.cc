@@ -113,6 +113,40 @@ TEST(DirectoryFileTest, OptionalKeysMayBeLeftOut) {
   EXPECT_TRUE(Load("trust_domain: td\n").ok());
 }
 
+constexpr char kGateways[] = R"(  - name: west
+    region: eu-west
+    draining: true
+    gateways:
+      - name: west-gw-1
+        address: 203.0.113.10:15443
+        zone: eu-west-1a
+      - name: west-gw-2
+        address: "[2001:db8::2]:15443"
+)";
+
+TEST(DirectoryFileTest, AClusterMayBeBehindGateways) {
+  const TempDir dir;
+  const std::string path = dir.Write(
+      "directory.yaml",
+      absl::StrReplaceAll(kExample, {{"  - name: west\n", kGateways},
+                                     {"172.31.0.2:15008", "172.31.0.2:15008\n        zone: a"}}));
+  const auto whole = LoadDirectory(path);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const mesh::Cluster* west = (*whole)->FindCluster("west");
+  ASSERT_NE(west, nullptr);
+  EXPECT_EQ(west->region, "eu-west");
+  EXPECT_TRUE(west->draining);
+  EXPECT_EQ(west->nodes.at(0).zone, "a");
+  ASSERT_EQ(west->gateways.size(), 2u);
+  EXPECT_EQ(west->gateways[0].name, "west-gw-1");
+  EXPECT_EQ(west->gateways[0].zone, "eu-west-1a");
+  EXPECT_EQ(west->gateways[1].address.ToString(), "[2001:db8::2]:15443");
+  EXPECT_FALSE((*whole)->services[0].ports[0].endpoints[0].behind_gateways());
+  const auto seen = LoadDirectory(path, "east");
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  EXPECT_TRUE((*seen)->services[0].ports[0].endpoints[0].behind_gateways());
+}
+
 TEST(DirectoryFileTest, NestedCgroupsAreAllowed) {
   EXPECT_TRUE(Load(absl::StrReplaceAll(
                        kExample,
@@ -155,6 +189,14 @@ INSTANTIATE_TEST_SUITE_P(
                 "6: clusters[0].nodes[0].tunnel: '172.31.0.1'"},
         Mistake{"tunnel_any", "172.31.0.1:15008", "0.0.0.0:15008",
                 "6: clusters[0].nodes[0].tunnel"},
+        Mistake{"gateway_twice", "- name: west\n",
+                "- name: west\n    gateways: [{name: g, address: 192.0.2.1:1}, {name: g, address: "
+                "192.0.2.1:2}]\n",
+                "8: clusters[1].gateways[1].name: 'g' is there twice, first on line 8"},
+        Mistake{"gateway_address_twice", "- name: west\n",
+                "- name: west\n    gateways: [{name: g, address: 192.0.2.1:1}, {name: h, address: "
+                "192.0.2.1:1}]\n",
+                "8: clusters[1].gateways[1].address: '192.0.2.1:1' is there twice"},
         Mistake{"workload_twice", "name: west/web", "name: east/curl",
                 "19: workloads[1].name: 'east/curl' is there twice, first on line 12"},
         Mistake{"workload_name", "name: west/web", "name: 'west web'", "19: workloads[1].name"},
