@@ -56,7 +56,7 @@ def cell(found, spread):
     shown = _number(found["median"])
     if spread and found["min"] != found["max"]:
         shown += f" ({_number(found['min'])}..{_number(found['max'])})"
-    unit = found["unit"] if found["unit"] not in ("1", "us") or spread else ""
+    unit = found["unit"] if found["unit"] != "1" and (found["unit"] != "us" or spread) else ""
     return f"{shown} {unit}".strip()
 
 
