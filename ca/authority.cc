@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "files.h"
 
 namespace tombolo::ca {
 namespace {

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
@@ -19,7 +20,6 @@
 #include "core/discovery.h"
 #include "core/rotation.h"
 #include "core/setup.h"
-#include "files.h"
 
 namespace tombolo::ca {
 namespace {

@@ -2,11 +2,11 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/output.h"
 #include "core/rotation.h"
-#include "files.h"
 
 namespace tombolo::ca {
 namespace {

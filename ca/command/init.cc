@@ -10,12 +10,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "authority.h"
+#include "base/files.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/new_authorities.h"
 #include "command/output.h"
 #include "core/setup.h"
-#include "files.h"
 
 namespace tombolo::ca {
 namespace {

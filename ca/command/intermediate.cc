@@ -4,12 +4,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/output.h"
 #include "core/rotation.h"
 #include "core/setup.h"
-#include "files.h"
 
 // Authorities below a root that somebody else keeps.
 namespace tombolo::ca {

@@ -3,9 +3,9 @@
 
 #include <chrono>
 
+#include "base/files.h"
 #include "base/status_macros.h"
 #include "core/setup.h"
-#include "files.h"
 
 namespace tombolo::ca {
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/discovery.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -9,15 +8,14 @@
 #include <boost/json/value.hpp>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/blocking_stream.h"
 #include "base/errno_status.h"
+#include "base/files.h"
 #include "base/status_macros.h"
 #include "core/https_target.h"
-#include "files.h"
 #include "store/http_connection.h"
 #include "tls/client_context.h"
 
@@ -69,12 +67,7 @@ class DocumentReader {
 // Each time: whoever writes the file replaces it before the token in it expires.
 absl::StatusOr<std::string> TokenOf(const Discovery& discovery) {
   if (discovery.token_file.empty()) return std::string();
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(discovery.token_file));
-  std::string token(absl::StripAsciiWhitespace(text));
-  const bool visible = std::all_of(token.begin(), token.end(),
-                                   [](unsigned char c) { return absl::ascii_isgraph(c); });
-  if (visible && !token.empty()) return token;
-  return absl::InvalidArgumentError(absl::StrCat(discovery.token_file, ": holds no token"));
+  return ReadToken(discovery.token_file);
 }
 
 absl::StatusOr<std::string> Member(const json::value& document, const char* name) {

@@ -5,8 +5,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "files.h"
 #include "tls/certificate_builder.h"
 #include "tls/digest.h"
 

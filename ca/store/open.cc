@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "files.h"
 #include "store/etcd_client.h"
 #include "store/etcd_store.h"
 #include "store/sqlite_store.h"

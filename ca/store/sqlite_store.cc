@@ -14,8 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "files.h"
 #include "store/sqlite.h"
 
 namespace tombolo::ca {

@@ -6,8 +6,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "identity/files.h"
 #include "tls/digest.h"
 #include "tls/trust_bundle.h"
 
@@ -82,14 +82,14 @@ void HeldTrust::Take(TrustPtr bundle) {
 void HeldTrust::Keep() {
   if (bundle_ == nullptr || options_.state.empty()) return;
   if (!durable()) {
-    state_status_ = ReplaceFile(BundleFile(options_), bundle_->text);
+    state_status_ = ReplacePrivateFile(BundleFile(options_), bundle_->text);
     if (!state_status_.ok()) return;
     on_disk_ = bundle_;
   }
   if (origin_kept_) return;
   // After the bundle: a crash in between leaves the older one's, and roots that are tried once
   // more.
-  state_status_ = origin_ ? ReplaceFile(OriginFile(options_), tls::Hex(*origin_))
+  state_status_ = origin_ ? ReplacePrivateFile(OriginFile(options_), tls::Hex(*origin_))
                           : RemoveFile(OriginFile(options_));
   origin_kept_ = state_status_.ok();
 }

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "identity/files.h"
+#include "base/files.h"
 
 namespace tombolo::identity {
 namespace {
@@ -30,8 +30,8 @@ absl::StatusOr<Certified> KeptSvids::Read(const SpiffeId& id) const {
 
 void KeptSvids::Write(const SpiffeId& id, const Svid& svid) {
   if (!kept()) return;
-  written_ = ReplaceFile(absl::StrCat(SvidDirectory(options_), "/", NameOf(id)),
-                         absl::StrCat(svid.key, svid.chain));
+  written_ = ReplacePrivateFile(absl::StrCat(SvidDirectory(options_), "/", NameOf(id)),
+                                absl::StrCat(svid.key, svid.chain));
 }
 
 void KeptSvids::Sweep(const std::set<SpiffeId>& ids) {

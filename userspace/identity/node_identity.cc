@@ -7,8 +7,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "identity/files.h"
 #include "tls/certificate_builder.h"
 #include "tls/csr.h"
 #include "tls/digest.h"
@@ -83,7 +83,7 @@ absl::Status NodeIdentity::MakeContext() {
 void NodeIdentity::Keep() {
   if (kept_ || options_.state.empty()) return;
   state_status_ =
-      ReplaceFile(NodeFile(options_), absl::StrCat(record_.svid.key, record_.svid.chain));
+      ReplacePrivateFile(NodeFile(options_), absl::StrCat(record_.svid.key, record_.svid.chain));
   // The key that this certificate was had by is done with; not one that is under way again.
   if (state_status_.ok() && enrolment_key_.empty()) state_status_ = RemoveFile(KeyFile(options_));
   kept_ = state_status_.ok();
@@ -117,7 +117,8 @@ absl::StatusOr<std::string> NodeIdentity::EnrolmentKey() {
   }
   ASSIGN_OR_RETURN(enrolment_key_, tls::GenerateKey());
   // One that cannot be written holds until a crash, and View() says so.
-  if (!options_.state.empty()) state_status_ = ReplaceFile(KeyFile(options_), enrolment_key_);
+  if (!options_.state.empty())
+    state_status_ = ReplacePrivateFile(KeyFile(options_), enrolment_key_);
   return enrolment_key_;
 }
 

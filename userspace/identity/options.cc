@@ -5,8 +5,8 @@
 #include <random>
 #include <system_error>
 
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "identity/files.h"
 #include "tls/trust_bundle.h"
 
 namespace tombolo::identity {

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/status_macros.h"
-#include "identity/files.h"
 #include "tls/digest.h"
 #include "tls/handshake_failure.h"
 #include "tls/trust_bundle.h"

@@ -9,7 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "files.h"
+#include "base/files.h"
 #include "temporary_directory.h"
 #include "tls/credentials.h"
 

@@ -54,7 +54,7 @@ TEST_F(CommandTest, InitRefusesToOverwrite) {
   ASSERT_EQ(Init().status, 0);
   const Result again = Init();
   EXPECT_EQ(again.status, 1);
-  EXPECT_THAT(again.output, HasSubstr("/ca/root.key: File exists"));
+  EXPECT_THAT(again.output, HasSubstr("/ca/root.key': File exists"));
 }
 
 TEST_F(CommandTest, InitLeavesAConfigurationThatIsThere) {
@@ -63,13 +63,13 @@ TEST_F(CommandTest, InitLeavesAConfigurationThatIsThere) {
             0);
   const Result made = Init();
   EXPECT_EQ(made.status, 1);
-  EXPECT_THAT(made.output, HasSubstr("/ca/ca.yaml: File exists"));
+  EXPECT_THAT(made.output, HasSubstr("/ca/ca.yaml': File exists"));
   EXPECT_EQ(Shell("cd " + (directory_ / "ca") + " && ls && cat ca.yaml").output, "ca.yaml\nmine\n");
 }
 
 TEST_F(CommandTest, IssueSaysWhatIsWrong) {
   EXPECT_THAT(Issue("--spiffe-id spiffe://test.example/a").output,
-              HasSubstr("/ca/root.key: No such file or directory"));
+              HasSubstr("/ca/root.key': No such file or directory"));
   ASSERT_EQ(Init().status, 0);
   EXPECT_THAT(Issue("--spiffe-id spiffe://other.example/a").output,
               HasSubstr("'spiffe://other.example/a' is not a workload of trust domain"));

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "identity/files.h"
+#include "base/files.h"
 #include "tls/certificate_builder.h"
 #include "unit/identity/issuance_case.h"
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "identity/files.h"
+#include "base/files.h"
 #include "unit/identity/issuance_case.h"
 
 namespace tombolo::identity {

@@ -90,7 +90,7 @@ TEST_F(DiscoveryTest, TheTokenIsForTheServerAlone) {
   ASSERT_THAT(other_.requests(), SizeIs(1));
   EXPECT_THAT(other_.requests()[0], Not(HasSubstr("Authorization")));
   std::ofstream(directory_ / "token") << "two words";
-  ExpectFails("holds no token", registration);
+  ExpectFails("does not hold a token", registration);
 }
 
 TEST_F(DiscoveryTest, WithoutACaTheSystemsRootsCount) {
