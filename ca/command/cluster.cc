@@ -64,7 +64,7 @@ absl::Status PutRegistration(Context& context, const std::string& name,
   ASSIGN_OR_RETURN(const std::string text, Encode(registration));
   return Ledger::Await([&](Ledger::Done done) {
            context.ledger->PutDocument(absl::StrCat(kClusterDocuments, name), text, std::nullopt,
-                                       Actor(), std::move(done));
+                                       std::nullopt, Actor(), std::move(done));
          })
       .status();
 }
@@ -109,7 +109,7 @@ absl::StatusOr<bool> EnsureAuthorities(Context& context, const std::string& name
     ASSIGN_OR_RETURN(next, InstallAuthority(std::move(next), std::move(below[0])));
   }
   if (next == stored.trust) return false;
-  RETURN_IF_ERROR(made.Settle(PutTrust(context, next, stored.revision)));
+  RETURN_IF_ERROR(made.Settle(WriterOf(context).Put(next, stored.revision)));
   return true;
 }
 

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "core/publication.h"
 #include "store/open.h"
 
 namespace tombolo::ca {
@@ -43,15 +42,8 @@ std::string Actor() {
   return user == nullptr ? absl::StrCat("uid ", uid) : absl::StrCat("operator ", user->pw_name);
 }
 
-absl::Status PutTrust(Context& context, const TrustState& state, std::int64_t revision) {
-  ASSIGN_OR_RETURN(const std::string text, Encode(state));
-  ASSIGN_OR_RETURN(const Revoked revoked,
-                   RevokedReader().Read(context.reader(), std::chrono::system_clock::now()));
-  RETURN_IF_ERROR(CheckPublishable(state, revoked.set));
-  return Ledger::Await([&](Ledger::Done done) {
-           context.ledger->PutDocument(kTrustDocument, text, revision, Actor(), std::move(done));
-         })
-      .status();
+TrustWriter WriterOf(const Context& context) {
+  return TrustWriter(*context.store, *context.ledger, Actor());
 }
 
 absl::Status RecordCertificate(Context& context, const Certificate& certificate) {

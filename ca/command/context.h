@@ -12,6 +12,7 @@
 #include "core/key_store.h"
 #include "core/stored_state.h"
 #include "core/trust_state.h"
+#include "core/trust_writer.h"
 #include "ledger/ledger.h"
 #include "store/store.h"
 
@@ -46,9 +47,8 @@ absl::StatusOr<Context> OpenContext(const std::string& config_path);
 // Who gives commands, for the audit log.
 std::string Actor();
 
-// Replaces the trust document of `revision` (0: there is none yet). Aborted when somebody else did;
-// ResourceExhausted when agents would refuse the trust bundle for its size.
-absl::Status PutTrust(Context& context, const TrustState& state, std::int64_t revision);
+// Changes the trust bundle, in the name of whoever gives the command.
+TrustWriter WriterOf(const Context& context);
 // Records a certificate that was made by a command.
 absl::Status RecordCertificate(Context& context, const Certificate& certificate);
 

@@ -20,7 +20,7 @@ absl::Status AddOne(const FederateOptions& options) {
   ASSIGN_OR_RETURN(const std::string bundle, ReadFile(options.file));
   ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
   ASSIGN_OR_RETURN(const TrustState next, Federate(stored.trust, options.trust_domain, bundle));
-  RETURN_IF_ERROR(PutTrust(context, next, stored.revision));
+  RETURN_IF_ERROR(WriterOf(context).Put(next, stored.revision));
   Print(absl::StrCat("the trust bundle has the one of ", options.trust_domain));
   return absl::OkStatus();
 }
@@ -29,7 +29,7 @@ absl::Status Remove(const FederateOptions& options) {
   ASSIGN_OR_RETURN(Context context, OpenContext(options.config));
   ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
   ASSIGN_OR_RETURN(const TrustState next, Unfederate(stored.trust, options.trust_domain));
-  RETURN_IF_ERROR(PutTrust(context, next, stored.revision));
+  RETURN_IF_ERROR(WriterOf(context).Put(next, stored.revision));
   Print(absl::StrCat("removed ", options.trust_domain));
   return absl::OkStatus();
 }

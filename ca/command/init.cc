@@ -39,7 +39,7 @@ absl::Status WriteTrust(Context& context, TrustRoot root, NewKeys& made) {
   if (!state.active().key.empty()) {
     ASSIGN_OR_RETURN(state.authorities, MakeAuthorities(context, state.active(), {""}, made));
   }
-  return made.Settle(PutTrust(context, state, 0));
+  return made.Settle(WriterOf(context).Put(state, 0));
 }
 
 // Everything below one directory, which the store, keys and configuration are in.

@@ -42,7 +42,7 @@ absl::Status Install(const IntermediateOptions& options) {
                                         context.keys, stored.trust));
   const std::string root = authority.root;
   ASSIGN_OR_RETURN(const TrustState next, InstallAuthority(stored.trust, std::move(authority)));
-  RETURN_IF_ERROR(PutTrust(context, next, stored.revision));
+  RETURN_IF_ERROR(WriterOf(context).Put(next, stored.revision));
   Print(absl::StrCat("installed the authority of ",
                      options.cluster.empty() ? "the server" : options.cluster, " below root ",
                      root.substr(0, 8), " (", Name(next.FindRoot(root)->state), ")"));

@@ -8,9 +8,7 @@
 #include "base/status_macros.h"
 #include "command/commands.h"
 #include "command/output.h"
-#include "core/publication.h"
 #include "core/revoked.h"
-#include "tls/trust_bundle.h"
 
 namespace tombolo::ca {
 namespace {
@@ -34,24 +32,11 @@ absl::Status Tell(absl::string_view what, const Revocation& revocation, const St
   return absl::OkStatus();
 }
 
-// What is not published is not revoked, whatever the records say.
-absl::Status CheckRoom(const Revocation& revocation, const Context& context) {
-  ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
-  ASSIGN_OR_RETURN(
-      const Revoked revoked,
-      RevokedReader().ReadWith(revocation, context.reader(), std::chrono::system_clock::now()));
-  // The part of roots and authorities is for those who change it.
-  return CheckPublishable(stored.trust, revoked.set, {.trust = tls::kMaxTrustBundleSize});
-}
-
 absl::Status RevokeOne(const RevokeOptions& options) {
   ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
   ASSIGN_OR_RETURN(const Revocation revocation, RevocationOf(options, context));
   RETURN_IF_ERROR(CheckMayBeRevoked(revocation.kind, revocation.subject, context.reader()));
-  RETURN_IF_ERROR(CheckRoom(revocation, context));
-  RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
-                    context.ledger->Revoke(revocation, Actor(), std::move(done));
-                  }).status());
+  RETURN_IF_ERROR(WriterOf(context).Revoke(revocation));
   ASSIGN_OR_RETURN(const StoredState state, context.State());
   return Tell("revoked", revocation, state);
 }
@@ -59,15 +44,7 @@ absl::Status RevokeOne(const RevokeOptions& options) {
 absl::Status UnrevokeOne(const RevokeOptions& options) {
   ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
   ASSIGN_OR_RETURN(const Revocation revocation, RevocationOf(options, context));
-  // Somebody may have revoked it many times.
-  for (bool first = true;; first = false) {
-    const absl::Status taken_back =
-        Ledger::Await([&](Ledger::Done done) {
-          context.ledger->Unrevoke(revocation, Actor(), std::move(done));
-        }).status();
-    if (!first && absl::IsNotFound(taken_back)) break;
-    RETURN_IF_ERROR(taken_back);
-  }
+  RETURN_IF_ERROR(WriterOf(context).Unrevoke(revocation));
   ASSIGN_OR_RETURN(const StoredState state, context.State());
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(revocation.subject);
   if (!id.ok() || !state.revoked.set.clusters.contains(std::string(id->name().cluster))) {

@@ -102,7 +102,7 @@ absl::Status Run(const Command& command, const RootOptions& options) {
   }
   NewKeys made(context.keys);
   ASSIGN_OR_RETURN(const TrustState next, Take(step, options, context, state.trust, made));
-  RETURN_IF_ERROR(made.Settle(PutTrust(context, next, state.trust_revision)));
+  RETURN_IF_ERROR(made.Settle(WriterOf(context).Put(next, state.trust_revision)));
   if (!waiting.empty()) Print(absl::StrCat("did not wait: ", waiting.Text()));
   Print(options.undo ? absl::StrCat("undone: ", command.name) : command.done);
   return absl::OkStatus();

@@ -134,6 +134,17 @@ absl::StatusOr<Revoked> RevokedReader::ReadWith(const Revocation& planned, const
   return with.Together(now);
 }
 
+absl::StatusOr<Revoked> RevokedReader::ReadWithout(const Revocation& planned, const Reader& reader,
+                                                   WallTime now) {
+  RETURN_IF_ERROR(Read(reader, now).status());
+  RevokedReader without = *this;
+  std::erase_if(without.known_, [&planned](const auto& known) {
+    const Revocation& one = known.second.revocation;
+    return one.kind == planned.kind && one.subject == planned.subject;
+  });
+  return without.Together(now);
+}
+
 // What a revoked cluster says already is not said again: it makes room.
 Revoked RevokedReader::Together(WallTime now) const {
   Revoked revoked;

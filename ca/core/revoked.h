@@ -47,6 +47,9 @@ class RevokedReader {
   absl::StatusOr<Revoked> Read(const Reader& reader, WallTime now);
   // As it would be with one more.
   absl::StatusOr<Revoked> ReadWith(const Revocation& planned, const Reader& reader, WallTime now);
+  // As it would be without all of this kind and subject.
+  absl::StatusOr<Revoked> ReadWithout(const Revocation& planned, const Reader& reader,
+                                      WallTime now);
 
  private:
   struct Known {

@@ -64,17 +64,19 @@ void Ledger::RemoveToken(std::string digest, std::string actor, Done done) {
   Post(ca::RemoveToken(std::move(digest), std::move(actor)), std::move(done));
 }
 
-void Ledger::Revoke(Revocation revocation, std::string actor, Done done) {
-  Post(ca::Revoke(std::move(revocation), std::move(actor)), std::move(done));
+void Ledger::Revoke(Revocation revocation, std::optional<Basis> basis, std::string actor,
+                    Done done) {
+  Post(ca::Revoke(std::move(revocation), basis, std::move(actor)), std::move(done));
 }
 
-void Ledger::Unrevoke(Revocation revocation, std::string actor, Done done) {
-  Post(ca::Unrevoke(std::move(revocation), std::move(actor)), std::move(done));
+void Ledger::Unrevoke(Revocation revocation, std::optional<Basis> basis, std::string actor,
+                      Done done) {
+  Post(ca::Unrevoke(std::move(revocation), basis, std::move(actor)), std::move(done));
 }
 
 void Ledger::PutDocument(std::string name, std::string value, std::optional<std::int64_t> revision,
-                         std::string actor, Done done) {
-  Post(ca::PutDocument(std::move(name), std::move(value), revision, std::move(actor)),
+                         std::optional<Basis> basis, std::string actor, Done done) {
+  Post(ca::PutDocument(std::move(name), std::move(value), revision, basis, std::move(actor)),
        std::move(done));
 }
 

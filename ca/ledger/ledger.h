@@ -65,15 +65,17 @@ class Ledger {
   void AddToken(Token token, std::string actor, Done done);
   void RemoveToken(std::string digest, std::string actor, Done done);
 
-  void Revoke(Revocation revocation, std::string actor, Done done);
+  // With a basis, here and below: Aborted when anything has been revoked, or a document changed,
+  // since. What was decided by it is to be decided again.
+  void Revoke(Revocation revocation, std::optional<Basis> basis, std::string actor, Done done);
   // Takes back what is revoked by this kind and subject, for this reason. NotFound when nothing is:
   // to be asked again until then, as one call takes back a few dozen at most.
-  void Unrevoke(Revocation revocation, std::string actor, Done done);
+  void Unrevoke(Revocation revocation, std::optional<Basis> basis, std::string actor, Done done);
 
   // Documents have names of their owners' choice: printable ASCII without spaces.
   // With a revision (0: there is none) Aborted when it is another one by now.
   void PutDocument(std::string name, std::string value, std::optional<std::int64_t> revision,
-                   std::string actor, Done done);
+                   std::optional<Basis> basis, std::string actor, Done done);
   void DeleteDocument(std::string name, std::optional<std::int64_t> revision, std::string actor,
                       Done done);
 

@@ -64,12 +64,7 @@ absl::Status AlreadyThere(const std::string& key) {
 absl::StatusOr<Change> MakeIssuance(Certificate certificate, const std::optional<Payment>& payment,
                                     const std::optional<Basis>& basis, const std::string& actor,
                                     const ChangeContext& context) {
-  // The transaction needs the head, so nobody can revoke anything in between.
-  // A head that is behind the basis is one that this ledger has to read again, and will.
-  if (basis &&
-      (basis->revocation < context.head.revocation || basis->document < context.head.document)) {
-    return absl::AbortedError("revocations or documents have changed since it was granted");
-  }
+  RETURN_IF_ERROR(CheckBasis(basis, context.head));
   certificate.sequence = context.sequence();
   Change change;
   change.entry = {.event = kCertificateIssued,
@@ -100,6 +95,13 @@ void NeedRevision(const std::string& name, const std::optional<std::int64_t>& re
 }
 
 }  // namespace
+
+absl::Status CheckBasis(const std::optional<Basis>& basis, const AuditHead& head) {
+  if (!basis || (basis->revocation >= head.revocation && basis->document >= head.document)) {
+    return absl::OkStatus();
+  }
+  return absl::AbortedError("revocations or documents have changed since it was decided");
+}
 
 MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> payment,
                             std::optional<Basis> basis, std::string actor) {
@@ -142,8 +144,9 @@ MakeChange RemoveToken(std::string digest, std::string actor) {
   };
 }
 
-MakeChange Revoke(Revocation revocation, std::string actor) {
+MakeChange Revoke(Revocation revocation, std::optional<Basis> basis, std::string actor) {
   return [=](const ChangeContext& context) -> absl::StatusOr<Change> {
+    RETURN_IF_ERROR(CheckBasis(basis, context.head));
     Revocation record = revocation;
     record.time = context.now;
     record.sequence = context.sequence();
@@ -160,8 +163,9 @@ MakeChange Revoke(Revocation revocation, std::string actor) {
 }
 
 MakeChange PutDocument(std::string name, std::string value, std::optional<std::int64_t> revision,
-                       std::string actor) {
-  return [=](const ChangeContext&) -> absl::StatusOr<Change> {
+                       std::optional<Basis> basis, std::string actor) {
+  return [=](const ChangeContext& context) -> absl::StatusOr<Change> {
+    RETURN_IF_ERROR(CheckBasis(basis, context.head));
     Change change;
     change.entry = {.event = "document written", .actor = actor, .subject = name};
     change.changes_document = true;

@@ -24,7 +24,7 @@ struct Payment {
   std::string key{};  // of the certificate, as the token's record will have it
 };
 
-// What a certificate was granted by: the last changes that whoever granted it knew.
+// What a change was decided by: the last changes that whoever decided it knew.
 struct Basis {
   std::int64_t revocation = 0, document = 0;  // as an AuditHead has them
 };
@@ -63,6 +63,11 @@ struct ChangeContext {
   std::int64_t sequence() const { return head.sequence + 1; }  // of its audit entry
 };
 
+// Aborted when what a change was decided by is not what its audit entry follows. Its transaction
+// needs the head, so nothing can come in between; a head that is behind the basis is one that this
+// ledger has to read again, and will.
+absl::Status CheckBasis(const std::optional<Basis>& basis, const AuditHead& head);
+
 // Made anew whenever its transaction has to be: an error answers its caller.
 using MakeChange = std::function<absl::StatusOr<Change>(const ChangeContext&)>;
 
@@ -70,12 +75,14 @@ MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> paym
                             std::optional<Basis> basis, std::string actor);
 MakeChange AddToken(Token token, std::string actor);
 MakeChange RemoveToken(std::string digest, std::string actor);
-MakeChange Revoke(Revocation revocation, std::string actor);
+// With a basis, here and below: Aborted when anything has been revoked, or a document changed,
+// since.
+MakeChange Revoke(Revocation revocation, std::optional<Basis> basis, std::string actor);
 // Takes back every revocation of this kind and subject; at most so many at a time, that a store
 // takes them.
-MakeChange Unrevoke(Revocation revocation, std::string actor);
+MakeChange Unrevoke(Revocation revocation, std::optional<Basis> basis, std::string actor);
 MakeChange PutDocument(std::string name, std::string value, std::optional<std::int64_t> revision,
-                       std::string actor);
+                       std::optional<Basis> basis, std::string actor);
 MakeChange DeleteDocument(std::string name, std::optional<std::int64_t> revision,
                           std::string actor);
 MakeChange Prune(Pruning pruning, std::string actor);

@@ -31,8 +31,9 @@ absl::Status DeleteRevocations(Store& store, const Revocation& wanted, Change& c
 
 }  // namespace
 
-MakeChange Unrevoke(Revocation revocation, std::string actor) {
+MakeChange Unrevoke(Revocation revocation, std::optional<Basis> basis, std::string actor) {
   return [=](const ChangeContext& context) -> absl::StatusOr<Change> {
+    RETURN_IF_ERROR(CheckBasis(basis, context.head));
     Change change;
     change.entry = {.event = absl::StrCat(KindText(revocation.kind), " revocation taken back"),
                     .actor = actor,

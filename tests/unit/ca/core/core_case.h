@@ -46,7 +46,7 @@ class CoreCase : public ::testing::Test {
   }
   void PutText(const std::string& name, const std::string& text) {
     const auto put = Ledger::Await([&](Ledger::Done done) {
-      ledger_->PutDocument(name, text, std::nullopt, "test", std::move(done));
+      ledger_->PutDocument(name, text, std::nullopt, std::nullopt, "test", std::move(done));
     });
     ASSERT_TRUE(put.ok()) << put.status();
   }
@@ -67,14 +67,14 @@ class CoreCase : public ::testing::Test {
   }
   void Revoke(Kind kind, const std::string& subject) {
     const auto revoked = Ledger::Await([&](Ledger::Done done) {
-      ledger_->Revoke({.kind = kind, .subject = subject, .reason = "stolen", .time = {}}, "test",
-                      std::move(done));
+      ledger_->Revoke({.kind = kind, .subject = subject, .reason = "stolen", .time = {}},
+                      std::nullopt, "test", std::move(done));
     });
     ASSERT_TRUE(revoked.ok()) << revoked.status();
   }
   void Unrevoke(Kind kind, const std::string& subject) {
     const auto taken_back = Ledger::Await([&](Ledger::Done done) {
-      ledger_->Unrevoke({.kind = kind, .subject = subject, .reason = "found"}, "test",
+      ledger_->Unrevoke({.kind = kind, .subject = subject, .reason = "found"}, std::nullopt, "test",
                         std::move(done));
     });
     ASSERT_TRUE(taken_back.ok()) << taken_back.status();

@@ -40,7 +40,7 @@ TEST_F(ChangesTest, TellsOfChangesByAnybody) {
   auto other = *Ledger::Open(std::shared_ptr<Store>(*SqliteStore::Open({.path = path_})), {});
   const auto revoke = [&] {
     return Ledger::Await([&](Ledger::Done done) {
-      other->Revoke({.kind = Kind::kNode, .subject = "one"}, "test", std::move(done));
+      other->Revoke({.kind = Kind::kNode, .subject = "one"}, std::nullopt, "test", std::move(done));
     });
   };
   ASSERT_TRUE(revoke().ok());

@@ -94,8 +94,8 @@ TEST_F(CommitterTest, OneFailureDoesNotFailTheOthersOfItsBatch) {
   const Payment payment{.digest = DigestHex("secret"), .subject = "one"};
   ledger_->Issue(NewCertificate("a"), std::nullopt, "test", record);
   ledger_->Issue(taken, std::nullopt, "test", record);
-  ledger_->PutDocument("d", "1", 0, "test", record);
-  ledger_->PutDocument("d", "2", 0, "test", record);
+  ledger_->PutDocument("d", "1", 0, std::nullopt, "test", record);
+  ledger_->PutDocument("d", "2", 0, std::nullopt, "test", record);
   ledger_->Issue(NewCertificate("a"), payment, "test", record);
   ledger_->Issue(NewCertificate("a"), payment, "test", record);
   ledger_->Note({.event = "bad text \xff"}, record);

@@ -58,14 +58,14 @@ class LedgerCase : public ::testing::Test {
   }
   absl::StatusOr<Committed> Revoke(Kind kind, const std::string& subject) {
     return Ledger::Await([&](Ledger::Done done) {
-      ledger_->Revoke({.kind = kind, .subject = subject, .reason = "stolen"}, "test",
+      ledger_->Revoke({.kind = kind, .subject = subject, .reason = "stolen"}, std::nullopt, "test",
                       std::move(done));
     });
   }
   absl::StatusOr<Committed> Put(const std::string& name, const std::string& value,
                                 std::optional<std::int64_t> revision) {
     return Ledger::Await([&](Ledger::Done done) {
-      ledger_->PutDocument(name, value, revision, "test", std::move(done));
+      ledger_->PutDocument(name, value, revision, std::nullopt, "test", std::move(done));
     });
   }
   absl::StatusOr<Committed> Delete(const std::string& name, std::optional<std::int64_t> revision) {

@@ -50,15 +50,15 @@ TEST_F(LedgerTest, WhatWasGrantedBeforeARevocationIsNotRecordedAfterIt) {
   // By somebody else, of whom this ledger does not know yet.
   auto other = *Ledger::Open(sqlite_, {});
   const auto revoked = Ledger::Await([&](Ledger::Done done) {
-    other->Revoke({.kind = Kind::kWorkload, .subject = "a", .reason = "x", .time = {}}, "test",
-                  std::move(done));
+    other->Revoke({.kind = Kind::kWorkload, .subject = "a", .reason = "x", .time = {}},
+                  std::nullopt, "test", std::move(done));
   });
   ASSERT_TRUE(revoked.ok()) << revoked.status();
   EXPECT_TRUE(absl::IsAborted(issue({.revocation = 0, .document = put.document})));
   const AuditHead head = reader_.FindHead()->head;
   EXPECT_TRUE(issue({.revocation = head.revocation, .document = head.document}).ok());
   const auto again = Ledger::Await([&](Ledger::Done done) {
-    other->PutDocument("trust", "y", std::nullopt, "test", std::move(done));
+    other->PutDocument("trust", "y", std::nullopt, std::nullopt, "test", std::move(done));
   });
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_TRUE(issue({.revocation = head.revocation, .document = again->sequence}).ok())
