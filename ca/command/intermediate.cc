@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
 #include "base/files.h"
 #include "base/status_macros.h"
 #include "command/commands.h"
@@ -33,19 +35,38 @@ absl::Status MakeCsr(const IntermediateOptions& options) {
   return absl::OkStatus();
 }
 
+// So that it is seen in lists, and its number is known as no leaf's. Others number by themselves:
+// where two have the same number, the first is kept.
+absl::Status Record(Context& context, const TrustAuthority& authority) {
+  ASSIGN_OR_RETURN(const Certificate record, RecordOfInstalled(authority));
+  ASSIGN_OR_RETURN(const std::optional<Certificate> there,
+                   context.reader().FindCertificate(record.serial));
+  if (there && there->certificate == record.certificate) return absl::OkStatus();
+  if (there) {
+    Print(absl::StrCat("it has the serial number of another certificate, '", there->subject,
+                       "', so 'list' does not show it"));
+    return absl::OkStatus();
+  }
+  const absl::Status installed = Ledger::Await([&](Ledger::Done done) {
+                                   context.ledger->Install(record, Actor(), std::move(done));
+                                 }).status();
+  return Annotate(installed, "it is installed, but not recorded: give the command again");
+}
+
 absl::Status Install(const IntermediateOptions& options) {
   ASSIGN_OR_RETURN(Context context, OpenContext(options.config));
   ASSIGN_OR_RETURN(const std::string chain, ReadFile(options.file));
   ASSIGN_OR_RETURN(const StoredTrust stored, ReadTrust(context.reader()));
-  ASSIGN_OR_RETURN(TrustAuthority authority,
+  ASSIGN_OR_RETURN(const TrustAuthority authority,
                    ReadForeignAuthority(chain, options.file, options.cluster, options.key,
                                         context.keys, stored.trust));
-  const std::string root = authority.root;
-  ASSIGN_OR_RETURN(const TrustState next, InstallAuthority(stored.trust, std::move(authority)));
+  ASSIGN_OR_RETURN(const TrustState next, InstallAuthority(stored.trust, authority));
   RETURN_IF_ERROR(WriterOf(context).Put(next, stored.revision));
+  RETURN_IF_ERROR(Record(context, authority));
   Print(absl::StrCat("installed the authority of ",
                      options.cluster.empty() ? "the server" : options.cluster, " below root ",
-                     root.substr(0, 8), " (", Name(next.FindRoot(root)->state), ")"));
+                     authority.root.substr(0, 8), " (", Name(next.FindRoot(authority.root)->state),
+                     ")"));
   return absl::OkStatus();
 }
 

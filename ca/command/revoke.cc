@@ -34,8 +34,9 @@ absl::Status Tell(absl::string_view what, const Revocation& revocation, const St
 
 absl::Status RevokeOne(const RevokeOptions& options) {
   ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
+  // First: an authority's number need not look like a leaf's.
+  RETURN_IF_ERROR(CheckMayBeRevoked(options.kind, options.name, context.reader()));
   ASSIGN_OR_RETURN(const Revocation revocation, RevocationOf(options, context));
-  RETURN_IF_ERROR(CheckMayBeRevoked(revocation.kind, revocation.subject, context.reader()));
   RETURN_IF_ERROR(WriterOf(context).Revoke(revocation));
   ASSIGN_OR_RETURN(const StoredState state, context.State());
   return Tell("revoked", revocation, state);

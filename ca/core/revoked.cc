@@ -13,6 +13,8 @@
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "core/place.h"
+#include "core/trust_state.h"
+#include "tls/certificate_facts.h"
 #include "tls/serial.h"
 
 namespace tombolo::ca {
@@ -57,14 +59,35 @@ std::vector<std::string> HandlesOf(const Revocation& revocation) {
   return {};
 }
 
-// Only serial numbers of leaves are looked at. What is not known is revoked all the same: its
-// record may have gone.
-absl::Status CheckIsLeaf(const std::string& serial, const Reader& reader) {
-  ASSIGN_OR_RETURN(const std::optional<Certificate> certificate, reader.FindCertificate(serial));
-  if (!certificate || SpiffeId::Parse(certificate->subject).ok()) return absl::OkStatus();
-  return NotA(serial, absl::StrCat("a leaf's, but of '", certificate->subject,
+absl::Status NoLeafs(const std::string& serial, absl::string_view whose) {
+  return NotA(serial, absl::StrCat("a leaf's, but of '", whose,
                                    "', and agents look at leaves' alone: 'revoke cluster' ends all "
                                    "that an authority has signed, a rotation of the root its key"));
+}
+
+// Only serial numbers of leaves are looked at. What is not known is revoked all the same: its
+// record may have gone. Authorities are known by the trust document, too, from before they were
+// recorded when they came from elsewhere.
+absl::Status CheckIsLeaf(const std::string& serial, const Reader& reader) {
+  ASSIGN_OR_RETURN(const std::optional<Certificate> certificate, reader.FindCertificate(serial));
+  if (certificate && !SpiffeId::Parse(certificate->subject).ok()) {
+    return NoLeafs(serial, certificate->subject);
+  }
+  ASSIGN_OR_RETURN(const std::optional<Document> document, reader.FindDocument(kTrustDocument));
+  if (!document) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const TrustState trust, DecodeTrustState(document->value));
+  for (const TrustRoot& root : trust.roots) {
+    ASSIGN_OR_RETURN(const auto facts, tls::FactsOf(root.certificate, "root"));
+    if (facts[0].serial == serial) return NoLeafs(serial, "a root");
+  }
+  for (const TrustAuthority& authority : trust.authorities) {
+    ASSIGN_OR_RETURN(const auto facts, tls::FactsOf(authority.chain, "authority"));
+    for (const tls::CertificateFacts& one : facts) {
+      if (one.serial != serial) continue;
+      return NoLeafs(serial, absl::StrCat("intermediate ", authority.cluster));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -94,8 +117,8 @@ absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
   return id.text();
 }
 
-absl::Status CheckMayBeRevoked(Kind kind, const std::string& subject, const Reader& reader) {
-  if (kind == Kind::kSerial) return CheckIsLeaf(subject, reader);
+absl::Status CheckMayBeRevoked(Kind kind, absl::string_view subject, const Reader& reader) {
+  if (kind == Kind::kSerial) return CheckIsLeaf(absl::AsciiStrToLower(subject), reader);
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(subject);
   if (kind != Kind::kWorkload || !id.ok() || id->name().kind != SpiffeId::Kind::kAuthority) {
     return absl::OkStatus();

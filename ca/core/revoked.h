@@ -22,8 +22,9 @@ absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
                                               absl::string_view trust_domain);
 
 // InvalidArgument for what must stay, the authority's own ID, and for what nobody would notice: the
-// serial number of an intermediate. Or what the store says.
-absl::Status CheckMayBeRevoked(Kind kind, const std::string& subject, const Reader& reader);
+// serial number of an authority, whoever has made it. `subject` is what an operator has written. Or
+// what the store says.
+absl::Status CheckMayBeRevoked(Kind kind, absl::string_view subject, const Reader& reader);
 
 // Every revocation, and the certificates that they are about.
 struct Revoked {

@@ -2,12 +2,14 @@
 #include "core/setup.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "authority.h"
 #include "base/status_macros.h"
 #include "tls/certificate_builder.h"
+#include "tls/certificate_facts.h"
 #include "tls/digest.h"
 #include "tls/validity.h"
 
@@ -106,6 +108,18 @@ absl::StatusOr<TrustAuthority> ReadForeignAuthority(const std::string& chain,
     return authority;
   }
   return why;
+}
+
+absl::StatusOr<Certificate> RecordOfInstalled(const TrustAuthority& authority) {
+  ASSIGN_OR_RETURN(const std::vector<tls::CertificateFacts> facts,
+                   tls::FactsOf(authority.chain, "the authority's chain"));
+  const tls::CertificateFacts& own = facts.front();
+  return Certificate{.serial = own.serial,
+                     .subject = absl::StrCat("intermediate ", authority.cluster),
+                     .not_before = own.validity.not_before,
+                     .not_after = own.validity.not_after,
+                     .issuer_key = facts.size() > 1 ? tls::Hex(facts[1].key) : authority.root,
+                     .certificate = tls::Hex(own.digest)};
 }
 
 }  // namespace tombolo::ca

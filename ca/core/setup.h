@@ -50,4 +50,7 @@ absl::StatusOr<TrustAuthority> ReadForeignAuthority(const std::string& chain,
                                                     const KeyReference& reference,
                                                     const KeyStore& keys, const TrustState& state);
 
+// What the ledger is to know of it, once it is installed.
+absl::StatusOr<Certificate> RecordOfInstalled(const TrustAuthority& authority);
+
 }  // namespace tombolo::ca

@@ -56,6 +56,10 @@ void Ledger::Issue(Certificate certificate, std::optional<Payment> payment, Basi
        std::move(done));
 }
 
+void Ledger::Install(Certificate certificate, std::string actor, Done done) {
+  Post(InstallCertificate(std::move(certificate), std::move(actor)), std::move(done));
+}
+
 void Ledger::AddToken(Token token, std::string actor, Done done) {
   Post(ca::AddToken(std::move(token), std::move(actor)), std::move(done));
 }

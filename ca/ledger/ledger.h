@@ -61,6 +61,9 @@ class Ledger {
   void Issue(Certificate certificate, std::optional<Payment> payment, Basis basis,
              std::string actor, Done done);
 
+  // Records one that somebody else has made. AlreadyExists, as above: they number by themselves.
+  void Install(Certificate certificate, std::string actor, Done done);
+
   // AlreadyExists, NotFound.
   void AddToken(Token token, std::string actor, Done done);
   void RemoveToken(std::string digest, std::string actor, Done done);

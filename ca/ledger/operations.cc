@@ -61,13 +61,12 @@ absl::Status AlreadyThere(const std::string& key) {
   return absl::AlreadyExistsError(absl::StrCat(key, " is there already"));
 }
 
-absl::StatusOr<Change> MakeIssuance(Certificate certificate, const std::optional<Payment>& payment,
-                                    const std::optional<Basis>& basis, const std::string& actor,
-                                    const ChangeContext& context) {
-  RETURN_IF_ERROR(CheckBasis(basis, context.head));
+// The record of a certificate, which nobody has yet.
+absl::StatusOr<Change> RecordOf(Certificate certificate, const std::string& event,
+                                const std::string& actor, const ChangeContext& context) {
   certificate.sequence = context.sequence();
   Change change;
-  change.entry = {.event = kCertificateIssued,
+  change.entry = {.event = event,
                   .actor = actor,
                   .subject = certificate.subject,
                   .details = {{"serial", certificate.serial},
@@ -78,10 +77,18 @@ absl::StatusOr<Change> MakeIssuance(Certificate certificate, const std::optional
   ASSIGN_OR_RETURN(std::string value, Encode(certificate));
   change.needs.push_back({{key, 0}, AlreadyThere(key)});
   change.puts.push_back({key, std::move(value)});
-  if (payment) RETURN_IF_ERROR(Pay(*payment, certificate.serial, context, change));
   return change;
 }
 
+absl::StatusOr<Change> MakeIssuance(const Certificate& certificate,
+                                    const std::optional<Payment>& payment,
+                                    const std::optional<Basis>& basis, const std::string& actor,
+                                    const ChangeContext& context) {
+  RETURN_IF_ERROR(CheckBasis(basis, context.head));
+  ASSIGN_OR_RETURN(Change change, RecordOf(certificate, kCertificateIssued, actor, context));
+  if (payment) RETURN_IF_ERROR(Pay(*payment, certificate.serial, context, change));
+  return change;
+}
 // Nothing is needed when the caller does not care which revision it replaces.
 void NeedRevision(const std::string& name, const std::optional<std::int64_t>& revision,
                   Change& change) {
@@ -107,6 +114,12 @@ MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> paym
                             std::optional<Basis> basis, std::string actor) {
   return [=](const ChangeContext& context) {
     return MakeIssuance(certificate, payment, basis, actor, context);
+  };
+}
+
+MakeChange InstallCertificate(Certificate certificate, std::string actor) {
+  return [=](const ChangeContext& context) {
+    return RecordOf(certificate, kCertificateInstalled, actor, context);
   };
 }
 

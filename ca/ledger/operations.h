@@ -51,6 +51,7 @@ struct Change {
 
 // Events that are looked for in the log.
 inline constexpr char kCertificateIssued[] = "certificate issued";
+inline constexpr char kCertificateInstalled[] = "certificate installed";
 inline constexpr char kTokenMade[] = "join token made";
 inline constexpr char kRecordsRemoved[] = "old records removed";
 
@@ -73,6 +74,8 @@ using MakeChange = std::function<absl::StatusOr<Change>(const ChangeContext&)>;
 
 MakeChange IssueCertificate(Certificate certificate, std::optional<Payment> payment,
                             std::optional<Basis> basis, std::string actor);
+// One that somebody else has made.
+MakeChange InstallCertificate(Certificate certificate, std::string actor);
 MakeChange AddToken(Token token, std::string actor);
 MakeChange RemoveToken(std::string digest, std::string actor);
 // With a basis, here and below: Aborted when anything has been revoked, or a document changed,

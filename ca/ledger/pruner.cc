@@ -38,7 +38,9 @@ std::string KeyOf(const AuditEntry& entry, WallTime now) {
   if (entry.event == kTokenMade && Over(entry, "expires", now)) {
     return TokenKey(Detail(entry, "token"));
   }
-  if (entry.event == kCertificateIssued && Over(entry, "not_after", now)) {
+  const bool certificate =
+      entry.event == kCertificateIssued || entry.event == kCertificateInstalled;
+  if (certificate && Over(entry, "not_after", now)) {
     return CertificateKey(Detail(entry, "serial"));
   }
   return "";

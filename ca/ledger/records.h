@@ -18,9 +18,9 @@ namespace tombolo::ca {
 enum class Kind { kWorkload, kNode, kCluster, kSerial };
 absl::string_view KindText(Kind kind);
 
-// A certificate that was issued. Under cert/<serial>.
+// A certificate that was issued, or an authority's that came from elsewhere. Under cert/<serial>.
 struct Certificate {
-  std::string serial{};   // as tls::Serial gives it
+  std::string serial{};   // as tls::Serial gives it; or as others have numbered it
   std::string subject{};  // the SPIFFE ID, or what it is instead: "intermediate east"
   WallTime not_before{}, not_after{};
   std::string issuer_key{};   // the id of the key that signed it

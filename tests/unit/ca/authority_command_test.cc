@@ -297,6 +297,16 @@ TEST_F(CompanyRootTest, SignsTheIntermediates) {
   EXPECT_THAT(Good("install --certificate server.pem"), HasSubstr("authority of the server"));
   EXPECT_THAT(Good("install east --certificate east.pem"), HasSubstr("(active)"));
   EXPECT_THAT(Bad("install west --certificate east.pem"), HasSubstr("west-"));
+  const std::string list = Good("list");
+  const std::size_t subject = list.find("  intermediate east");
+  ASSERT_NE(subject, std::string::npos) << list;
+  const std::size_t line = list.rfind('\n', subject) + 1;
+  const std::string serial = list.substr(line, subject - line);
+  EXPECT_THAT(Good("show " + serial + " --json"), HasSubstr(R"("audit_entry":)"));
+  EXPECT_THAT(Bad("revoke serial " + serial + " --reason lost"), HasSubstr("'revoke cluster'"));
+  EXPECT_THAT(Good("audit show"), HasSubstr("certificate installed"));
+  EXPECT_THAT(Good("install east --certificate east.pem"), HasSubstr("(active)")) << "once more";
+  EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
   Good("issue --spiffe-id spiffe://test.example/cluster/east/node/n1 --out out");
   const Result verified =
       Run("openssl verify -x509_strict -CAfile company.pem -untrusted out/svid.pem out/svid.pem");

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/ascii.h"
 #include "core/issuance.h"
 #include "core/place.h"
 #include "core_case.h"
 #include "tls/certificate_builder.h"
+#include "tls/certificate_facts.h"
 #include "tls/handshake_failure.h"
 #include "tls/serial.h"
 #include "tls/signing_key.h"
@@ -184,6 +186,23 @@ TEST_F(RevokedTest, TheSerialNumberOfAnAuthorityIsNoLeafs) {
   EXPECT_TRUE(CheckMayBeRevoked(Kind::kSerial, web, reader).ok());
   EXPECT_TRUE(CheckMayBeRevoked(Kind::kSerial, "4a000000000000000000000000000000", reader).ok())
       << "its record may have gone";
+}
+
+// Those that came from elsewhere before they were recorded, and roots, which have no record.
+TEST_F(RevokedTest, TheTrustDocumentKnowsAuthorities) {
+  AddCluster("east");
+  const Reader reader(*store_);
+  const TrustState trust = Trust().trust;
+  const auto expect_refused = [&](const std::string& certificate, const std::string& whose) {
+    const std::string serial = tls::FactsOf(certificate, "it")->front().serial;
+    for (const std::string& text : {serial, absl::AsciiStrToUpper(serial)}) {
+      const absl::Status status = CheckMayBeRevoked(Kind::kSerial, text, reader);
+      EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(whose));
+    }
+  };
+  expect_refused(trust.SignerFor("east")->chain, "of 'intermediate east'");
+  expect_refused(trust.active().certificate, "of 'a root'");
 }
 
 TEST_F(RevokedTest, TheAuthorityItselfStays) {

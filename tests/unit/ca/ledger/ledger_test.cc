@@ -78,6 +78,23 @@ TEST_F(LedgerTest, FindsWhatHasNotExpired) {
   EXPECT_THAT(found, ElementsAre("a"));
 }
 
+TEST_F(LedgerTest, RecordsWhatOthersHaveMade) {
+  Certificate foreign = NewCertificate("intermediate east");
+  foreign.serial = "01";
+  const auto install = [&] {
+    return Ledger::Await(
+        [&](Ledger::Done done) { ledger_->Install(foreign, "test", std::move(done)); });
+  };
+  const auto installed = install();
+  ASSERT_TRUE(installed.ok()) << installed.status();
+  const AuditEntry entry = reader_.Entries(installed->sequence - 1, 1)->at(0);
+  EXPECT_EQ(entry.event, "certificate installed");
+  EXPECT_EQ(entry.details.at("serial"), "01");
+  EXPECT_EQ((*reader_.FindCertificate("01"))->sequence, installed->sequence);
+  EXPECT_TRUE(absl::IsAlreadyExists(install().status()));
+  EXPECT_THAT(Findings(), IsEmpty());
+}
+
 TEST_F(LedgerTest, ASerialIsTakenOnce) {
   const Certificate certificate = NewCertificate("a");
   ASSERT_TRUE(Issue(certificate).ok());

@@ -93,6 +93,16 @@ TEST_F(PrunerTest, RemovesWhatHasExpiredLongAgo) {
   EXPECT_EQ(Prune(), 0);
 }
 
+TEST_F(PrunerTest, RemovesWhatCameFromElsewhereToo) {
+  const Certificate foreign = NewLeaf(hours(24));
+  ASSERT_TRUE(Ledger::Await([&](Ledger::Done done) {
+                ledger_->Install(foreign, "test", std::move(done));
+              }).ok());
+  now_ += kRecordLife;
+  EXPECT_EQ(Prune(), 1);
+  EXPECT_THAT(Serials(), IsEmpty());
+}
+
 TEST_F(PrunerTest, RemovesTokensThatHaveExpired) {
   const std::string spent = Made(hours(1)), unspent = Made(hours(1)), lasting = Made(hours(48));
   ASSERT_TRUE(Issue(NewLeaf(), Payment{.digest = spent, .subject = "one"}).ok());
