@@ -82,6 +82,27 @@ absl::StatusOr<TrustState> Take(RotationStep step, const RootOptions& options, C
   return absl::InternalError("unknown step");
 }
 
+absl::Status ForgetNode(const Context& context, const std::string& node, const SpiffeId& id) {
+  RETURN_IF_ERROR(ForgetAck(*context.store, node));
+  return Ledger::Await([&](Ledger::Done done) {
+           context.ledger->Note({.event = "node forgotten", .actor = Actor(), .subject = id.text()},
+                                std::move(done));
+         })
+      .status();
+}
+
+// What a node that has expired holds is of no use to it once the old root is gone.
+absl::Status ForgetExpired(const Context& context, const std::vector<std::string>& nodes) {
+  for (const std::string& node : nodes) {
+    ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(context.config.trust_domain, node));
+    const absl::Status forgotten = ForgetNode(context, node, id);
+    // It has come back, or another one has forgotten it.
+    if (absl::IsAborted(forgotten) || absl::IsNotFound(forgotten)) continue;
+    RETURN_IF_ERROR(forgotten);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Command& command, const RootOptions& options) {
   ASSIGN_OR_RETURN(Context context, OpenContext(options.config));
   const RotationStep step = options.undo ? *command.undo : command.step;
@@ -91,6 +112,7 @@ absl::Status Run(const Command& command, const RootOptions& options) {
   ASSIGN_OR_RETURN(const RotationEvidence evidence,
                    ReadEvidence(*context.store, state, std::chrono::system_clock::now()));
   const Waiting waiting = WaitsFor(step, state.trust, evidence);
+  if (!waiting.expired.empty()) Print(waiting.ExpiredText());
   if (options.dry_run) {
     Print(waiting.empty() ? "nothing would break" : waiting.Text());
     return absl::OkStatus();
@@ -105,6 +127,7 @@ absl::Status Run(const Command& command, const RootOptions& options) {
   RETURN_IF_ERROR(made.Settle(WriterOf(context).Put(next, state.trust_revision)));
   if (!waiting.empty()) Print(absl::StrCat("did not wait: ", waiting.Text()));
   Print(options.undo ? absl::StrCat("undone: ", command.name) : command.done);
+  if (step == RotationStep::kRevoke) return ForgetExpired(context, waiting.expired);
   return absl::OkStatus();
 }
 
@@ -152,12 +175,14 @@ absl::Status Status(const CommonOptions& options) {
                            {"sequence", state.sequence()},
                            {"roots", roots},
                            {"waiting_agents", Names(waiting.agents)},
+                           {"expired_agents", Names(waiting.expired)},
                            {"waiting_identities", Names(waiting.identities)}});
     return absl::OkStatus();
   }
   table.Print();
   Print(absl::StrCat("trust bundle ", state.sequence()));
   if (next) Print(waiting.empty() ? "nothing waits" : absl::StrCat("waits: ", waiting.Text()));
+  if (!waiting.expired.empty()) Print(waiting.ExpiredText());
   return absl::OkStatus();
 }
 
@@ -169,12 +194,7 @@ absl::Status Forget(const ForgetOptions& options) {
   ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
   for (const std::string& node : options.nodes) {
     ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(context.config.trust_domain, node));
-    RETURN_IF_ERROR(ForgetAck(*context.store, node));
-    RETURN_IF_ERROR(Ledger::Await([&](Ledger::Done done) {
-                      context.ledger->Note(
-                          {.event = "node forgotten", .actor = Actor(), .subject = id.text()},
-                          std::move(done));
-                    }).status());
+    RETURN_IF_ERROR(ForgetNode(context, node, id));
     Print(absl::StrCat("forgot ", node, ", until its agent asks again"));
   }
   return absl::OkStatus();

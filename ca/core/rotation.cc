@@ -83,12 +83,19 @@ absl::StatusOr<TrustState> Move(TrustState state, RotationStep step, RootState t
   return state;
 }
 
-// Those that have a certificate, and those that have been off for longer than it held: they come
-// back with the bundle that they had.
-std::vector<std::string> AgentsBehind(const RotationEvidence& evidence) {
+// Agents that do not hold the bundle of now: those that have a certificate, and those that have
+// been off for longer than it held, as they come back with the bundle that they had. Who has been
+// off for a day has to join again, with trust that is given to it anew.
+Waiting WaitsForAgents(const RotationEvidence& evidence) {
+  Waiting waiting;
   std::set<std::string> behind;
   for (const auto& [agent, sequence] : evidence.acks) {
-    if (sequence < evidence.sequence) behind.insert(agent);
+    if (sequence >= evidence.sequence) continue;
+    if (evidence.expired.contains(agent)) {
+      waiting.expired.push_back(agent);
+    } else {
+      behind.insert(agent);
+    }
   }
   for (const RotationEvidence::Holder& holder : evidence.holders) {
     const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(holder.subject);
@@ -96,7 +103,8 @@ std::vector<std::string> AgentsBehind(const RotationEvidence& evidence) {
     if (agent.empty()) continue;
     if (!evidence.acks.contains(agent)) behind.insert(agent);
   }
-  return {behind.begin(), behind.end()};
+  waiting.agents = {behind.begin(), behind.end()};
+  return waiting;
 }
 
 bool IsServer(const RotationEvidence::Holder& holder) {
@@ -273,12 +281,22 @@ std::string Waiting::Text() const {
   return absl::StrJoin(parts, "; ");
 }
 
+std::string Waiting::ExpiredText() const {
+  if (expired.empty()) return "";
+  return absl::StrCat(expired.size(), expired.size() == 1 ? " node is" : " nodes are",
+                      " not waited for, as all that was issued there has expired: ",
+                      FirstOf(expired), "; to join again a node needs the roots of now as 'trust'");
+}
+
 Waiting WaitsFor(RotationStep step, const TrustState& state, const RotationEvidence& evidence) {
   switch (step) {
     case RotationStep::kActivate:
-      return {.agents = AgentsBehind(evidence), .identities = {}};
-    case RotationStep::kRevoke:
-      return {.agents = AgentsBehind(evidence), .identities = IdentitiesWithout(state, evidence)};
+      return WaitsForAgents(evidence);
+    case RotationStep::kRevoke: {
+      Waiting waiting = WaitsForAgents(evidence);
+      waiting.identities = IdentitiesWithout(state, evidence);
+      return waiting;
+    }
     case RotationStep::kUndoPrepare:
       if (state.other() == nullptr) return {};
       return {.agents = {}, .identities = IdentitiesWith(state, state.other()->id, evidence)};

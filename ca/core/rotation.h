@@ -68,15 +68,21 @@ struct RotationEvidence {
   std::int64_t sequence = 0;  // of the first bundle with the state of now
   // "<cluster>/<node>" -> the bundle that it holds, of nodes that are not revoked.
   std::map<std::string, std::int64_t> acks;
+  // Of those, who cannot ask for a newer one with what they have: nothing that was issued for them
+  // is good any more, and nothing was issued for them within the last day.
+  std::set<std::string> expired;
 };
 
 // Whom a step has to wait for, because it would cut them off.
 struct Waiting {
   std::vector<std::string> agents;      // "<cluster>/<node>": do not hold the bundle of now yet
   std::vector<std::string> identities;  // depend on certificates that would not be good any more
+  // "<cluster>/<node>": would be agents, but have expired. Nobody waits for them.
+  std::vector<std::string> expired{};
   bool empty() const { return agents.empty() && identities.empty(); }
-  // For an operator; names the first few.
+  // For an operator; name the first few.
   std::string Text() const;
+  std::string ExpiredText() const;  // empty when there are none
 };
 Waiting WaitsFor(RotationStep step, const TrustState& state, const RotationEvidence& evidence);
 

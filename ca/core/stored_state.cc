@@ -2,7 +2,10 @@
 #include "core/stored_state.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,6 +16,7 @@
 #include "base/status_macros.h"
 #include "core/acks.h"
 #include "core/place.h"
+#include "ledger/pruner.h"
 
 namespace tombolo::ca {
 namespace {
@@ -58,6 +62,19 @@ bool Counts(const Certificate& certificate, const StoredState& state) {
   return id.ok() && state.revoked.set.Check(*id, certificate.serial).ok();
 }
 
+// Records stay for that long, whatever they are about (pruner.h): what is not there was not made.
+constexpr std::chrono::hours kLately{24};
+static_assert(kLately < kRecordLife);
+
+// The nodes that have something good, or were given something lately. Who is neither cannot renew
+// anything: it has to join again.
+void NoteLately(const Certificate& certificate, WallTime now, std::set<std::string>& places) {
+  if (certificate.not_after <= now && certificate.not_before + kLately <= now) return;
+  if (!certificate.node.empty()) places.insert(certificate.node);
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(certificate.subject);
+  if (id.ok()) places.insert(PlaceOf(*id));
+}
+
 // What is no node's name is nobody's.
 bool MayComeBack(const std::string& node, const StoredState& state) {
   const absl::StatusOr<SpiffeId> id = NodeAt(state.trust.trust_domain, node);
@@ -101,8 +118,10 @@ absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& s
                                               WallTime now) {
   const Reader reader(store);
   std::map<std::pair<std::string, std::string>, Newest> found;
-  RETURN_IF_ERROR(reader.ForEachValid(now, [&](const Certificate& certificate) {
-    if (!Counts(certificate, state)) return;
+  std::set<std::string> lately;
+  RETURN_IF_ERROR(reader.ForEachValid(now - kLately, [&](const Certificate& certificate) {
+    NoteLately(certificate, now, lately);
+    if (certificate.not_after <= now || !Counts(certificate, state)) return;
     const std::string place = PlaceOfUse(certificate);
     Newest& newest = found[{certificate.subject, place}];
     newest.holder.subject = certificate.subject;
@@ -118,6 +137,9 @@ absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& s
   evidence.sequence = state.basis.document;
   ASSIGN_OR_RETURN(evidence.acks, ReadAcks(store));
   std::erase_if(evidence.acks, [&](const auto& ack) { return !MayComeBack(ack.first, state); });
+  for (const auto& [node, sequence] : evidence.acks) {
+    if (!lately.contains(node)) evidence.expired.insert(node);
+  }
   return evidence;
 }
 

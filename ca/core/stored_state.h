@@ -46,7 +46,7 @@ struct StoredTrust {
 };
 absl::StatusOr<StoredTrust> ReadTrust(const Reader& reader);
 
-// What is known of agents and identities: reads every certificate.
+// What is known of agents and identities: reads every certificate of the last day.
 absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& state, WallTime now);
 
 }  // namespace tombolo::ca

@@ -7,9 +7,12 @@
 #include <gtest/gtest.h>
 
 #include "core/service_accounts.h"
+#include "ledger/ledger.h"
+#include "store/sqlite_store.h"
 #include "temporary_directory.h"
 #include "testing/shell.h"
 #include "testing/skip.h"
+#include "tls/serial.h"
 
 namespace tombolo::ca {
 namespace {
@@ -270,21 +273,52 @@ TEST_F(AuthorityCommandTest, RevokingARootWaitsForWhoeverNeedsIt) {
   EXPECT_THAT(Good("root revoke --dry-run"), Not(HasSubstr("identity")));
 }
 
-TEST_F(AuthorityCommandTest, NodesThatAreGoneAreForgotten) {
-  Good("init");
-  Good("cluster add east");
-  Good("root prepare");
-  ASSERT_EQ(Run("python3 -c \"import sqlite3; c = sqlite3.connect('ca.db'); "
-                "c.execute(\\\"INSERT INTO entries (key, value, revision) "
-                "VALUES ('ack/east/n1', '1', 1)\\\"); c.commit()\"")
-                .status,
-            0);
+// A node that has asked for the bundle once, and was given something some hours ago, for an hour.
+class GoneNodeTest : public AuthorityCommandTest {
+ protected:
+  void SetUp() override {
+    Good("init");
+    Good("cluster add east");
+    Good("root prepare");
+  }
+  void Seen(const std::string& node, std::chrono::hours ago) const {
+    auto store = *SqliteStore::Open({.path = directory_ / "ca.db"});
+    ASSERT_TRUE(store->Commit({.puts = {{"ack/east/" + node, "1"}}}).ok());
+    const WallTime then = std::chrono::system_clock::now() - ago;
+    const auto ledger = *Ledger::Open(std::move(store), {});
+    ASSERT_TRUE(Ledger::Await([&](Ledger::Done done) {
+                  ledger->Issue({.serial = tls::Serial::Random().hex(),
+                                 .subject = "spiffe://test.example/cluster/east/node/" + node,
+                                 .not_before = then,
+                                 .not_after = then + std::chrono::hours(1),
+                                 .issuer_key = "ab",
+                                 .node = "east/" + node},
+                                std::nullopt, "test", std::move(done));
+                }).ok());
+  }
+};
+
+TEST_F(GoneNodeTest, IsForgotten) {
+  Seen("n1", std::chrono::hours(2));
   EXPECT_THAT(Bad("root activate"), HasSubstr("east/n1 (--force goes on all the same; 'root forg"));
   EXPECT_THAT(Bad("root forget n1"), HasSubstr("cluster/node"));
   EXPECT_THAT(Good("root forget east/n1"), HasSubstr("forgot east/n1"));
   EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known of a node east/n1"));
   EXPECT_THAT(Good("audit show"), HasSubstr("node forgotten"));
   Good("root activate");
+}
+
+TEST_F(GoneNodeTest, IsNotWaitedForWhenItHasExpired) {
+  Seen("n1", std::chrono::hours(25));
+  EXPECT_THAT(Good("root status"), HasSubstr("1 node is not waited for"));
+  EXPECT_THAT(Good("root status --json"), HasSubstr(R"("expired_agents":["east/n1"])"));
+  EXPECT_THAT(Good("root activate --dry-run"), HasSubstr("nothing would break"));
+  EXPECT_THAT(Good("root activate"), HasSubstr("east/n1"));
+  Good("root taint");
+  EXPECT_THAT(Good("root revoke"), HasSubstr("1 node is not waited for"));
+  EXPECT_THAT(Good("audit show"), HasSubstr("node forgotten"));
+  EXPECT_THAT(Good("root status --json"), HasSubstr(R"("expired_agents":[])"));
+  EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known"));
 }
 
 TEST_F(CompanyRootTest, SignsTheIntermediates) {

@@ -160,6 +160,24 @@ TEST_F(RotationTest, ActivationWaitsForEveryAgent) {
   EXPECT_TRUE(WaitsFor(RotationStep::kActivate, state, evidence).empty());
 }
 
+TEST_F(RotationTest, NobodyWaitsForWhoeverHasExpired) {
+  RotationEvidence evidence;
+  evidence.sequence = 7;
+  evidence.acks = {{"east/off", 6}, {"east/old", 6}, {"east/told", 7}};
+  evidence.expired = {"east/old", "east/told"};
+  for (const auto& [step, state] : {std::pair(RotationStep::kActivate, Prepared()),
+                                    std::pair(RotationStep::kRevoke, *TaintRoot(Activated()))}) {
+    const Waiting waiting = WaitsFor(step, state, evidence);
+    EXPECT_THAT(waiting.agents, ElementsAre("east/off"));
+    EXPECT_THAT(waiting.expired, ElementsAre("east/old")) << "who holds it needs nothing";
+    EXPECT_THAT(waiting.ExpiredText(), HasSubstr("1 node is not waited for"));
+    EXPECT_THAT(waiting.ExpiredText(), HasSubstr("east/old"));
+  }
+  evidence.acks.erase("east/off");
+  EXPECT_TRUE(WaitsFor(RotationStep::kActivate, Prepared(), evidence).empty());
+  EXPECT_THAT(WaitsFor(RotationStep::kTaint, Activated(), evidence).expired, IsEmpty());
+}
+
 TEST_F(RotationTest, RevocationWaitsForEveryIdentityOnEveryNode) {
   const TrustState state = *TaintRoot(Activated());
   const std::string old_key = first_.SignerFor("east")->id;
@@ -253,6 +271,32 @@ TEST_F(RotationTest, NodesThatMayComeBackAreAgents) {
   const auto evidence = ReadEvidence(*store_, State(), std::chrono::system_clock::now());
   ASSERT_TRUE(evidence.ok()) << evidence.status();
   EXPECT_THAT(evidence->acks, ElementsAre(Pair("east/n1", 1)));
+}
+
+TEST_F(RotationTest, ANodeHasExpiredADayAfterTheLastThatItWasGiven) {
+  using std::chrono::hours;
+  const WallTime now = std::chrono::system_clock::now();
+  const auto given = [&](const std::string& node, const std::string& name, hours ago, hours ttl) {
+    ASSERT_TRUE(store_->Commit({.puts = {{absl::StrCat(kAcks, "east/", node), "1"}}}).ok());
+    Issue({.serial = tls::Serial::Random().hex(),
+           .subject = absl::StrCat("spiffe://test.example/cluster/east/", name),
+           .not_before = now - ago,
+           .not_after = now - ago + ttl,
+           .issuer_key = "x",
+           .node = absl::StrCat("east/", node)});
+  };
+  given("runs", "node/runs", hours(0), hours(1));
+  given("off", "node/off", hours(23), hours(1));
+  given("old", "node/old", hours(25), hours(1));
+  given("long", "node/long", hours(25), hours(26));
+  given("serves", "node/serves", hours(25), hours(1));
+  given("serves", "ns/a/sa/b", hours(0), hours(1));
+  ASSERT_TRUE(store_->Commit({.puts = {{"ack/east/pruned", "1"}}}).ok());
+  const auto evidence = ReadEvidence(*store_, State(), now);
+  ASSERT_TRUE(evidence.ok()) << evidence.status();
+  EXPECT_THAT(evidence->expired, ElementsAre("east/old", "east/pruned"));
+  EXPECT_EQ(evidence->holders.size(), 3u) << "of what is good";
+  EXPECT_EQ(evidence->acks.size(), 6u);
 }
 
 }  // namespace
