@@ -18,6 +18,7 @@ void AddCertificates(CLI::App& app, Action& action);   // list, show
 void AddRevoke(CLI::App& app, Action& action);         // revoke
 void AddAudit(CLI::App& app, Action& action);          // audit verify, show
 void AddRoots(CLI::App& app, Action& action);          // root prepare ... status
+void AddRootExport(CLI::App& root, Action& action);    // root export, which AddRoots() adds
 void AddFederation(CLI::App& app, Action& action);     // federate add, remove, list
 void AddServe(CLI::App& app, Action& action);
 

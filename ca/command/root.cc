@@ -232,6 +232,7 @@ void AddRoots(CLI::App& app, Action& action) {
   root->require_subcommand(1);
   for (const Command& command : kCommands) AddStep(*root, command, action);
   AddForget(*root, action);
+  AddRootExport(*root, action);
   auto options = std::make_shared<CommonOptions>();
   CLI::App* status = AddCommand(*root, "status", "show the roots, and who is waited for", *options);
   AddJson(*status, *options);

@@ -283,9 +283,10 @@ std::string Waiting::Text() const {
 
 std::string Waiting::ExpiredText() const {
   if (expired.empty()) return "";
-  return absl::StrCat(expired.size(), expired.size() == 1 ? " node is" : " nodes are",
-                      " not waited for, as all that was issued there has expired: ",
-                      FirstOf(expired), "; to join again a node needs the roots of now as 'trust'");
+  return absl::StrCat(
+      expired.size(), expired.size() == 1 ? " node is" : " nodes are",
+      " not waited for, as all that was issued there has expired: ", FirstOf(expired),
+      "; to join again a node needs the roots of 'root export' as 'trust'");
 }
 
 Waiting WaitsFor(RotationStep step, const TrustState& state, const RotationEvidence& evidence) {

@@ -116,6 +116,26 @@ TEST_F(AuthorityCommandTest, AddsAndListsClusters) {
   EXPECT_THAT(Good("cluster list"), Not(HasSubstr("north"))) << "nothing by halves";
 }
 
+TEST_F(AuthorityCommandTest, WhatItTrustsCanBeGivenToOthers) {
+  Good("init");
+  Good("cluster add east");
+  Good("revoke workload spiffe://test.example/cluster/east/ns/a/sa/b --reason lost");
+  EXPECT_THAT(Good("root export --out roots.pem"), HasSubstr("wrote roots.pem"));
+  EXPECT_EQ(Run("cat roots.pem").output, Good("root export"));
+  EXPECT_EQ(Run("grep -c BEGIN roots.pem").output, "1\n");
+  Good("root export --intermediates --out intermediates.pem");
+  EXPECT_EQ(Run("grep -c BEGIN intermediates.pem").output, "2\n") << "the server's and east's";
+  const Result verified = Run("openssl verify -x509_strict -CAfile roots.pem intermediates.pem");
+  EXPECT_EQ(verified.status, 0) << verified.output;
+  const std::string bundle = Good("root export --bundle");
+  EXPECT_THAT(bundle, HasSubstr(R"("cluster":"east")"));
+  EXPECT_THAT(bundle, HasSubstr("spiffe://test.example/cluster/east/ns/a/sa/b"));
+  EXPECT_THAT(Bad("root export --bundle --intermediates"), HasSubstr("excludes"));
+  Good("root prepare");
+  EXPECT_THAT(Good("root export --out roots.pem"), HasSubstr("wrote"));
+  EXPECT_EQ(Run("grep -c BEGIN roots.pem").output, "2\n") << "agents are to have both";
+}
+
 TEST_F(AuthorityCommandTest, TokensAreShownOnce) {
   Good("init");
   const std::string id = "spiffe://test.example/cluster/east/node/n1";
