@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What operators do with tombolo-ca, by the program itself.
-#include <fstream>
-#include <string>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "authority_command_case.h"
 #include "core/service_accounts.h"
-#include "ledger/ledger.h"
-#include "store/sqlite_store.h"
-#include "temporary_directory.h"
-#include "testing/shell.h"
-#include "testing/skip.h"
-#include "tls/serial.h"
 
 namespace tombolo::ca {
 namespace {
@@ -22,64 +14,7 @@ using ::testing::Not;
 using ::testing::StartsWith;
 using Result = testing::ShellResult;
 using testing::Shell;
-using testing::TemporaryDirectory;
-
-class AuthorityCommandTest : public ::testing::Test {
- protected:
-  AuthorityCommandTest() {
-    Write("ca.yaml",
-          "trust_domain: test.example\nstore: {sqlite: ca.db}\nkeys: keys\n"
-          "serve: {listen: 127.0.0.1:19443, names: [localhost]}\nadmin: {listen: \"\"}\n");
-  }
-
-  void Write(const std::string& name, const std::string& text) const {
-    std::ofstream(directory_ / name) << text;
-  }
-  Result Ca(const std::string& arguments) const {
-    return Shell("cd " + (directory_ / ".") + " && " TOMBOLO_CA " " + arguments +
-                 " --config ca.yaml");
-  }
-  std::string Good(const std::string& arguments) const {
-    const Result result = Ca(arguments);
-    EXPECT_EQ(result.status, 0) << arguments << ": " << result.output;
-    return result.output;
-  }
-  std::string Bad(const std::string& arguments) const {
-    const Result result = Ca(arguments);
-    EXPECT_NE(result.status, 0) << arguments << ": " << result.output;
-    return result.output;
-  }
-  Result Run(const std::string& command) const {
-    return Shell("cd " + (directory_ / ".") + " && " + command);
-  }
-
-  TemporaryDirectory directory_;
-};
-
-// A root that openssl has made, and keeps.
-class CompanyRootTest : public AuthorityCommandTest {
- protected:
-  void SetUp() override {
-    if (Run("openssl version").status != 0) TOMBOLO_SKIP_WITHOUT("the openssl command");
-    Write("root.cnf",
-          "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=Company Root\n[ca]\n"
-          "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
-          "subjectKeyIdentifier=hash\n");
-    Write("ext.cnf", "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n");
-    ASSERT_EQ(Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 100 "
-                  "-config root.cnf -extensions ca -keyout company.key -out company.pem")
-                  .status,
-              0);
-  }
-  // <name>.csr becomes <name>.pem.
-  void Sign(const std::string& name) const {
-    const Result result = Run("openssl x509 -req -in " + name +
-                              ".csr -CA company.pem -CAkey company.key -days 50 "
-                              "-copy_extensions copyall -extfile ext.cnf -out " +
-                              name + ".pem");
-    EXPECT_EQ(result.status, 0) << result.output;
-  }
-};
+using AuthorityCommandTest = AuthorityCommandCase;
 
 TEST_F(AuthorityCommandTest, MakesATrustDomainOnce) {
   EXPECT_THAT(Bad("cluster add east"), HasSubstr("tombolo-ca init"));
@@ -222,169 +157,6 @@ TEST_F(AuthorityCommandTest, TellsOfATamperedStore) {
   const std::string output = Bad("audit verify");
   EXPECT_THAT(output, HasSubstr("NOT INTACT"));
   EXPECT_THAT(output, HasSubstr("tombolo-ca: 2 findings"));
-}
-
-TEST_F(AuthorityCommandTest, RotatesTheRoot) {
-  Good("init");
-  Good("cluster add east");
-  EXPECT_THAT(Bad("root activate"), HasSubstr("no root is prepared"));
-  Good("root prepare");
-  EXPECT_THAT(Bad("root prepare"), HasSubstr("one rotation at a time"));
-  Good("root prepare --undo");
-  Good("root prepare");
-  EXPECT_THAT(Good("root status"), HasSubstr("prepared")) << "with the authorities of both";
-  EXPECT_THAT(Good("root status --json"), Not(HasSubstr(R"("authorities":0)")));
-  EXPECT_THAT(Good("root activate --dry-run"), HasSubstr("nothing would break"));
-  Good("cluster add west");
-  Good("root activate");
-  Good("cluster add north");
-  Good("root activate --undo");
-  Good("root activate");
-  EXPECT_THAT(Bad("root revoke"), HasSubstr("only a tainted root can be revoked"));
-  Good("root taint");
-  EXPECT_THAT(Good("root status --json"), HasSubstr(R"("state":"tainted")"));
-  Good("root revoke");
-  EXPECT_THAT(Good("root status"), Not(HasSubstr("tainted")));
-  for (const char* cluster : {"east", "west", "north"}) {
-    const std::string id = std::string("spiffe://test.example/cluster/") + cluster + "/node/n1";
-    Good("issue --spiffe-id " + id + " --out out");
-  }
-  EXPECT_EQ(Run("ls keys | grep -c root-").output, "3\n") << "undone is not forgotten";
-  EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
-}
-
-TEST_F(AuthorityCommandTest, ClustersAreAddedWhileARotationsOtherKeyIsAway) {
-  Good("init");
-  Good("root prepare");
-  const std::string keys = "ls keys | wc -l";
-  const std::string before = Run(keys).output;
-  Run("mkdir away && for k in keys/root-*.key; do mv $k away; done");
-  EXPECT_THAT(Bad("cluster add east"), HasSubstr("root-"));
-  EXPECT_EQ(Run(keys + "; mv away/* keys").output, "2\n") << "no stray key";
-  EXPECT_EQ(Run(keys).output, before);
-  EXPECT_THAT(Good("cluster list"), Not(HasSubstr("east")));
-  // The prepared one is the younger.
-  Run("mv $(ls -t keys/root-*.key | head -1) away");
-  EXPECT_THAT(Good("cluster add east"), HasSubstr("the rotation waits: "));
-  EXPECT_THAT(Bad("root activate"), HasSubstr("no authority yet of 'east'"));
-  Run("mv away/* keys");
-  Good("cluster add east");
-  Good("root activate");
-  Good("root taint");
-  Good("cluster add west");
-  EXPECT_THAT(Good("root taint --undo"), HasSubstr("undone"));
-  EXPECT_THAT(Bad("root activate --undo"), HasSubstr("no authority yet of 'west'"));
-  Good("cluster add west");
-  Good("root activate --undo");
-}
-
-TEST_F(AuthorityCommandTest, RevokingARootWaitsForWhoeverNeedsIt) {
-  Good("init");
-  Good("cluster add east");
-  const std::string node = "spiffe://test.example/cluster/east/node/n1";
-  Good("issue --spiffe-id " + node + " --out out");
-  Good("root prepare");
-  EXPECT_THAT(Bad("root activate"),
-              HasSubstr("1 agent does not hold the newest trust bundle: east/n1 (--force"));
-  EXPECT_THAT(Good("root activate --force"), HasSubstr("did not wait"));
-  Good("root taint");
-  EXPECT_THAT(Bad("root revoke"), HasSubstr("1 identity depends on certificates"));
-  Good("issue --spiffe-id " + node + " --out out");
-  EXPECT_THAT(Good("root revoke --dry-run"), Not(HasSubstr("identity")));
-}
-
-// A node that has asked for the bundle once, and was given something some hours ago, for an hour.
-class GoneNodeTest : public AuthorityCommandTest {
- protected:
-  void SetUp() override {
-    Good("init");
-    Good("cluster add east");
-    Good("root prepare");
-  }
-  void Seen(const std::string& node, std::chrono::hours ago) const {
-    auto store = *SqliteStore::Open({.path = directory_ / "ca.db"});
-    ASSERT_TRUE(store->Commit({.puts = {{"ack/east/" + node, "1"}}}).ok());
-    const WallTime then = std::chrono::system_clock::now() - ago;
-    const auto ledger = *Ledger::Open(std::move(store), {});
-    ASSERT_TRUE(Ledger::Await([&](Ledger::Done done) {
-                  ledger->Issue({.serial = tls::Serial::Random().hex(),
-                                 .subject = "spiffe://test.example/cluster/east/node/" + node,
-                                 .not_before = then,
-                                 .not_after = then + std::chrono::hours(1),
-                                 .issuer_key = "ab",
-                                 .node = "east/" + node},
-                                std::nullopt, "test", std::move(done));
-                }).ok());
-  }
-};
-
-TEST_F(GoneNodeTest, IsForgotten) {
-  Seen("n1", std::chrono::hours(2));
-  EXPECT_THAT(Bad("root activate"), HasSubstr("east/n1 (--force goes on all the same; 'root forg"));
-  EXPECT_THAT(Bad("root forget n1"), HasSubstr("cluster/node"));
-  EXPECT_THAT(Good("root forget east/n1"), HasSubstr("forgot east/n1"));
-  EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known of a node east/n1"));
-  EXPECT_THAT(Good("audit show"), HasSubstr("node forgotten"));
-  Good("root activate");
-}
-
-TEST_F(GoneNodeTest, IsNotWaitedForWhenItHasExpired) {
-  Seen("n1", std::chrono::hours(25));
-  EXPECT_THAT(Good("root status"), HasSubstr("1 node is not waited for"));
-  EXPECT_THAT(Good("root status --json"), HasSubstr(R"("expired_agents":["east/n1"])"));
-  EXPECT_THAT(Good("root activate --dry-run"), HasSubstr("nothing would break"));
-  EXPECT_THAT(Good("root activate"), HasSubstr("east/n1"));
-  Good("root taint");
-  EXPECT_THAT(Good("root revoke"), HasSubstr("1 node is not waited for"));
-  EXPECT_THAT(Good("audit show"), HasSubstr("node forgotten"));
-  EXPECT_THAT(Good("root status --json"), HasSubstr(R"("expired_agents":[])"));
-  EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known"));
-}
-
-TEST_F(CompanyRootTest, SignsTheIntermediates) {
-  Good("init --root-certificate company.pem");
-  EXPECT_THAT(Bad("cluster add east"), HasSubstr("tombolo-ca csr east"));
-  Good("csr --out server.csr");
-  Good("csr east --out east.csr");
-  Sign("server");
-  Sign("east");
-  EXPECT_THAT(Good("install --certificate server.pem"), HasSubstr("authority of the server"));
-  EXPECT_THAT(Good("install east --certificate east.pem"), HasSubstr("(active)"));
-  EXPECT_THAT(Bad("install west --certificate east.pem"), HasSubstr("west-"));
-  const std::string list = Good("list");
-  const std::size_t subject = list.find("  intermediate east");
-  ASSERT_NE(subject, std::string::npos) << list;
-  const std::size_t line = list.rfind('\n', subject) + 1;
-  const std::string serial = list.substr(line, subject - line);
-  EXPECT_THAT(Good("show " + serial + " --json"), HasSubstr(R"("audit_entry":)"));
-  EXPECT_THAT(Bad("revoke serial " + serial + " --reason lost"), HasSubstr("'revoke cluster'"));
-  EXPECT_THAT(Good("audit show"), HasSubstr("certificate installed"));
-  EXPECT_THAT(Good("install east --certificate east.pem"), HasSubstr("(active)")) << "once more";
-  EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
-  Good("issue --spiffe-id spiffe://test.example/cluster/east/node/n1 --out out");
-  const Result verified =
-      Run("openssl verify -x509_strict -CAfile company.pem -untrusted out/svid.pem out/svid.pem");
-  EXPECT_EQ(verified.status, 0) << verified.output;
-}
-
-TEST_F(CompanyRootTest, IsRotatedToWhenEveryAuthorityBelowItIsThere) {
-  Good("init");
-  Good("cluster add east");
-  Good("root prepare --certificate company.pem");
-  EXPECT_THAT(Bad("root activate --force"), HasSubstr("'', 'east'"));
-  Good("csr --out server.csr");
-  Good("csr east --out east.csr");
-  Sign("server");
-  Sign("east");
-  EXPECT_THAT(Good("install --certificate server.pem"), HasSubstr("(prepared)"));
-  EXPECT_THAT(Bad("root activate --dry-run"), HasSubstr("no authority yet of 'east'"));
-  EXPECT_THAT(Good("cluster add west"), HasSubstr("the rotation waits: root "));
-  Good("install east --certificate east.pem");
-  EXPECT_THAT(Bad("root activate"), HasSubstr("no authority yet of 'west'"));
-  Good("csr west --out west.csr");
-  Sign("west");
-  Good("install west --certificate west.pem");
-  EXPECT_THAT(Good("root activate"), HasSubstr("next: taint"));
 }
 
 TEST_F(AuthorityCommandTest, FederatesWithOthers) {
