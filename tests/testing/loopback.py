@@ -39,12 +39,16 @@ class LoopbackAuthority:
         return host.sh(program("tombolo-ca"), *arguments, "--config", f"{self.dir}/ca.yaml").strip()
 
     def start(self):
-        """Returns when it is ready, and has written its roots to `roots`."""
+        """Returns when it is ready, and its roots are in `roots`."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [program("tombolo-ca"), "serve", "--config", f"{self.dir}/ca.yaml"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         host.wait_until("the authority to be ready", lambda: self.admin("readyz") == "ready\n")
+        self.fetch_roots()
+
+    def fetch_roots(self):
+        """Those that it publishes now."""
         answer = host.sh("curl", "-sSfk", f"{self.url}/.well-known/est/cacerts")
         est.certificates(answer, self.roots)
 
