@@ -66,7 +66,8 @@ absl::Status DataThread::SetUp() {
   ASSIGN_OR_RETURN(auto own, net::NetworkNamespace::OfThisThread());  // every thread's
   own_namespace_ = std::make_unique<net::NetworkNamespace>(std::move(own));
   dials_ = std::make_unique<DialSlots>(*poller_);
-  balancer_ = std::make_unique<balance::Balancer>(std::mt19937_64(std::random_device()()));
+  balancer_ = std::make_unique<balance::Balancer>(settings_.cluster, settings_.node,
+                                                  std::mt19937_64(std::random_device()()));
   tunnel::Pool::Options options;
   options.idle_limit = settings_.idle_tunnel;
   options.on_protocol_error = [this](const tunnel::Tunnel& tunnel, const absl::Status& why) {
@@ -170,7 +171,7 @@ void DataThread::AddTunnelListener(Fd listener) {
 
 void DataThread::SetWorld(WorldPtr world) {
   context_->world = std::move(world);
-  balancer_->Forget(*context_->world->snapshot);
+  balancer_->SetSnapshot(context_->world->snapshot, std::chrono::steady_clock::now());
   Recheck();
 }
 

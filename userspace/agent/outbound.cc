@@ -67,7 +67,8 @@ class Outbound {
   balance::Balancer::Attempt attempt_;  // the one that opened
   std::unique_ptr<Tunnel> tunnel_;
   bool tunnel_is_new_ = false;
-  std::size_t early_ = 0;  // bytes sent with OPEN
+  bool had_tunnel_ = false;  // the last attempt, whatever became of it
+  std::size_t early_ = 0;    // bytes sent with OPEN
 };
 
 void ToProto(const net::SocketAddress& address, proto::Address& out) {
@@ -167,6 +168,7 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
                                          MonotonicTime latest) {
   tunnel_ = context_.pool.Take(route.pool_key);
   tunnel_is_new_ = tunnel_ == nullptr;
+  had_tunnel_ = !tunnel_is_new_;
   MonotonicTime deadline = AttemptDeadline(latest);
   if (tunnel_is_new_) {
     absl::StatusOr<DialSlots::Slot> slot = co_await context_.dials.Take(latest);
@@ -175,6 +177,7 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
     auto dialed = co_await Dial(route, deadline);
     if (!dialed.ok()) co_return DialFailed(dialed.status());
     tunnel_ = *std::move(dialed);
+    had_tunnel_ = true;
   } else {
     Add(context_.counters.tunnels_reused);
   }
@@ -191,9 +194,18 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
 
 // Whether a tunnel that ended before RESULT says nothing about its endpoint: it died in the pool,
 // or the peer ended it in order because the SVID that it was made with has just been replaced.
+// Silence excuses nothing: the way is as likely to be dead as the tunnel.
 bool Excusable(const OpenOutcome& outcome, bool new_tunnel) {
-  return outcome.kind == OpenOutcome::Kind::kNotSent &&
+  return outcome.kind == OpenOutcome::Kind::kNotSent && !absl::IsDeadlineExceeded(outcome.status) &&
          (!new_tunnel || absl::IsOutOfRange(outcome.status));
+}
+
+// An acceptor says so when its endpoint does not answer: silence is the way's.
+balance::Failure WhatFailed(const OpenOutcome& outcome, bool had_tunnel) {
+  const bool answered = outcome.kind == OpenOutcome::Kind::kRefused ||
+                        tls::ReasonOf(outcome.status) == tls::HandshakeFailure::kUnknownName;
+  const bool silent = absl::IsDeadlineExceeded(outcome.status);
+  return answered || (had_tunnel && !silent) ? balance::Failure::kEndpoint : balance::Failure::kWay;
 }
 
 Refused ToRefused(const OpenOutcome& outcome) {
@@ -218,18 +230,15 @@ Refused ToRefused(const OpenOutcome& outcome) {
 Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
   const MonotonicTime deadline = After(context_.world->deadlines.connect);
   Refused last{Refusal::kNoEndpoint, absl::UnavailableError("the service has no ready endpoint")};
-  std::vector<std::size_t> tried;
+  const balance::Wanted wanted{request_.world->snapshot.get(), request_.target, request_.client.ip};
+  std::vector<balance::Tried> tried;
   int excused = 0;
   while (tried.size() < kMaxAttempts && std::chrono::steady_clock::now() < deadline) {
-    const std::string service = request_.target.service->FullName();
-    const mesh::ServicePort& port = *request_.target.port;
     const MonotonicTime begun = std::chrono::steady_clock::now();
-    const auto pick =
-        context_.balancer.Pick(port, service, context_.settings.cluster, tried, begun);
-    if (!pick) break;
-    const mesh::Endpoint& endpoint = port.endpoints[*pick];
-    balance::Balancer::Attempt attempt =
-        context_.balancer.Begin(service, port.port, endpoint, begun);
+    const std::optional<balance::Choice> choice = context_.balancer.Pick(wanted, tried, begun);
+    if (!choice) break;
+    const mesh::Endpoint& endpoint = request_.target.port->endpoints[choice->endpoint];
+    balance::Balancer::Attempt attempt = context_.balancer.Begin(wanted, *choice, begun);
     const absl::StatusOr<Route> route = RouteTo(endpoint);
     if (!route.ok()) co_return Refused{Refusal::kNoEndpoint, route.status()};
     (*entry_)->endpoint = endpoint.Where();
@@ -243,19 +252,22 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       co_return std::nullopt;
     }
     last = ToRefused(outcome);
-    if (!outcome.retriable()) {
-      attempt.OnRefused();
-      co_return last;
+    const balance::Failure what = WhatFailed(outcome, had_tunnel_);
+    if (outcome.kind == OpenOutcome::Kind::kUncertain) {
+      attempt.OnFailure(what, std::chrono::steady_clock::now());
+    }
+    if (!outcome.retriable()) co_return last;
+    // Those that were idle for longer are no better.
+    if (outcome.kind == OpenOutcome::Kind::kNotSent) {
+      context_.pool.DiscardIf(
+          [&](const Tunnel& tunnel) { return tunnel.pool_key == route->pool_key; });
     }
     if (Excusable(outcome, tunnel_is_new_) && excused < kMaxExcused) {
       ++excused;
-      // Those that were idle for longer are no better.
-      context_.pool.DiscardIf(
-          [&](const Tunnel& tunnel) { return tunnel.pool_key == route->pool_key; });
       continue;
     }
-    attempt.OnFailure(std::chrono::steady_clock::now());
-    tried.push_back(*pick);
+    attempt.OnFailure(what, std::chrono::steady_clock::now());
+    tried.push_back({*choice, what});
     log::Debug(
         "attempt failed",
         {{"id", (*entry_)->id}, {"endpoint", (*entry_)->endpoint}, {"reason", outcome.status}});

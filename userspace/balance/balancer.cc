@@ -89,7 +89,7 @@ void Balancer::Attempt::OnConnected(Duration latency, MonotonicTime now) {
   state_->latency_at = now;
 }
 
-void Balancer::Attempt::OnFailure(MonotonicTime now) {
+void Balancer::Attempt::OnFailure(Failure /*what*/, MonotonicTime now) {
   if (state_ == nullptr) return;
   // A burst that was under way when the endpoint was ejected says nothing new.
   if (state_->ejected_at != MonotonicTime{} && started_ <= state_->ejected_at) return;
@@ -114,17 +114,22 @@ const Balancer::States* Balancer::FindStates(absl::string_view service, std::uin
   return states == ports->second.end() ? nullptr : &states->second;
 }
 
+Balancer::EndpointKeyView Balancer::KeyOf(const mesh::Endpoint& endpoint) {
+  if (endpoint.behind_gateways()) return {endpoint.identity.text(), {}};
+  return {endpoint.workload, endpoint.address};
+}
+
 const Balancer::State* Balancer::FindState(const States* states, const mesh::Endpoint& endpoint) {
   if (states == nullptr) return nullptr;
-  const auto found = states->find(EndpointKeyView(endpoint.workload, endpoint.address));
+  const auto found = states->find(KeyOf(endpoint));
   return found == states->end() ? nullptr : found->second.get();
 }
 
 Balancer::Groups Balancer::Sort(const mesh::ServicePort& port, const States* states,
-                                absl::string_view local_cluster, MonotonicTime now) {
+                                MonotonicTime now) const {
   Groups groups;
   const auto usable = [&](const Candidate& candidate) {
-    const bool is_local = candidate.endpoint->cluster == local_cluster;
+    const bool is_local = candidate.endpoint->cluster == own_cluster_;
     (is_local ? groups.local : groups.remote).push_back(candidate);
   };
   std::size_t ready = 0;
@@ -152,20 +157,39 @@ Balancer::Groups Balancer::Sort(const mesh::ServicePort& port, const States* sta
   return groups;
 }
 
-std::optional<std::size_t> Balancer::Pick(const mesh::ServicePort& port, absl::string_view service,
-                                          absl::string_view local_cluster,
-                                          const std::vector<std::size_t>& tried,
-                                          MonotonicTime now) {
-  Groups groups = Sort(port, FindStates(service, port.port), local_cluster, now);
-  const auto was_tried = [&](const Candidate& candidate) {
-    return std::find(tried.begin(), tried.end(), candidate.index) != tried.end();
+std::optional<Choice> Balancer::Pick(const Wanted& wanted, absl::Span<const Tried> tried,
+                                     MonotonicTime now) {
+  const mesh::ServicePort& port = *wanted.target.port;
+  Groups groups = Sort(port, FindStates(wanted.target.service->FullName(), port.port), now);
+  const auto is_spent = [&](const Candidate& candidate) {
+    const auto on_it = std::count_if(tried.begin(), tried.end(), [&](const Tried& before) {
+      return before.choice.endpoint == candidate.index;
+    });
+    // Behind a gateway there may be others of it, and there may be other gateways.
+    if (!candidate.endpoint->behind_gateways()) return on_it > 0;
+    return !ChooseWay(wanted, candidate, tried).has_value();
   };
   for (std::vector<Candidate>* group : {&groups.local, &groups.remote, &groups.ejected}) {
-    std::erase_if(*group, was_tried);
+    std::erase_if(*group, is_spent);
   }
-  if (!groups.local.empty()) return PowerOfTwo(groups.local, now);
-  if (!groups.remote.empty()) return PowerOfTwo(groups.remote, now);
-  if (!groups.ejected.empty()) return groups.ejected.front().index;
+  if (!groups.local.empty()) return ChooseWay(wanted, PowerOfTwo(groups.local, now), tried);
+  if (!groups.remote.empty()) return ChooseWay(wanted, PowerOfTwo(groups.remote, now), tried);
+  if (!groups.ejected.empty()) return ChooseWay(wanted, groups.ejected.front(), tried);
+  return std::nullopt;
+}
+
+// By any of its gateways that this connection has not tried for it. None: all were tried.
+std::optional<Choice> Balancer::ChooseWay(const Wanted& wanted, const Candidate& candidate,
+                                          absl::Span<const Tried> tried) {
+  if (!candidate.endpoint->behind_gateways()) return Choice{.endpoint = candidate.index};
+  const mesh::Cluster* cluster = wanted.snapshot->FindCluster(candidate.endpoint->cluster);
+  const std::size_t gateways = cluster == nullptr ? 0 : cluster->gateways.size();
+  const std::size_t first = gateways == 0 ? 0 : random_() % gateways;
+  for (std::size_t i = 0; i < gateways; ++i) {
+    const Choice choice{candidate.index, (first + i) % gateways};
+    const auto same = [&](const Tried& before) { return before.choice == choice; };
+    if (std::none_of(tried.begin(), tried.end(), same)) return choice;
+  }
   return std::nullopt;
 }
 
@@ -187,37 +211,38 @@ std::size_t Balancer::DrawByWeight(const std::vector<Candidate>& candidates,
   return last;
 }
 
-std::size_t Balancer::PowerOfTwo(const std::vector<Candidate>& candidates, MonotonicTime now) {
-  if (candidates.size() == 1) return candidates.front().index;
+const Balancer::Candidate& Balancer::PowerOfTwo(const std::vector<Candidate>& candidates,
+                                                MonotonicTime now) {
+  if (candidates.size() == 1) return candidates.front();
   const std::size_t drawn = DrawByWeight(candidates, std::nullopt);
   const Candidate& first = candidates[drawn];
   const Candidate& second = candidates[DrawByWeight(candidates, drawn)];
   const double load = State::Load(first.state, first.endpoint->weight) *
                       State::Slowness(first.state, second.state, now);
   const double other = State::Load(second.state, second.endpoint->weight);
-  return other < load ? second.index : first.index;
+  return other < load ? second : first;
 }
 
-Balancer::Attempt Balancer::Begin(absl::string_view service, std::uint16_t port,
-                                  const mesh::Endpoint& endpoint, MonotonicTime now) {
-  States& states = services_[service][port];
-  auto found = states.find(EndpointKeyView(endpoint.workload, endpoint.address));
+Balancer::Attempt Balancer::Begin(const Wanted& wanted, const Choice& choice, MonotonicTime now) {
+  const mesh::Endpoint& endpoint = wanted.target.port->endpoints[choice.endpoint];
+  States& states = services_[wanted.target.service->FullName()][wanted.target.port->port];
+  auto found = states.find(KeyOf(endpoint));
   if (found == states.end()) {
-    EndpointKey key(endpoint.workload, endpoint.address);
+    EndpointKey key(KeyOf(endpoint));
     found = states.try_emplace(std::move(key), std::make_shared<State>()).first;
   }
   return Attempt(found->second, now);
 }
 
-void Balancer::Forget(const mesh::Snapshot& snapshot) {
+void Balancer::SetSnapshot(mesh::SnapshotPtr snapshot, MonotonicTime /*now*/) {
   for (auto& [name, ports] : services_) {
-    const mesh::Service* service = snapshot.FindService(name);
+    const mesh::Service* service = snapshot->FindService(name);
     for (auto& [number, states] : ports) {
       const mesh::ServicePort* port = service == nullptr ? nullptr : service->FindPort(number);
       States kept;
       if (port != nullptr) {
         for (const mesh::Endpoint& endpoint : port->endpoints) {
-          const auto found = states.find(EndpointKeyView(endpoint.workload, endpoint.address));
+          const auto found = states.find(KeyOf(endpoint));
           if (found != states.end()) kept.insert(*found);
         }
       }

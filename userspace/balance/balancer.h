@@ -13,6 +13,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "balance/choice.h"
 #include "base/time.h"
 #include "mesh/snapshot.h"
 #include "net/address.h"
@@ -49,11 +51,10 @@ class Balancer {
 
     // The endpoint took the connection, `latency` after the try began.
     void OnConnected(Duration latency, MonotonicTime now);
-    // It did not answer, refused TCP, or said that it is unavailable. After
-    // kFailuresToEject in a row it is ejected for kFirstEjection; each failure
+    // After kFailuresToEject in a row it is ejected for kFirstEjection; each failure
     // after that time doubles it, up to kLongestEjection; a success forgets
     // all.
-    void OnFailure(MonotonicTime now);
+    void OnFailure(Failure what, MonotonicTime now);
     // Policy or a certificate refused the client. Says nothing about the
     // endpoint, so it never counts: a denied client must not eject it for
     // others.
@@ -68,34 +69,37 @@ class Balancer {
     MonotonicTime started_;
   };
 
-  // `random` gives 64 uniform bits; tests pass a seeded one.
-  explicit Balancer(std::function<std::uint64_t()> random) : random_(std::move(random)) {}
+  // `own_cluster` and `own_node` say where it looks from. `random` gives 64 uniform bits;
+  // tests pass a seeded one.
+  Balancer(std::string own_cluster, std::string own_node, std::function<std::uint64_t()> random)
+      : own_cluster_(std::move(own_cluster)),
+        own_node_(std::move(own_node)),
+        random_(std::move(random)) {}
   Balancer(const Balancer&) = delete;
   Balancer& operator=(const Balancer&) = delete;
 
-  // The index in `port.endpoints` to try next; none when every ready endpoint
-  // is in `tried`. Endpoints of `local_cluster` come first, then all others.
-  // Among equals: power of two choices, drawn by weight, compared by in-flight
-  // connections per weight and by connect latency. Ejected endpoints are used
-  // only when nothing else is left, and at most half of the ready ones count as
-  // ejected: an outage of our own must not look like everybody else's.
-  std::optional<std::size_t> Pick(const mesh::ServicePort& port, absl::string_view service,
-                                  absl::string_view local_cluster,
-                                  const std::vector<std::size_t>& tried, MonotonicTime now);
+  // What is chosen from, from now on. Keeps what it knows of everything that is still there.
+  void SetSnapshot(mesh::SnapshotPtr snapshot, MonotonicTime now);
 
-  // Begins an attempt at `endpoint` (of `service` and `port`).
-  Attempt Begin(absl::string_view service, std::uint16_t port, const mesh::Endpoint& endpoint,
-                MonotonicTime now);
+  // Where to go next; none when nothing is left that is ready and not in `tried`.
+  // Endpoints of the own cluster come first, then all others. Among equals: power of two
+  // choices, drawn by weight, compared by in-flight connections per weight and by connect
+  // latency. Ejected endpoints are used only when nothing else is left, and at most half of
+  // the ready ones count as ejected: an outage of our own must not look like everybody
+  // else's. `wanted` may be of an older snapshot.
+  std::optional<Choice> Pick(const Wanted& wanted, absl::Span<const Tried> tried,
+                             MonotonicTime now);
 
-  // Forgets every endpoint that is not in `snapshot` any more.
-  void Forget(const mesh::Snapshot& snapshot);
+  // Begins an attempt at what Pick() has chosen.
+  Attempt Begin(const Wanted& wanted, const Choice& choice, MonotonicTime now);
 
   EndpointView View(absl::string_view service, std::uint16_t port, const mesh::Endpoint& endpoint,
                     MonotonicTime now) const;
   std::size_t size() const;  // endpoints remembered
 
  private:
-  using EndpointKey = std::pair<std::string, net::SocketAddress>;  // workload, address
+  // Workload and address; behind gateways the identity, which names its cluster.
+  using EndpointKey = std::pair<std::string, net::SocketAddress>;
   // Lets a look-up compare with an Endpoint's fields without copying them.
   using EndpointKeyView = std::pair<absl::string_view, net::SocketAddress>;
   struct KeyHash {
@@ -125,12 +129,16 @@ class Balancer {
 
   const States* FindStates(absl::string_view service, std::uint16_t port) const;
   static const State* FindState(const States* states, const mesh::Endpoint& endpoint);
-  static Groups Sort(const mesh::ServicePort& port, const States* states,
-                     absl::string_view local_cluster, MonotonicTime now);
+  Groups Sort(const mesh::ServicePort& port, const States* states, MonotonicTime now) const;
+  std::optional<Choice> ChooseWay(const Wanted& wanted, const Candidate& candidate,
+                                  absl::Span<const Tried> tried);
+  static EndpointKeyView KeyOf(const mesh::Endpoint& endpoint);
   std::size_t DrawByWeight(const std::vector<Candidate>& candidates,
                            std::optional<std::size_t> except);
-  std::size_t PowerOfTwo(const std::vector<Candidate>& candidates, MonotonicTime now);
+  const Candidate& PowerOfTwo(const std::vector<Candidate>& candidates, MonotonicTime now);
 
+  const std::string own_cluster_;
+  const std::string own_node_;
   std::function<std::uint64_t()> random_;
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::uint16_t, States>> services_;
 };
