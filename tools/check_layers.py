@@ -9,12 +9,13 @@ import pathlib
 import re
 import sys
 
-BELOW_ADMIN = {"base", "net", "mesh", "tls", "datapath", "identity", "policy", "balance", "tunnel", "relay", "source"}
+BELOW_ADMIN = {"base", "net", "mesh", "tls", "etcd", "datapath", "identity", "policy", "balance", "tunnel", "relay", "source"}
 ALLOWED = {
     "base": set(),
     "net": {"base"},
     "mesh": {"base", "net"},
     "tls": {"base", "net"},
+    "etcd": {"base", "net", "tls"},
     "datapath": {"base", "net", "mesh"},
     "identity": {"base", "net", "mesh", "tls"},
     "policy": {"base", "net", "mesh"},
@@ -25,7 +26,7 @@ ALLOWED = {
     "admin": BELOW_ADMIN,
     "agent": BELOW_ADMIN | {"admin"},
     "cli": {"base"},
-    "ca": {"base", "net", "tls", "mesh", "source", "admin"},  # its own program beside userspace/
+    "ca": {"base", "net", "tls", "etcd", "mesh", "source", "admin"},  # its own program beside userspace/
 }
 # Include text -> the only modules, or directories of one, that may have it, and the rule in words.
 EXCLUSIVE = [

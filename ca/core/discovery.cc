@@ -16,7 +16,7 @@
 #include "base/files.h"
 #include "base/status_macros.h"
 #include "core/https_target.h"
-#include "store/http_connection.h"
+#include "net/http_connection.h"
 #include "tls/client_context.h"
 
 namespace tombolo::ca {
@@ -47,8 +47,8 @@ class DocumentReader {
                      ConnectTcp(server.host, server.port, deadline_));
     ASSIGN_OR_RETURN(std::unique_ptr<BlockingStream> stream,
                      context_->Connect(std::move(tcp), server.host, deadline_));
-    HttpConnection connection(std::move(stream), server.authority());
-    ASSIGN_OR_RETURN(HttpAnswer answer,
+    net::HttpConnection connection(std::move(stream), server.authority());
+    ASSIGN_OR_RETURN(net::HttpAnswer answer,
                      connection.Get(target.path.empty() ? "/" : target.path, token, deadline_));
     if (answer.status != 200) {
       return absl::UnavailableError(absl::StrCat("answers ", answer.status));

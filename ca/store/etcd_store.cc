@@ -8,7 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "store/etcd_client.h"
+#include "etcd/client.h"
 
 namespace tombolo::ca {
 namespace {
@@ -24,17 +24,17 @@ constexpr char kEnd[] = "\x7f";
 
 class EtcdStoreImpl : public Store {
  public:
-  EtcdStoreImpl(EtcdClient::Options client, std::string prefix)
+  EtcdStoreImpl(etcd::Client::Options client, std::string prefix)
       : client_(std::move(client)), prefix_(std::move(prefix)) {}
 
   Limits limits() const override { return kLimits; }
 
   absl::StatusOr<std::optional<Stored>> Get(const std::string& key) override {
     if (!CheckKey(key).ok()) return std::nullopt;  // nobody can have put it
-    ASSIGN_OR_RETURN(EtcdRangeAnswer answer, Ask({.key = prefix_ + key}));
+    ASSIGN_OR_RETURN(etcd::RangeAnswer answer, Ask({.key = prefix_ + key}));
     if (answer.entries.empty()) return std::nullopt;
     if (answer.entries.size() > 1 || answer.entries[0].key != key) return Strange(key);
-    return std::move(answer.entries[0]);
+    return ToStored(std::move(answer.entries[0]));
   }
 
   // Every page is of the first one's revision, so that they are of one moment.
@@ -46,20 +46,20 @@ class EtcdStoreImpl : public Store {
     std::int64_t revision = 0;
     std::size_t page = kPage;
     while (found.size() < limit && first < prefix + kEnd) {
-      absl::StatusOr<EtcdRangeAnswer> answer = Ask({.key = prefix_ + first,
-                                                    .end = prefix_ + prefix + kEnd,
-                                                    .limit = std::min(page, limit - found.size()),
-                                                    .revision = revision});
+      absl::StatusOr<etcd::RangeAnswer> answer = Ask({.key = prefix_ + first,
+                                                      .end = prefix_ + prefix + kEnd,
+                                                      .limit = std::min(page, limit - found.size()),
+                                                      .revision = revision});
       if (absl::IsResourceExhausted(answer.status()) && page > 1) {  // large values
         page /= 2;
         continue;
       }
       RETURN_IF_ERROR(answer.status());
       if (revision == 0) revision = answer->revision;
-      for (Stored& stored : answer->entries) {
-        if (!absl::StartsWith(stored.key, prefix) || stored.key < first) return Strange(prefix);
-        first = stored.key + '\0';
-        found.push_back(std::move(stored));
+      for (etcd::KeyValue& entry : answer->entries) {
+        if (!absl::StartsWith(entry.key, prefix) || entry.key < first) return Strange(prefix);
+        first = entry.key + '\0';
+        found.push_back(ToStored(std::move(entry)));
       }
       if (!answer->more || answer->entries.empty()) break;
     }
@@ -68,27 +68,47 @@ class EtcdStoreImpl : public Store {
 
   absl::StatusOr<std::int64_t> Commit(const Transaction& transaction) override {
     RETURN_IF_ERROR(CheckTransaction(transaction, kLimits));
-    ASSIGN_OR_RETURN(const EtcdTxnAnswer answer, client_.Commit(transaction, prefix_));
+    ASSIGN_OR_RETURN(const etcd::TxnAnswer answer, client_.Commit(ToTxn(transaction)));
     if (answer.succeeded) return answer.revision;
     return absl::AbortedError("a key that the change depends on has changed");
   }
 
   // Looking for any key tells it; this one is never there.
   absl::StatusOr<std::int64_t> Revision() override {
-    ASSIGN_OR_RETURN(const EtcdRangeAnswer answer,
+    ASSIGN_OR_RETURN(const etcd::RangeAnswer answer,
                      Ask({.key = prefix_ + kEnd, .count_only = true}));
     return answer.revision;
   }
 
  private:
   // With the keys as this store's.
-  absl::StatusOr<EtcdRangeAnswer> Ask(const EtcdRange& range) {
-    ASSIGN_OR_RETURN(EtcdRangeAnswer answer, client_.Range(range));
-    for (Stored& stored : answer.entries) {
-      if (!absl::StartsWith(stored.key, prefix_)) return Strange(prefix_);
-      stored.key.erase(0, prefix_.size());
+  absl::StatusOr<etcd::RangeAnswer> Ask(const etcd::RangeRequest& range) {
+    ASSIGN_OR_RETURN(etcd::RangeAnswer answer, client_.Range(range));
+    for (etcd::KeyValue& entry : answer.entries) {
+      if (!absl::StartsWith(entry.key, prefix_)) return Strange(prefix_);
+      entry.key.erase(0, prefix_.size());
     }
     return answer;
+  }
+
+  etcd::Txn ToTxn(const Transaction& transaction) const {
+    etcd::Txn txn;
+    for (const Transaction::Condition& condition : transaction.conditions) {
+      txn.compares.push_back({.key = prefix_ + condition.key, .number = condition.revision});
+    }
+    for (const Transaction::Put& put : transaction.puts) {
+      txn.then.push_back(etcd::Operation::Put(prefix_ + put.key, put.value));
+    }
+    for (const std::string& key : transaction.deletes) {
+      txn.then.push_back(etcd::Operation::Delete(prefix_ + key));
+    }
+    return txn;
+  }
+
+  static Stored ToStored(etcd::KeyValue entry) {
+    return {.key = std::move(entry.key),
+            .value = std::move(entry.value),
+            .revision = entry.mod_revision};
   }
 
   static absl::Status Strange(const std::string& asked) {
@@ -96,7 +116,7 @@ class EtcdStoreImpl : public Store {
         absl::StrCat("etcd was asked for '", asked, "' and answered with another key"));
   }
 
-  EtcdClient client_;
+  etcd::Client client_;
   const std::string prefix_;
 };
 
@@ -113,13 +133,13 @@ absl::Status EtcdStore::CheckPrefix(absl::string_view prefix) {
 
 absl::StatusOr<std::unique_ptr<Store>> EtcdStore::Open(Options options) {
   RETURN_IF_ERROR(CheckPrefix(options.prefix));
-  EtcdClient::Options client{.endpoints = {},
-                             .tls = options.tls,
-                             .connect = options.connect,
-                             .answer = options.answer,
-                             .call = options.call};
+  etcd::Client::Options client{.endpoints = {},
+                               .tls = options.tls,
+                               .connect = options.connect,
+                               .answer = options.answer,
+                               .call = options.call};
   for (const std::string& url : options.endpoints) {
-    ASSIGN_OR_RETURN(EtcdEndpoint endpoint, ParseEndpoint(url));
+    ASSIGN_OR_RETURN(etcd::Endpoint endpoint, etcd::ParseEndpoint(url));
     if (endpoint.tls && options.tls == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat("etcd endpoint '", url, "': needs the CA that vouches for its certificate"));

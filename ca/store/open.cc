@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "base/files.h"
 #include "base/status_macros.h"
-#include "store/etcd_client.h"
+#include "etcd/endpoint.h"
 #include "store/etcd_store.h"
 #include "store/sqlite_store.h"
 #include "tls/client_context.h"
@@ -38,7 +38,7 @@ absl::StatusOr<ClientContextPtr> LoadTls(const StoreConfig::Etcd& etcd) {
 }  // namespace
 
 absl::StatusOr<std::string> ParseEtcdEndpoint(absl::string_view url) {
-  ASSIGN_OR_RETURN(EtcdEndpoint endpoint, ParseEndpoint(std::string(url)));
+  ASSIGN_OR_RETURN(etcd::Endpoint endpoint, etcd::ParseEndpoint(std::string(url)));
   return std::move(endpoint.url);
 }
 

@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "temporary_directory.h"
+#include "testing/temporary_directory.h"
 #include "testing/shell.h"
 
 namespace tombolo::ca {

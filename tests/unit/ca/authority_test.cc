@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
-#include "temporary_directory.h"
+#include "testing/temporary_directory.h"
 #include "tls/credentials.h"
 
 namespace tombolo::ca {

@@ -5,9 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "temporary_directory.h"
 #include "testing/shell.h"
 #include "testing/skip.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 namespace {

@@ -20,10 +20,10 @@
 #include "core/issuance.h"
 #include "core/join_token.h"
 #include "crash_clients.h"
-#include "etcd_cluster.h"
 #include "ledger/ledger.h"
 #include "serve_case.h"
 #include "store/open.h"
+#include "testing/etcd_cluster.h"
 #include "testing/skip.h"
 
 namespace tombolo::ca {

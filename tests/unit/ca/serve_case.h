@@ -9,8 +9,8 @@
 
 #include <gtest/gtest.h>
 
-#include "temporary_directory.h"
 #include "testing/shell.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 

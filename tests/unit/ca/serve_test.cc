@@ -10,9 +10,9 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_split.h"
-#include "etcd_cluster.h"
 #include "serve_case.h"
 #include "server/raw_client.h"
+#include "testing/etcd_cluster.h"
 #include "testing/skip.h"
 #include "tls/trust_bundle.h"
 

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "../temporary_directory.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 namespace {

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "../ledger/faulty_store.h"
-#include "../temporary_directory.h"
 #include "store/sqlite_store.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 namespace {

@@ -10,7 +10,6 @@
 
 #include <gtest/gtest.h>
 
-#include "../temporary_directory.h"
 #include "absl/strings/str_cat.h"
 #include "core/cluster_registration.h"
 #include "core/rotation.h"
@@ -18,6 +17,7 @@
 #include "core/stored_state.h"
 #include "ledger/ledger.h"
 #include "store/sqlite_store.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 

@@ -7,11 +7,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "../temporary_directory.h"
 #include "absl/strings/str_replace.h"
 #include "core/https_target.h"
 #include "issuer_server.h"
 #include "service_accounts.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 namespace {

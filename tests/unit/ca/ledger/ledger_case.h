@@ -7,11 +7,11 @@
 
 #include <gtest/gtest.h>
 
-#include "../temporary_directory.h"
 #include "faulty_store.h"
 #include "ledger/ledger.h"
 #include "ledger/verify.h"
 #include "store/sqlite_store.h"
+#include "testing/temporary_directory.h"
 #include "tls/serial.h"
 
 namespace tombolo::ca {

@@ -10,11 +10,11 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "cutting_proxy.h"
-#include "etcd_cluster.h"
 #include "ledger/ledger.h"
 #include "ledger/verify.h"
 #include "store_case.h"
+#include "testing/cutting_proxy.h"
+#include "testing/etcd_cluster.h"
 #include "testing/skip.h"
 
 namespace tombolo::ca {

@@ -8,8 +8,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "etcd_cluster.h"
+#include "store/etcd_store.h"
 #include "store/open.h"
+#include "testing/etcd_cluster.h"
 #include "testing/openssl_command.h"
 
 namespace tombolo::ca {
@@ -113,6 +114,12 @@ TEST_F(OpenStoreTest, RefusesHalvesOfAConfiguration) {
   EXPECT_TRUE(refused({.etcd = half})) << "no ca";
   EXPECT_TRUE(OpenStore({.etcd = etcd}).ok());
   EXPECT_TRUE(OpenStore({.sqlite = Path("store.db")}).ok());
+}
+
+TEST_F(OpenStoreTest, RefusesAnEtcdThatCannotBeOne) {
+  EXPECT_FALSE(EtcdStore::Open({.endpoints = {}}).ok());
+  EXPECT_FALSE(EtcdStore::Open({.endpoints = {"https://a"}}).ok()) << "no CA";
+  EXPECT_FALSE(EtcdStore::Open({.endpoints = {"http://[::1]"}, .prefix = "a b"}).ok());
 }
 
 TEST_F(OpenStoreTest, RefusesAKeyThatOthersRead) {

@@ -11,8 +11,8 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
-#include "../temporary_directory.h"
 #include "store_case.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "store/http_connection.h"
+#include "net/http_connection.h"
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace tombolo::ca {
+namespace tombolo::net {
 namespace {
 
 using ::testing::HasSubstr;
@@ -117,4 +117,4 @@ TEST_F(HttpConnectionTest, AnswersAreBounded) {
 }
 
 }  // namespace
-}  // namespace tombolo::ca
+}  // namespace tombolo::net

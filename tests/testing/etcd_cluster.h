@@ -7,9 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "../temporary_directory.h"
-#include "absl/status/statusor.h"
-#include "store/store.h"
+#include "absl/status/status.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::testing {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "etcd_cluster.h"
+#include "testing/etcd_cluster.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/fd.h"
-#include "store/etcd_store.h"
+#include "etcd/client.h"
 #include "testing/loopback_listener.h"
 
 namespace tombolo::testing {
@@ -147,10 +147,11 @@ std::vector<std::string> EtcdCluster::Arguments(const Member& member) const {
 absl::Status EtcdCluster::WaitUntilReady() const {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   for (int i = 0; i < size(); ++i) {
-    auto store = ca::EtcdStore::Open({.endpoints = {endpoint(i)}});
-    if (!store.ok()) return store.status();
+    const auto parsed = etcd::ParseEndpoint(endpoint(i));
+    if (!parsed.ok()) return parsed.status();
+    etcd::Client client({.endpoints = {*parsed}});
     for (;;) {
-      const absl::Status answered = (*store)->Revision().status();
+      const absl::Status answered = client.Range({.key = "/"}).status();
       if (answered.ok()) break;
       if (std::chrono::steady_clock::now() > deadline) {
         return absl::UnavailableError(absl::StrCat(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cutting_proxy.h"
+#include "testing/cutting_proxy.h"
 
 #include <netinet/in.h>
 #include <poll.h>

@@ -8,8 +8,8 @@
 #include "base/blocking_stream.h"
 #include "base/time.h"
 
-// HTTP/1.1 as a client that may block. Internal to ca.
-namespace tombolo::ca {
+// HTTP/1.1 as a client that may block. One request after another, each with a deadline.
+namespace tombolo::net {
 
 struct HttpAnswer {
   unsigned status = 0;
@@ -46,4 +46,4 @@ class HttpConnection {
   bool alive_ = true;
 };
 
-}  // namespace tombolo::ca
+}  // namespace tombolo::net

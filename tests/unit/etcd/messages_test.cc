@@ -1,31 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "store/etcd_messages.h"
+#include "etcd/messages.h"
 
 #include <string>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
-#include "store/etcd_client.h"
-#include "store/etcd_store.h"
 
-namespace tombolo::ca {
+namespace tombolo::etcd {
 namespace {
-
-using ::testing::HasSubstr;
 
 constexpr char kHeader[] = R"("header":{"cluster_id":"18446744073709551615","revision":"7"})";
 
 TEST(EtcdMessagesTest, AsksAsDocumented) {
-  EXPECT_EQ(Encode(EtcdRange{.key = "a"}), R"({"key":"YQ=="})");
-  EXPECT_EQ(Encode(EtcdRange{.key = "a", .end = "b", .limit = 5, .revision = 3}),
+  EXPECT_EQ(Encode(RangeRequest{.key = "a"}), R"({"key":"YQ=="})");
+  EXPECT_EQ(Encode(RangeRequest{.key = "a", .end = "b", .limit = 5, .revision = 3}),
             R"({"key":"YQ==","range_end":"Yg==","limit":"5","revision":"3"})");
-  const Transaction transaction{.conditions = {{"k", 3}}, .puts = {{"k", "v"}}, .deletes = {"d"}};
-  EXPECT_EQ(Encode(transaction, "p/"),
+  const Txn txn{.compares = {{.key = "p/k", .number = 3}},
+                .then = {Operation::Put("p/k", "v"), Operation::Delete("p/d")}};
+  EXPECT_EQ(Encode(txn),
             R"({"compare":[{"target":"MOD","result":"EQUAL","key":"cC9r","mod_revision":"3"}],)"
             R"("success":[{"request_put":{"key":"cC9r","value":"dg=="}},)"
             R"({"request_delete_range":{"key":"cC9k"}}]})");
+  const Txn election{.compares = {{.key = "a", .target = Compare::Target::kCreateRevision},
+                                  {.key = "a",
+                                   .target = Compare::Target::kValue,
+                                   .result = Compare::Result::kNotEqual,
+                                   .value = "v"},
+                                  {.key = "a",
+                                   .target = Compare::Target::kVersion,
+                                   .result = Compare::Result::kLess,
+                                   .number = 7},
+                                  {.key = "a",
+                                   .target = Compare::Target::kLease,
+                                   .result = Compare::Result::kGreater,
+                                   .number = 7}},
+                     .then = {Operation::Put("a", "v", 7)},
+                     .otherwise = {Operation::Range("a", "b")}};
+  EXPECT_EQ(
+      Encode(election),
+      R"({"compare":[{"target":"CREATE","result":"EQUAL","key":"YQ==","create_revision":"0"},)"
+      R"({"target":"VALUE","result":"NOT_EQUAL","key":"YQ==","value":"dg=="},)"
+      R"({"target":"VERSION","result":"LESS","key":"YQ==","version":"7"},)"
+      R"({"target":"LEASE","result":"GREATER","key":"YQ==","lease":"7"}],)"
+      R"("success":[{"request_put":{"key":"YQ==","value":"dg==","lease":"7"}}],)"
+      R"("failure":[{"request_range":{"key":"YQ==","range_end":"Yg=="}}]})");
 }
 
 TEST(EtcdMessagesTest, ReadsWhatTheGatewayLeavesOut) {
@@ -40,10 +59,20 @@ TEST(EtcdMessagesTest, ReadsWhatTheGatewayLeavesOut) {
   ASSERT_EQ(one->entries.size(), 1);
   EXPECT_EQ(one->entries[0].key, "a");
   EXPECT_EQ(one->entries[0].value, "");
-  EXPECT_EQ(one->entries[0].revision, 3);
+  EXPECT_EQ(one->entries[0].mod_revision, 3);
   EXPECT_TRUE(one->more);
   EXPECT_FALSE(DecodeTxn(absl::StrCat("{", kHeader, "}"))->succeeded);
   EXPECT_TRUE(DecodeTxn(absl::StrCat("{", kHeader, R"(,"succeeded":true})"))->succeeded);
+  const auto ranges = DecodeTxn(absl::StrCat(
+      "{", kHeader, R"(,"responses":[{"response_put":{}},{"response_range":{"kvs":)",
+      R"([{"key":"YQ==","value":"dg==","create_revision":"2","mod_revision":"3","version":"2","lease":"9"}]}}]})"));
+  ASSERT_TRUE(ranges.ok()) << ranges.status();
+  ASSERT_EQ(ranges->ranges.size(), 2);
+  EXPECT_TRUE(ranges->ranges[0].empty());
+  ASSERT_EQ(ranges->ranges[1].size(), 1);
+  EXPECT_EQ(ranges->ranges[1][0].create_revision, 2);
+  EXPECT_EQ(ranges->ranges[1][0].version, 2);
+  EXPECT_EQ(ranges->ranges[1][0].lease, 9);
 }
 
 TEST(EtcdMessagesTest, RefusesWhatEtcdDoesNotSay) {
@@ -57,7 +86,8 @@ TEST(EtcdMessagesTest, RefusesWhatEtcdDoesNotSay) {
   for (const char* rest :
        {R"("kvs":{})", R"("kvs":[1])", R"("kvs":[{"key":"YQ=="}])", R"("more":"yes")",
         R"("kvs":[{"key":"YQ","mod_revision":"3"}])", R"("kvs":[{"key":1,"mod_revision":"3"}])",
-        R"("kvs":[{"key":"YQ==","mod_revision":"0"}])"}) {
+        R"("kvs":[{"key":"YQ==","mod_revision":"0"}])",
+        R"("kvs":[{"key":"YQ==","mod_revision":"3","lease":"-1"}])"}) {
     const std::string body = absl::StrCat("{", kHeader, ",", rest, "}");
     EXPECT_TRUE(absl::IsInvalidArgument(DecodeRange(body).status())) << body;
   }
@@ -65,8 +95,8 @@ TEST(EtcdMessagesTest, RefusesWhatEtcdDoesNotSay) {
 }
 
 absl::StatusCode CodeFor(int code, absl::string_view message) {
-  return EtcdError(503, absl::StrCat(R"({"error":")", message, R"(","message":")", message,
-                                     R"(","code":)", code, "}"))
+  return ErrorOf(503, absl::StrCat(R"({"error":")", message, R"(","message":")", message,
+                                   R"(","code":)", code, "}"))
       .code();
 }
 
@@ -88,40 +118,17 @@ TEST(EtcdMessagesTest, ErrorsSayWhetherAChangeMayHaveBeenMade) {
   EXPECT_EQ(CodeFor(16, "etcdserver: invalid auth token"), kPermissionDenied);
   EXPECT_EQ(CodeFor(7, "etcdserver: permission denied"), kPermissionDenied);
   EXPECT_EQ(CodeFor(15, "etcdserver: corrupt cluster"), kDataLoss);
-  EXPECT_EQ(EtcdError(502, "<html>").code(), kUnknown);
-  EXPECT_EQ(EtcdError(429, "").code(), kUnknown);
-  EXPECT_EQ(EtcdError(404, "404 page not found").code(), kFailedPrecondition);
+  EXPECT_EQ(ErrorOf(502, "<html>").code(), kUnknown);
+  EXPECT_EQ(ErrorOf(429, "").code(), kUnknown);
+  EXPECT_EQ(ErrorOf(404, "404 page not found").code(), kFailedPrecondition);
 }
 
-TEST(EtcdEndpointTest, Parses) {
-  const auto named = ParseEndpoint("https://etcd-0.example:1234/");
-  ASSERT_TRUE(named.ok()) << named.status();
-  EXPECT_EQ(named->host, "etcd-0.example");
-  EXPECT_EQ(named->port, 1234);
-  EXPECT_EQ(named->authority, "etcd-0.example:1234");
-  EXPECT_TRUE(named->tls);
-  const auto numeric = ParseEndpoint("http://[::1]");
-  ASSERT_TRUE(numeric.ok()) << numeric.status();
-  EXPECT_EQ(numeric->host, "::1");
-  EXPECT_EQ(numeric->authority, "[::1]:2379");
-  EXPECT_TRUE(ParseEndpoint("http://[::1]:5").ok());
-  EXPECT_TRUE(ParseEndpoint("http://127.0.0.1:5").ok());
-  EXPECT_TRUE(ParseEndpoint("http://localhost:5").ok());
-  EXPECT_TRUE(ParseEndpoint("https://10.0.0.1").ok());
-}
-
-TEST(EtcdEndpointTest, Refuses) {
-  for (const char* url : {"", "etcd:2379", "ftp://a", "https://", "https://:1", "https://a:0",
-                          "https://a:70000", "https://a:b", "https://a/path", "https://a b",
-                          "https://[::1", "https://::1", "https://a:1\r\nX: y", "https://user@a"}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(ParseEndpoint(url).status())) << url;
-  }
-  EXPECT_THAT(std::string(ParseEndpoint("http://10.0.0.1:2379").status().message()),
-              HasSubstr("use https://"));
-  EXPECT_FALSE(EtcdStore::Open({.endpoints = {}}).ok());
-  EXPECT_FALSE(EtcdStore::Open({.endpoints = {"https://a"}}).ok()) << "no CA";
-  EXPECT_FALSE(EtcdStore::Open({.endpoints = {"http://[::1]"}, .prefix = "a b"}).ok());
+TEST(EtcdMessagesTest, PrefixesEndBehindTheirKeys) {
+  EXPECT_EQ(PrefixEnd("a/"), "a0");
+  EXPECT_EQ(PrefixEnd("a\xff\xff"), "b");
+  EXPECT_EQ(PrefixEnd(""), std::string(1, '\0'));
+  EXPECT_EQ(PrefixEnd("\xff"), std::string(1, '\0'));
 }
 
 }  // namespace
-}  // namespace tombolo::ca
+}  // namespace tombolo::etcd

@@ -12,45 +12,34 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/time.h"
-#include "store/etcd_messages.h"
-#include "store/http_connection.h"
+#include "etcd/endpoint.h"
+#include "etcd/messages.h"
+#include "net/http_connection.h"
 #include "tls/client_context.h"
 
-// Requests to whichever member of an etcd cluster answers. Internal to store.
-namespace tombolo::ca {
+namespace tombolo::etcd {
 
-struct EtcdEndpoint {
-  std::string url{};        // as configured: what errors show
-  std::string authority{};  // host and port
-  std::string host{};       // without the brackets of an IPv6 address
-  std::uint16_t port = 0;
-  bool tls = false;
-};
-
-// "https://host[:port]" or, for loopback addresses only, "http://"; the port is 2379
-// unless given. InvalidArgument.
-absl::StatusOr<EtcdEndpoint> ParseEndpoint(const std::string& url);
-
-// Keeps to one member and the connections to it (two of them while nobody uses
-// them), and goes on to the next one when it fails. Any thread may call.
-class EtcdClient {
+// Requests to whichever member of an etcd cluster answers. Keeps to one member and the connections
+// to it (two of them while nobody uses them), and goes on to the next one when it fails. Any thread
+// may call.
+class Client {
  public:
   struct Options {
-    std::vector<EtcdEndpoint> endpoints;            // at least one
+    std::vector<Endpoint> endpoints;                // at least one
     std::shared_ptr<const tls::ClientContext> tls;  // when one of them has it
     Duration connect = std::chrono::seconds(1);     // to one member, until it can be asked
     Duration answer = std::chrono::seconds(3);      // of one member: outlasts an election
     Duration call = std::chrono::seconds(6);        // all of it
   };
-  explicit EtcdClient(Options options) : options_(std::move(options)) {}
+  explicit Client(Options options) : options_(std::move(options)) {}
 
-  // Unavailable: no member answers; and the other codes of EtcdError(), but never
+  // Unavailable: no member answers; and the other codes of ErrorOf(), but never
   // Unknown. Errors name the endpoint.
-  absl::StatusOr<EtcdRangeAnswer> Range(const EtcdRange& range);
+  absl::StatusOr<RangeAnswer> Range(const RangeRequest& range);
 
   // Sends it to one member only. Unavailable: nobody has carried it out. Unknown: it
   // may have been, or may yet be.
-  absl::StatusOr<EtcdTxnAnswer> Commit(const Transaction& transaction, absl::string_view prefix);
+  absl::StatusOr<TxnAnswer> Commit(const Txn& txn);
 
  private:
   template <typename Answer>
@@ -61,12 +50,12 @@ class EtcdClient {
   };
   struct Connection {
     std::size_t endpoint;
-    std::unique_ptr<HttpConnection> http;
+    std::unique_ptr<net::HttpConnection> http;
   };
 
   absl::StatusOr<Connection> Take(std::size_t endpoint, MonotonicTime deadline);
   absl::StatusOr<Connection> Connect(std::size_t endpoint, MonotonicTime deadline);
-  absl::Status CheckCluster(HttpConnection& http, MonotonicTime deadline);
+  absl::Status CheckCluster(net::HttpConnection& http, MonotonicTime deadline);
   template <typename Answer>
   absl::StatusOr<Answer> Try(std::size_t endpoint, const Request<Answer>& request,
                              MonotonicTime deadline);
@@ -83,4 +72,4 @@ class EtcdClient {
   std::optional<std::uint64_t> cluster_;  // of the first member that was reached
 };
 
-}  // namespace tombolo::ca
+}  // namespace tombolo::etcd

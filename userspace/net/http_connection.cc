@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "store/http_connection.h"
+#include "net/http_connection.h"
 
 #include <array>
 #include <utility>
@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
-namespace tombolo::ca {
+namespace tombolo::net {
 namespace {
 
 namespace beast = boost::beast;
@@ -84,4 +84,4 @@ absl::StatusOr<HttpAnswer> HttpConnection::Receive(MonotonicTime deadline) {
   return HttpAnswer{.status = parser.get().result_int(), .body = std::move(parser.get().body())};
 }
 
-}  // namespace tombolo::ca
+}  // namespace tombolo::net
