@@ -12,6 +12,7 @@
 #include "agent/carried_outbound.h"
 #include "agent/request.h"
 #include "agent/reserve_descriptor.h"
+#include "agent/route.h"
 #include "agent/tunnel_end.h"
 #include "base/errno_status.h"
 #include "base/log.h"
@@ -19,7 +20,6 @@
 #include "net/socket.h"
 #include "tls/digest.h"
 #include "tunnel/open.h"
-#include "tunnel/routing_id.h"
 
 namespace tombolo::agent {
 namespace {
@@ -31,14 +31,6 @@ using tunnel::Tunnel;
 constexpr std::size_t kMaxAttempts = 8;
 constexpr Duration kTrustedIdle = std::chrono::seconds(5);
 constexpr int kMaxExcused = 4;
-
-// Where an attempt leads.
-struct Route {
-  const mesh::Endpoint* endpoint = nullptr;
-  net::SocketAddress address;  // of the agent that has the endpoint
-  std::string server_name;
-  std::string pool_key;
-};
 
 class Outbound {
  public:
@@ -57,7 +49,10 @@ class Outbound {
   MonotonicTime AttemptDeadline(MonotonicTime latest) const {
     return std::min(latest, After(context_.world->deadlines.dial));
   }
-  absl::StatusOr<Route> RouteTo(const mesh::Endpoint& endpoint) const;
+  absl::StatusOr<Route> FindRoute(const balance::Choice& choice) const;
+  // An idle tunnel for `route`, if there is one. It may lead through another gateway than was
+  // chosen: then the choice is that one.
+  void TakeIdle(const Route& route, balance::Choice& choice);
   proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
 
   Context& context_;
@@ -69,13 +64,11 @@ class Outbound {
   bool tunnel_is_new_ = false;
   bool had_tunnel_ = false;  // the last attempt, whatever became of it
   std::size_t early_ = 0;    // bytes sent with OPEN
+  std::string way_;          // where the last attempt's tunnel leads: a node's or gateway's address
+  // Tunnels to nodes whose endpoints have refused this connection. The next attempt must not
+  // get them out of the pool again.
+  std::vector<std::unique_ptr<Tunnel>> refused_;
 };
-
-void ToProto(const net::SocketAddress& address, proto::Address& out) {
-  const auto& bytes = address.ip.bytes();
-  out.set_ip(std::string(bytes.begin(), bytes.end()));
-  out.set_port(address.port);
-}
 
 Outbound::Outbound(Context& context, Fd client, std::uint64_t netns_cookie)
     : context_(context), client_(std::move(client)) {
@@ -90,19 +83,26 @@ void Outbound::Refuse(absl::Status why) {
   Report(context_, request_, {Refusal::kResources, std::move(why)});
 }
 
-absl::StatusOr<Route> Outbound::RouteTo(const mesh::Endpoint& endpoint) const {
-  const mesh::Node* node = request_.world->snapshot->FindNode(endpoint.cluster, endpoint.node);
-  if (node == nullptr) return absl::NotFoundError("the endpoint's node is not in the directory");
-  Route route;
-  route.endpoint = &endpoint;
-  route.address = node->tunnel_address;
-  route.server_name =
-      tunnel::ServerName(tunnel::RoutingId(request_.target.service->FullName(),
-                                           request_.target.port->port, endpoint.identity),
-                         endpoint.cluster);
-  route.pool_key = absl::StrCat(request_.source->id.text(), " ", route.server_name, " ",
-                                route.address.ToString());
-  return route;
+absl::StatusOr<Route> Outbound::FindRoute(const balance::Choice& choice) const {
+  const mesh::Snapshot& snapshot = *request_.world->snapshot;
+  const RouteTarget target{request_.source->id, *request_.target.service,
+                           request_.target.port->port};
+  const mesh::Endpoint& endpoint = request_.target.port->endpoints[choice.endpoint];
+  const mesh::Cluster* cluster = snapshot.FindCluster(endpoint.cluster);
+  const bool by_gateway = choice.gateway && cluster != nullptr;
+  return RouteTo(snapshot, target, endpoint,
+                 by_gateway ? &cluster->gateways[*choice.gateway] : nullptr);
+}
+
+void Outbound::TakeIdle(const Route& route, balance::Choice& choice) {
+  tunnel_ = context_.pool.Take(route.pool_key);
+  tunnel_is_new_ = tunnel_ == nullptr;
+  way_ = tunnel_is_new_ ? route.address.ToString() : tunnel_->peer_address;
+  if (!choice.gateway) return;
+  const auto& gateways = request_.world->snapshot->FindCluster(route.endpoint->cluster)->gateways;
+  for (std::size_t i = 0; i < gateways.size(); ++i) {
+    if (gateways[i].address.ToString() == way_) choice.gateway = i;
+  }
 }
 
 proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
@@ -111,8 +111,7 @@ proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
   open.set_service(request_.target.service->FullName());
   open.set_port(request_.target.port->port);
   ToProto(request_.client, *open.mutable_source());
-  ToProto(endpoint.address, *open.mutable_endpoint());
-  open.set_endpoint_workload(endpoint.workload);
+  NameEndpoint(endpoint, open);
   return open;
 }
 
@@ -166,8 +165,6 @@ bool FreshEnough(const Tunnel& tunnel) {
 
 Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain,
                                          MonotonicTime latest) {
-  tunnel_ = context_.pool.Take(route.pool_key);
-  tunnel_is_new_ = tunnel_ == nullptr;
   had_tunnel_ = !tunnel_is_new_;
   MonotonicTime deadline = AttemptDeadline(latest);
   if (tunnel_is_new_) {
@@ -188,7 +185,12 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
     ReportEnd(context_.counters, *tunnel_, outcome.status);
   }
   early_ = outcome.early;
-  if (outcome.kind != OpenOutcome::Kind::kOpened) KeepTunnel(context_, std::move(tunnel_));
+  if (outcome.kind == OpenOutcome::Kind::kOpened) co_return outcome;
+  if (outcome.kind == OpenOutcome::Kind::kRefused && route.endpoint->behind_gateways()) {
+    refused_.push_back(std::move(tunnel_));
+  } else {
+    KeepTunnel(context_, std::move(tunnel_));
+  }
   co_return outcome;
 }
 
@@ -235,12 +237,13 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
   int excused = 0;
   while (tried.size() < kMaxAttempts && std::chrono::steady_clock::now() < deadline) {
     const MonotonicTime begun = std::chrono::steady_clock::now();
-    const std::optional<balance::Choice> choice = context_.balancer.Pick(wanted, tried, begun);
+    std::optional<balance::Choice> choice = context_.balancer.Pick(wanted, tried, begun);
     if (!choice) break;
     const mesh::Endpoint& endpoint = request_.target.port->endpoints[choice->endpoint];
-    balance::Balancer::Attempt attempt = context_.balancer.Begin(wanted, *choice, begun);
-    const absl::StatusOr<Route> route = RouteTo(endpoint);
+    const absl::StatusOr<Route> route = FindRoute(*choice);
     if (!route.ok()) co_return Refused{Refusal::kNoEndpoint, route.status()};
+    TakeIdle(*route, *choice);
+    balance::Balancer::Attempt attempt = context_.balancer.Begin(wanted, *choice, begun);
     (*entry_)->endpoint = endpoint.Where();
     (*entry_)->server = endpoint.identity;
     if (!tried.empty()) Add(context_.counters.retries);
@@ -257,10 +260,11 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       attempt.OnFailure(what, std::chrono::steady_clock::now());
     }
     if (!outcome.retriable()) co_return last;
-    // Those that were idle for longer are no better.
+    // Those that were idle for longer on the same way are no better.
     if (outcome.kind == OpenOutcome::Kind::kNotSent) {
-      context_.pool.DiscardIf(
-          [&](const Tunnel& tunnel) { return tunnel.pool_key == route->pool_key; });
+      context_.pool.DiscardIf([&](const Tunnel& tunnel) {
+        return tunnel.pool_key == route->pool_key && tunnel.peer_address == way_;
+      });
     }
     if (Excusable(outcome, tunnel_is_new_) && excused < kMaxExcused) {
       ++excused;
@@ -295,6 +299,7 @@ Awaitable<void> Outbound::Run() {
     co_return;
   }
   refused = co_await OpenSomewhere(*plain);
+  for (std::unique_ptr<Tunnel>& tunnel : refused_) KeepTunnel(context_, std::move(tunnel));
   // What was allowed when it began may have been forbidden meanwhile.
   if (!refused) {
     (*entry_)->tunnel = tunnel_.get();  // whose peer may be revoked by now

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/spiffe_id.h"
+#include "mesh/snapshot.h"
+#include "net/address.h"
+#include "tunnel.pb.h"
+
+namespace tombolo::agent {
+
+// Where an attempt leads.
+struct Route {
+  const mesh::Endpoint* endpoint = nullptr;
+  net::SocketAddress address;  // of the agent that has the endpoint, or of a gateway
+  std::string server_name;
+  std::string pool_key;  // whose idle tunnels may be used instead of dialling
+};
+
+// Who asks for what.
+struct RouteTarget {
+  const SpiffeId& source;
+  const mesh::Service& service;
+  std::uint16_t port;
+};
+
+// To an endpoint on a node: the node. To one behind gateways: `gateway`, which is one of its
+// cluster's. NotFound: the directory does not say where that is.
+absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const RouteTarget& target,
+                              const mesh::Endpoint& endpoint, const mesh::Gateway* gateway);
+
+// What OPEN says of the endpoint. Of one behind gateways nothing: the node that the gateway has
+// picked chooses.
+void NameEndpoint(const mesh::Endpoint& endpoint, tunnel::proto::Open& open);
+
+void ToProto(const net::SocketAddress& address, tunnel::proto::Address& out);
+
+}  // namespace tombolo::agent
