@@ -24,17 +24,21 @@ def merge(base, changes):
 
 
 class Agent:
-    """The agent of one cluster's node. `config` holds what differs from the defaults."""
+    """The agent of one cluster's node. `config` holds what differs from the defaults.
 
-    def __init__(self, cluster):
+    `name` is of its files and its cgroup, which is made with the topology's."""
+
+    def __init__(self, cluster, name="agent", admin_port=15020):
         self.cluster = cluster
         self.config = {}
         self.process = None
         self.env = {}
         self.expect_death = False  # a test killed it on purpose
-        self.log_path = f"{cluster.dir}/agent.log"
-        self.socket = f"{cluster.dir}/agent.sock"
-        self.config_path = f"{cluster.dir}/agent.yaml"
+        self.cgroup = f"{cluster.cgroup}/{name}"
+        self.log_path = f"{cluster.dir}/{name}.log"
+        self.socket = f"{cluster.dir}/{name}.sock"
+        self.config_path = f"{cluster.dir}/{name}.yaml"
+        self.admin_port = admin_port
         self.instance = f"{cluster.topology.name}-{cluster.name}"
 
     def svid_dir(self, pod):
@@ -44,6 +48,13 @@ class Agent:
     def write_config(self, extra=""):
         """agent.yaml: what a person would write, with the test's changes on top and `extra` text
         behind. Replaced in one step, so that a running agent never reads half of it."""
+        text = to_yaml(merge(self.base_config(), self.config)) + extra
+        with open(self.config_path + ".new", "w", encoding="utf-8") as out:
+            out.write(text)
+        os.rename(self.config_path + ".new", self.config_path)
+
+    def base_config(self):
+        """What this agent needs to run here."""
         cluster = self.cluster
         base = {
             "cluster": cluster.name, "node": cluster.node, "instance": self.instance,
@@ -51,14 +62,11 @@ class Agent:
             "identity": {"svids": "svids", "bundle": "bundle.pem"},
             "capture": {"cgroup": cluster.cgroup.removeprefix(host.cgroup2_mount())},
             "tunnel": {"listen": cluster.tunnel},
-            "admin": {"socket": self.socket, "listen": "127.0.0.1:15020"},
+            "admin": {"socket": self.socket, "listen": f"127.0.0.1:{self.admin_port}"},
         }
         if cluster.topology.authority:
             base["identity"] = cluster.topology.authority.identity(cluster)
-        text = to_yaml(merge(base, self.config)) + extra
-        with open(self.config_path + ".new", "w", encoding="utf-8") as out:
-            out.write(text)
-        os.rename(self.config_path + ".new", self.config_path)
+        return base
 
     def start(self):
         """Starts the process in the node's namespace and the agent's own cgroup."""
@@ -67,7 +75,7 @@ class Agent:
         with open(self.log_path, "ab") as log:
             self.process = host.spawn(
                 [program("tombolo-agent"), "--config", self.config_path],
-                f"{self.cluster.cgroup}/agent", network.path(self.cluster.netns),
+                self.cgroup, network.path(self.cluster.netns),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True, env=os.environ | self.env)
         self.cluster.topology.processes.append(self.process)
@@ -145,9 +153,9 @@ class Agent:
     def http(self, path):
         """(status, text) of the agent's TCP admin listener, inside the node's namespace."""
         sock = host.in_netns(network.path(self.cluster.netns),
-                             lambda: socket.create_connection(("127.0.0.1", 15020),
+                             lambda: socket.create_connection(("127.0.0.1", self.admin_port),
                                                               timeout=host.PATIENCE))
-        connection = http.client.HTTPConnection("127.0.0.1", 15020)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port)
         connection.sock = sock
         try:
             connection.request("GET", path)
