@@ -4,10 +4,9 @@ import os
 import select
 import subprocess
 
-from testing import host, network, topology
+from testing import host, network, slow_link, topology
 
-import delay
-
+_DEVICE = "delay0"  # both ends of the delayed link
 # What tombolo-bench-load serves, and where.
 PORTS = {"sink": 8001, "source": 8002, "echo": 8003}
 # Beside the pods' own addresses, which no other cluster has a route to.
@@ -67,19 +66,20 @@ class World:
             self._delay.stdin.write(f"{milliseconds / 2}\n".encode())
             self._delay.stdin.flush()
         for (node, _, _), (other, _, there) in self._directions():
-            way = f"dev {delay.DEVICE} src {node.ip}" if milliseconds else "dev link0"
+            way = f"dev {_DEVICE} src {node.ip}" if milliseconds else "dev link0"
             network.batch(node.netns, [
                 f"route replace {other.ip}/32 {way}",
-                f"route replace {there}/32 dev {delay.DEVICE}" if milliseconds else
+                f"route replace {there}/32 dev {_DEVICE}" if milliseconds else
                 f"route replace {there}/32 via {other.ip} dev link0"])
 
     def _start_delay(self):
         self._delay = self.start(self.east, "delay", [
-            "/usr/bin/python3", "-B", delay.__file__, self.east.netns, self.west.netns],
+            "/usr/bin/python3", "-B", slow_link.__file__, self.east.netns, _DEVICE,
+            self.west.netns, _DEVICE],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         await_ready(self._delay, "the delayed link")
         for node in (self.east, self.west):
-            network.batch(node.netns, [f"link set {delay.DEVICE} mtu 1500 up"])
+            network.batch(node.netns, [f"link set {_DEVICE} mtu 1500 up"])
 
     def start(self, node, name, argv, **kwargs):
         """A process in a node's namespace and a cgroup of its own, on which no agent's programs

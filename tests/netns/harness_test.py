@@ -4,6 +4,7 @@ import glob
 import os
 import socket
 import threading
+import time
 
 from testing import case, driver, host, network, pki, topology, wire
 from testing.capture import Capture
@@ -114,6 +115,105 @@ class HarnessTest(case.TopologyCase):
         self.assertIn("0::/tombolo-harness/east/one/a/b\n", done.stdout)
         inode = os.stat(network.path(self.one.netns)).st_ino
         self.assertIn(f"net:[{inode}]", done.stdout)
+
+
+class WideTest(case.TopologyCase):
+    """Clusters with several nodes and gateways: who reaches whom."""
+
+    topology_name = "wide"
+    start_agents = False
+
+    @classmethod
+    def build(cls):
+        cls.east = cls.topo.cluster("east", nodes=2, gateways=2)
+        cls.west = cls.topo.cluster("west", nodes=2, gateways=2)
+        cls.west.link.shape = (0,)
+        cls.pod = cls.east.pod("one", enrolled=False, node=2)
+        cls.listeners = []
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for place in cls.topo.places():
+            address = place.lan if place in cls.topo.nodes() else place.ip
+            cls.listeners.append(host.in_netns(
+                network.path(place.netns), lambda a=address: socket.create_server((a, TUNNEL_PORT))))
+            threading.Thread(target=cls._answer, args=(cls.listeners[-1], place.netns),
+                             daemon=True).start()
+
+    @classmethod
+    def tearDownClass(cls):
+        for listener in cls.listeners:
+            listener.close()
+
+    @staticmethod
+    def _answer(listener, name):
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return  # closed: the test is over
+            sock.sendall(name.encode())
+            sock.close()
+
+    @staticmethod
+    def ask(place, address, timeout=host.PATIENCE):
+        """Who answers there, in the eyes of `place`; or why nobody does."""
+        def call():
+            try:
+                with socket.create_connection((address, TUNNEL_PORT), timeout=timeout) as sock:
+                    return sock.recv(100).decode()
+            except OSError as error:
+                return type(error).__name__
+        return host.in_netns(network.path(place.netns), call)
+
+    def test_a_cluster_reaches_its_own_nodes_and_everybodys_gateways(self):
+        for cluster, other in ((self.east, self.west), (self.west, self.east)):
+            for place in cluster.places():
+                for node in cluster.nodes:
+                    self.assertEqual(self.ask(place, node.lan), node.netns)
+                for gateway in cluster.gateways + other.gateways:
+                    self.assertEqual(self.ask(place, gateway.ip), gateway.netns)
+
+    def test_another_clusters_nodes_cannot_be_dialled(self):
+        for node in self.west.nodes:
+            self.assertEqual(self.ask(self.east, node.ip), "ConnectionRefusedError")
+            self.assertNotEqual(self.ask(self.east, node.lan), node.netns)  # it has a twin
+
+    def test_pods_get_nowhere(self):
+        node = self.pod.node
+        addresses = {address for place in self.topo.places() for address in (place.lan, place.ip)}
+        for address in addresses - {node.lan, node.ip}:
+            self.assertEqual(self.ask(self.pod, address), "OSError", address)  # no route
+
+    def test_names_and_addresses_are_the_same_everywhere(self):
+        self.assertEqual([(node.node, node.tunnel) for node in self.east.nodes],
+                         [(node.node, node.tunnel) for node in self.west.nodes])
+
+    def test_links_swallow_what_they_are_told_to(self):
+        one, two = self.west.gateways
+        self.west.link.swallow(one.ip)
+        self.assertEqual(self.ask(self.east, one.ip, timeout=0.5), "TimeoutError")
+        self.assertEqual(self.ask(self.east, two.ip), two.netns)
+        self.west.link.swallow(one.ip, False)
+        self.assertEqual(self.ask(self.east, one.ip), one.netns)
+        self.west.link.black_hole()
+        self.assertEqual(self.ask(self.east, two.ip, timeout=0.5), "TimeoutError")
+        self.west.link.black_hole(False)
+        self.assertEqual(self.ask(self.east, two.ip), two.netns)
+
+    def test_links_take_their_time_and_lose_what_is_too_large(self):
+        gateway = self.west.gateways[0]
+        before = time.monotonic()
+        self.west.link.change(100)
+        self.assertEqual(self.ask(self.east, gateway.ip), gateway.netns)
+        self.assertGreater(time.monotonic() - before, 0.3)  # SYN and data, there and back
+        self.west.link.change(0, 0, 40)
+        self.assertEqual(self.ask(self.east, gateway.ip, timeout=0.5), "TimeoutError")
+        self.west.link.change(0, 100)
+        self.assertEqual(self.ask(self.east, gateway.ip, timeout=0.5), "TimeoutError")
+        self.west.link.change(0)
+        self.assertEqual(self.ask(self.east, gateway.ip), gateway.netns)
 
 
 class TeardownTest(case.TopologyCase):

@@ -24,49 +24,49 @@ def merge(base, changes):
 
 
 class Agent:
-    """The agent of one cluster's node. `config` holds what differs from the defaults.
+    """The agent of one node. `config` holds what differs from the defaults.
 
-    `name` is of its files and its cgroup, which is made with the topology's."""
+    `name` is of its files and its cgroup, which is made with the topology's. A cluster of one node
+    will do as the place."""
 
-    def __init__(self, cluster, name="agent", admin_port=15020):
-        self.cluster = cluster
+    def __init__(self, place, name="agent", admin_port=15020):
+        self.place, self.cluster = place, place.cluster
         self.config = {}
         self.process = None
         self.env = {}
         self.expect_death = False  # a test killed it on purpose
-        self.cgroup = f"{cluster.cgroup}/{name}"
-        self.log_path = f"{cluster.dir}/{name}.log"
-        self.socket = f"{cluster.dir}/{name}.sock"
-        self.config_path = f"{cluster.dir}/{name}.yaml"
+        self.cgroup = f"{place.cgroup}/{name}"
+        self.log_path = f"{place.dir}/{name}.log"
+        self.socket = f"{place.dir}/{name}.sock"
+        self.config_path = f"{place.dir}/{name}.yaml"
         self.admin_port = admin_port
-        self.instance = f"{cluster.topology.name}-{cluster.name}"
+        self.instance = place.instance
 
     def svid_dir(self, pod):
         """Where the agent looks for a workload's SVID."""
-        return f"{self.cluster.dir}/svids/{pod.namespace}/{pod.service_account}"
+        return f"{self.place.dir}/svids/{pod.namespace}/{pod.service_account}"
+
+    def base_config(self):
+        """agent.yaml: what a person would write."""
+        node = self.place
+        authority = node.topology.authority
+        return {
+            "cluster": node.cluster.name, "node": node.node, "instance": self.instance,
+            "directory": os.path.relpath(node.directory_file, node.dir),
+            "identity": authority.identity(node.cluster) if authority else
+            {"svids": "svids", "bundle": "bundle.pem"},
+            "capture": {"cgroup": node.cgroup.removeprefix(host.cgroup2_mount())},
+            "tunnel": {"listen": node.tunnel},
+            "admin": {"socket": self.socket, "listen": f"127.0.0.1:{self.admin_port}"},
+        }
 
     def write_config(self, extra=""):
-        """agent.yaml: what a person would write, with the test's changes on top and `extra` text
-        behind. Replaced in one step, so that a running agent never reads half of it."""
+        """agent.yaml with the test's changes on top and `extra` text behind. Replaced in one step,
+        so that a running agent never reads half of it."""
         text = to_yaml(merge(self.base_config(), self.config)) + extra
         with open(self.config_path + ".new", "w", encoding="utf-8") as out:
             out.write(text)
         os.rename(self.config_path + ".new", self.config_path)
-
-    def base_config(self):
-        """What this agent needs to run here."""
-        cluster = self.cluster
-        base = {
-            "cluster": cluster.name, "node": cluster.node, "instance": self.instance,
-            "directory": os.path.relpath(cluster.directory_file, cluster.dir),
-            "identity": {"svids": "svids", "bundle": "bundle.pem"},
-            "capture": {"cgroup": cluster.cgroup.removeprefix(host.cgroup2_mount())},
-            "tunnel": {"listen": cluster.tunnel},
-            "admin": {"socket": self.socket, "listen": f"127.0.0.1:{self.admin_port}"},
-        }
-        if cluster.topology.authority:
-            base["identity"] = cluster.topology.authority.identity(cluster)
-        return base
 
     def start(self):
         """Starts the process in the node's namespace and the agent's own cgroup."""
@@ -75,10 +75,10 @@ class Agent:
         with open(self.log_path, "ab") as log:
             self.process = host.spawn(
                 [program("tombolo-agent"), "--config", self.config_path],
-                self.cgroup, network.path(self.cluster.netns),
+                self.cgroup, network.path(self.place.netns),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True, env=os.environ | self.env)
-        self.cluster.topology.processes.append(self.process)
+        self.place.topology.processes.append(self.process)
 
     def wait_ready(self, seconds=60):
         """Waits for `ready`, and shows the log when that does not come."""
@@ -152,7 +152,7 @@ class Agent:
 
     def http(self, path):
         """(status, text) of the agent's TCP admin listener, inside the node's namespace."""
-        sock = host.in_netns(network.path(self.cluster.netns),
+        sock = host.in_netns(network.path(self.place.netns),
                              lambda: socket.create_connection(("127.0.0.1", self.admin_port),
                                                               timeout=host.PATIENCE))
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port)

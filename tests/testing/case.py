@@ -72,7 +72,8 @@ class TopologyCase(unittest.TestCase):
         try:
             return super().run(result)
         finally:
-            kept = [cluster.agent.process for cluster in self.topo.clusters]
+            kept = [runner.process for runner in self.topo.runners()]
+            kept += [cluster.link.process for cluster in self.topo.clusters if cluster.link]
             if self.topo.authority:
                 kept.append(self.topo.authority.process)
             for process in self.topo.processes[started:]:
@@ -80,8 +81,8 @@ class TopologyCase(unittest.TestCase):
                     process.kill()
                     process.wait(timeout=host.PATIENCE)
             if bad() > before:
-                for cluster in self.topo.clusters:
-                    print(cluster.agent.log_tail(), file=sys.stderr)
+                for runner in self.topo.runners():
+                    print(runner.log_tail(), file=sys.stderr)
                 if self.topo.authority:
                     print(self.topo.authority.log(), file=sys.stderr)
 
@@ -90,15 +91,13 @@ class TopologyCase(unittest.TestCase):
 
     def start_agents_again(self, which=lambda agent: True):
         """Starts those agents that do not run, whether they ever did or a test ended them."""
-        for cluster in self.topo.clusters:
-            agent = cluster.agent
+        for agent in self.topo.runners():
             if which(agent) and (agent.process is None or agent.process.poll() is not None):
                 agent.start()
                 agent.wait_ready()
 
     def setUp(self):
-        self._log_starts = {cluster.agent: len(cluster.agent.log())
-                            for cluster in self.topo.clusters}
+        self._log_starts = {runner: len(runner.log()) for runner in self.topo.runners()}
 
     def tearDown(self):
         complaints = [line for agent, start in self._log_starts.items()

@@ -8,6 +8,7 @@ import subprocess
 from . import host
 
 LINKS, LINKS6 = "172.31.0.0/16", "fd31::/16"
+LAN = "192.168.77.0/24"  # of a cluster with several nodes: wide.py
 GATEWAY, GATEWAY6 = "10.0.0.1", "fe80::1"
 
 
@@ -38,16 +39,33 @@ def _sysctl(netns, settings):
     host.in_netns(path(netns), write)
 
 
+def add_namespace(netns):
+    """Makes it, with its loopback interface up."""
+    host.sh("ip", "netns", "add", netns)
+    batch(netns, ["link set lo up"])
+
+
+def forward(netns):
+    """Makes it a router. Before it has links: forwarding changes what IPv6 interfaces start with."""
+    _sysctl(netns, {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"})
+
+
 def build(clusters):
-    """Makes every node and pod namespace and joins them."""
+    """Makes the namespaces of nodes, gateways and pods."""
     for cluster in clusters:
-        _add_namespace(cluster.netns)
-        # Before the links exist: forwarding changes what IPv6 interfaces start with.
-        _sysctl(cluster.netns, {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"})
-        batch(cluster.netns, [f"addr add {GATEWAY}/32 dev lo"])
-        for pod in cluster.pods:
-            _add_pod(cluster, pod)
-    # The first cluster's links come first: link n joins it with cluster n+1 (see Cluster.ip).
+        for gateway in cluster.gateways:
+            add_namespace(gateway.netns)
+        for node in cluster.nodes:
+            add_namespace(node.netns)
+            forward(node.netns)
+            batch(node.netns, [f"addr add {GATEWAY}/32 dev lo"])
+            for pod in node.pods:
+                _add_pod(node, pod)
+
+
+def join(clusters):
+    """Links between clusters of one node each."""
+    # The first cluster's links come first: link n joins it with cluster n+1 (see Node.ip).
     for number, (one, other) in enumerate(itertools.combinations(clusters, 2)):
         _join(one, other, number)
     if len(clusters) == 1:
@@ -55,16 +73,11 @@ def build(clusters):
                                   f"addr add {clusters[0].ip6}/128 dev lo"])
 
 
-def _add_namespace(netns):
-    host.sh("ip", "netns", "add", netns)
-    batch(netns, ["link set lo up"])
-
-
-def _add_pod(cluster, pod):
+def _add_pod(node, pod):
     """A veth pair, a host route on the node's side, a default route on the pod's."""
-    _add_namespace(pod.netns)
+    add_namespace(pod.netns)
     port = f"pod-{pod.name}"[:15]
-    batch(cluster.netns, [
+    batch(node.netns, [
         f"link add {port} type veth peer name eth0 netns {pod.netns}",
         f"link set {port} addrgenmode none up",
         f"addr add {GATEWAY6}/64 dev {port} nodad",
@@ -79,10 +92,11 @@ def _add_pod(cluster, pod):
         f"route add ::/0 via {GATEWAY6} dev eth0 src {pod.ip6}",
     ])
     # Pods do not get onto the links between nodes: what is seen there is the agents' doing.
-    batch(cluster.netns, [f"route add {pod.ip}/32 dev {port}",
-                          f"rule add iif {port} to {LINKS} prohibit"])
-    batch(cluster.netns, [f"route add {pod.ip6}/128 dev {port}",
-                          f"rule add iif {port} to {LINKS6} prohibit"], "-6")
+    batch(node.netns, [f"route add {pod.ip}/32 dev {port}",
+                       f"rule add iif {port} to {LINKS} prohibit",
+                       f"rule add iif {port} to {LAN} prohibit"])
+    batch(node.netns, [f"route add {pod.ip6}/128 dev {port}",
+                       f"rule add iif {port} to {LINKS6} prohibit"], "-6")
 
 
 def _join(one, other, number):

@@ -3,7 +3,9 @@
 
 A cluster is a node namespace with its own agent, and pods: a network namespace and a cgroup
 each. Pods have the same addresses in every cluster and reach only their own node; the node
-namespaces are joined by routed links and know no route to another cluster's pods.
+namespaces are joined by routed links and know no route to another cluster's pods. Clusters may
+have several nodes, and gateways: then nodes have the same names and addresses in every cluster,
+too, and nothing but the gateways can be dialled from another one (wide.py).
 
     topo = Topology("relay")
     curl = topo.cluster("east").pod("curl")
@@ -21,14 +23,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 
-from . import host, network
-from .agent import Agent
+from . import host, network, wide
 from .authority import Authority
+from .cluster import TRUST_DOMAIN, TUNNEL_PORT, Cluster, Pod  # pylint: disable=unused-import
 from .yaml_text import to_yaml
 
 STATE = "/run/tombolo-topology"
-TRUST_DOMAIN = "tombolo.example"
-TUNNEL_PORT = 15008
 
 
 def program(name):
@@ -39,76 +39,6 @@ def program(name):
     if not os.access(path, os.X_OK):
         raise host.HostError(f"{path} is not built: run tools/build, or set TOMBOLO_BIN")
     return path
-
-
-class Pod:
-    """A workload's network namespace and cgroup; enrolled means: named in the directory."""
-
-    def __init__(self, cluster, name, index, enrolled):
-        self.cluster, self.name, self.enrolled = cluster, name, enrolled
-        self.namespace, self.service_account = "shop", name
-        self.ip, self.ip6 = f"10.0.0.{10 + index}", f"fd00:10::{10 + index}"
-        self.netns = f"tb-{cluster.topology.name}-{cluster.name}-{name}"
-        self.cgroup = f"{cluster.cgroup}/{name}"
-
-    @property
-    def workload(self):
-        """Its name in the directory."""
-        return f"{self.cluster.name}/{self.name}"
-
-    @property
-    def id(self):
-        """Its SPIFFE ID."""
-        return (f"spiffe://{TRUST_DOMAIN}/cluster/{self.cluster.name}"
-                f"/ns/{self.namespace}/sa/{self.service_account}")
-
-    def start(self, argv, cgroup=None, **kwargs):
-        """Starts a process in this pod; `cgroup` is a name below the pod's own."""
-        path = os.path.join(self.cgroup, cgroup) if cgroup else self.cgroup
-        os.makedirs(path, exist_ok=True)
-        process = host.spawn(argv, path, network.path(self.netns), **kwargs)
-        self.cluster.topology.processes.append(process)
-        return process
-
-    def run(self, argv, cgroup=None, timeout=60, **kwargs):
-        """Runs a command in this pod to its end."""
-        process = self.start(argv, cgroup, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             text=True, **kwargs)
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            process.communicate()
-            raise host.HostError(f"{self.workload}: no end after {timeout}s: {argv}") from error
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
-
-
-class Cluster:
-    """One node namespace with an agent, and its pods."""
-
-    def __init__(self, topology, name, index):
-        self.topology, self.name, self.index = topology, name, index
-        self.node = f"{name}-1"
-        self.netns = f"tb-{topology.name}-{name}"
-        self.cgroup = f"{topology.cgroup}/{name}"
-        self.dir = f"{topology.dir}/{name}"
-        self.pods = []
-        self.own_directory = False  # True: a directory file that no other cluster reads
-        # On the link with the first cluster; routes make them reachable over the others too.
-        self.ip, self.ip6 = network.link_address(max(index - 1, 0), 1 if index == 0 else 2)
-        self.tunnel = f"{self.ip}:{TUNNEL_PORT}"
-        self.agent = Agent(self)
-
-    def pod(self, name, enrolled=True):
-        """Adds a pod; the n-th has the same addresses in every cluster."""
-        pod = Pod(self, name, len(self.pods), enrolled)
-        self.pods.append(pod)
-        return pod
-
-    @property
-    def directory_file(self):
-        """The directory that this cluster's agent reads."""
-        return f"{self.dir if self.own_directory else self.topology.dir}/directory.yaml"
 
 
 @dataclass
@@ -157,10 +87,22 @@ class Topology:
         self.authority = None  # set by use_authority()
         self._lock = None
 
-    def cluster(self, name):
-        """Adds a cluster."""
-        self.clusters.append(Cluster(self, name, len(self.clusters)))
+    def cluster(self, name, nodes=1, gateways=0):
+        """Adds a cluster. Either all have one node and no gateways, or all have gateways."""
+        self.clusters.append(Cluster(self, name, len(self.clusters), nodes, gateways))
         return self.clusters[-1]
+
+    def nodes(self):
+        """Of all clusters."""
+        return [node for cluster in self.clusters for node in cluster.nodes]
+
+    def places(self):
+        """The nodes, and the gateways."""
+        return [place for cluster in self.clusters for place in cluster.places()]
+
+    def runners(self):
+        """The processes of all of them: agents and gateways."""
+        return [place.agent for place in self.places()]
 
     def service(self, name, port, endpoints):
         """Adds a service with the next VIPs, 10.96.0.10 and fd00:96::10 first."""
@@ -181,9 +123,7 @@ class Topology:
 
     def directory(self):
         """The directory's content; tests may edit it before write_directory()."""
-        clusters = [{"name": cluster.name, "nodes": [{"name": cluster.node,
-                                                      "tunnel": cluster.tunnel}]}
-                    for cluster in self.clusters]
+        clusters = [cluster.entry() for cluster in self.clusters]
         workloads = [self._workload(pod) for cluster in self.clusters for pod in cluster.pods
                      if pod.enrolled]
         return {"trust_domain": TRUST_DOMAIN, "clusters": clusters,
@@ -192,7 +132,7 @@ class Topology:
                 "allow": self.rules}
 
     def _workload(self, pod):
-        return {"name": pod.workload, "cluster": pod.cluster.name, "node": pod.cluster.node,
+        return {"name": pod.workload, "cluster": pod.cluster.name, "node": pod.node.node,
                 "namespace": pod.namespace, "service_account": pod.service_account,
                 "cgroup": pod.cgroup.removeprefix(host.cgroup2_mount()),
                 "netns": network.path(pod.netns)}
@@ -204,7 +144,8 @@ class Topology:
         """
         content = self.directory() if content is None else content
         text = content if isinstance(content, str) else to_yaml(content)
-        for path in {c.directory_file for c in ([cluster] if cluster else self.clusters)}:
+        places = cluster.places() if cluster else self.places()
+        for path in {place.directory_file for place in places}:
             with open(path + ".new", "w", encoding="utf-8") as out:
                 out.write(text)
             os.rename(path + ".new", path)
@@ -214,30 +155,37 @@ class Topology:
         host.prepare()
         self._lock = host.lock_directory(self.dir)
         down(self.name, keep_state_directory=True)
+        for place in self.places():
+            os.makedirs(place.agent.cgroup)
+            os.makedirs(place.dir)
         for cluster in self.clusters:
-            os.makedirs(f"{cluster.cgroup}/agent")
             for pod in cluster.pods:
                 os.makedirs(pod.cgroup)
-            os.makedirs(cluster.dir)
         network.build(self.clusters)
+        if any(cluster.wide for cluster in self.clusters):
+            if not all(cluster.wide for cluster in self.clusters):
+                raise ValueError("a cluster of one node and no gateways cannot be among others")
+            wide.build(self)
+        else:
+            network.join(self.clusters)
         if self.authority:
             self.authority.prepare()
         else:
             self._issue_svids()
         self.write_directory()
-        for cluster in self.clusters:
-            cluster.agent.write_config()
+        for runner in self.runners():
+            runner.write_config()
 
     def _issue_svids(self):
         if not any(pod.enrolled for cluster in self.clusters for pod in cluster.pods):
             return
         ca = f"{self.dir}/ca"
         host.sh(program("tombolo-ca"), "init", "--trust-domain", TRUST_DOMAIN, "--dir", ca)
-        for cluster in self.clusters:
-            shutil.copy(f"{ca}/root.pem", f"{cluster.dir}/bundle.pem")
-            for pod in cluster.pods:
+        for node in self.nodes():
+            shutil.copy(f"{ca}/root.pem", f"{node.dir}/bundle.pem")
+            for pod in node.pods:
                 if pod.enrolled:
-                    self.issue(pod.id, cluster.agent.svid_dir(pod))
+                    self.issue(pod.id, node.agent.svid_dir(pod))
 
     def issue(self, spiffe_id, directory):
         """An SVID of this topology's authority, as svid.pem and key.pem in `directory`."""
@@ -246,13 +194,13 @@ class Topology:
                 spiffe_id, "--ttl", "24h", "--out", directory)
 
     def start_agents(self):
-        """Starts every cluster's agent and waits until all are ready."""
+        """Starts every node's agent and every gateway, and waits until all are ready."""
         if self.authority:
             self.authority.start()
-        for cluster in self.clusters:
-            cluster.agent.start()
-        for cluster in self.clusters:
-            cluster.agent.wait_ready()
+        for runner in self.runners():
+            runner.start()
+        for runner in self.runners():
+            runner.wait_ready()
 
     def down(self):
         """Removes every trace, unless another run has the name."""
