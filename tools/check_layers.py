@@ -9,7 +9,8 @@ import pathlib
 import re
 import sys
 
-BELOW_ADMIN = {"base", "net", "mesh", "tls", "etcd", "datapath", "identity", "policy", "balance", "tunnel", "relay", "source"}
+BELOW_ADMIN = {"base", "net", "mesh", "tls", "etcd", "datapath", "identity", "policy", "balance", "tunnel", "relay",
+               "gateway", "source"}
 ALLOWED = {
     "base": set(),
     "net": {"base"},
@@ -22,6 +23,7 @@ ALLOWED = {
     "balance": {"base", "net", "mesh"},
     "tunnel": {"base", "net", "mesh", "tls"},
     "relay": {"base", "net", "tls", "tunnel"},
+    "gateway": {"base", "net", "mesh", "tls", "tunnel"},
     "source": {"base", "net", "mesh"},
     "admin": BELOW_ADMIN,
     "agent": BELOW_ADMIN | {"admin"},

@@ -32,6 +32,21 @@ def messages():
     yield wire.control(99, b"from the future", flags=1)
 
 
+def client_hellos():
+    """Of a TLS library, in one record and in many, with and without what a tunnel has."""
+    name = f"{'0123456789abcdef' * 2}.west.tombolo.internal"
+    hello = wire.client_hello(name)
+    yield hello
+    yield hello[:-1]
+    yield hello + hello
+    for size in (7, 50, 200):
+        yield wire.in_records(hello, size)
+    yield wire.client_hello(name, alpn="http/1.1")
+    yield wire.client_hello(name, alpn=None)
+    yield wire.client_hello(None)
+    yield wire.client_hello(name, version=ssl.TLSVersion.TLSv1_2)
+
+
 def records():
     """Sequences of records that the key of record_fuzz.cc opens, and inner plaintexts."""
     def sealed(*plaintexts):
@@ -152,7 +167,7 @@ def urls():
         yield text.encode()
 
 
-SEEDS = {"message_fuzz": messages, "record_fuzz": records, "svid_fuzz": certificates,
+SEEDS = {"message_fuzz": messages, "client_hello_fuzz": client_hellos, "record_fuzz": records, "svid_fuzz": certificates,
          "csr_fuzz": requests, "pkcs7_fuzz": answers, "bundle_fuzz": bundles,
          "jwt_fuzz": tokens, "est_fuzz": enrolments, "url_fuzz": urls}
 

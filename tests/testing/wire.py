@@ -32,6 +32,30 @@ def server_name(service, port, identity, cluster):
     return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.{cluster}.tombolo.internal"
 
 
+def client_hello(server_name, alpn=ALPN, version=ssl.TLSVersion.TLSv1_3):
+    """The first bytes of a TLS client, in one record."""
+    context = ssl.create_default_context()
+    context.minimum_version = context.maximum_version = version
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols([alpn])
+    out = ssl.MemoryBIO()
+    session = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=server_name)
+    try:
+        session.do_handshake()
+    except ssl.SSLWantReadError:
+        return out.read()
+    raise AssertionError("a handshake without a peer")
+
+
+def in_records(hello, size):
+    """The same message in records of at most `size` bytes."""
+    message = hello[5:]
+    return b"".join(struct.pack("!BHH", HANDSHAKE, 0x0301, len(part)) + part for part in
+                    (message[at:at + size] for at in range(0, len(message), size)))
+
+
 class Aead:
     """AES-GCM with one key, by OpenSSL's libcrypto."""
 

@@ -15,7 +15,9 @@ enum Alert : std::uint8_t {
   kRecordOverflow = 22,
   kIllegalParameter = 47,
   kDecodeError = 50,
+  kProtocolVersion = 70,
   kUserCanceled = 90,
+  kMissingExtension = 109,
   kUnrecognizedName = 112,
   kNoApplicationProtocol = 120,
 };
