@@ -29,12 +29,17 @@ std::string ServerName(absl::string_view routing_id, absl::string_view cluster) 
   return absl::StrCat(routing_id, ".", cluster, kSuffix);
 }
 
+ServerNameParts SplitServerName(absl::string_view server_name) {
+  const std::size_t dot = server_name.find('.');
+  if (dot != 2 * kRoutingIdBytes) return {};
+  absl::string_view cluster = server_name.substr(dot + 1);
+  if (!absl::ConsumeSuffix(&cluster, kSuffix)) return {};
+  return {server_name.substr(0, dot), cluster};
+}
+
 absl::string_view RoutingIdOf(absl::string_view server_name, absl::string_view cluster) {
-  if (!absl::ConsumeSuffix(&server_name, kSuffix) || !absl::ConsumeSuffix(&server_name, cluster) ||
-      !absl::ConsumeSuffix(&server_name, ".")) {
-    return {};
-  }
-  return server_name.size() == 2 * kRoutingIdBytes ? server_name : absl::string_view();
+  const ServerNameParts parts = SplitServerName(server_name);
+  return parts.cluster == cluster ? parts.routing_id : absl::string_view();
 }
 
 std::uint64_t ServicePortId(absl::string_view service, std::uint16_t port) {

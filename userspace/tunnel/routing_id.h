@@ -17,6 +17,12 @@ std::string RoutingId(absl::string_view service, std::uint16_t port, const Spiff
 // <routing-id>.<cluster>.tombolo.internal
 std::string ServerName(absl::string_view routing_id, absl::string_view cluster);
 
+struct ServerNameParts {
+  absl::string_view routing_id, cluster;
+};
+// Both parts of a server name; both are empty when it is none.
+ServerNameParts SplitServerName(absl::string_view server_name);
+
 // The routing id of a server name; empty when it is not of `cluster`.
 absl::string_view RoutingIdOf(absl::string_view server_name, absl::string_view cluster);
 

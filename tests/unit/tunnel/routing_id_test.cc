@@ -42,6 +42,17 @@ TEST(RoutingIdTest, AServerNameComesBackOnlyForItsCluster) {
   EXPECT_EQ(RoutingIdOf(name, ""), "");
 }
 
+TEST(RoutingIdTest, BothPartsOfAName) {
+  const std::string id(32, 'a');
+  EXPECT_EQ(SplitServerName(id + ".west.tombolo.internal").routing_id, id);
+  EXPECT_EQ(SplitServerName(id + ".west.tombolo.internal").cluster, "west");
+  for (const std::string& name : {std::string(), id, id + ".tombolo.internal", id + "west.internal",
+                                  "a" + id + ".west.tombolo.internal"}) {
+    EXPECT_EQ(SplitServerName(name).routing_id, "") << name;
+    EXPECT_EQ(SplitServerName(name).cluster, "") << name;
+  }
+}
+
 TEST(RoutingIdTest, OtherNamesAreNone) {
   const std::string id(32, 'a');
   for (const std::string& name :
