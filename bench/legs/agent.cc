@@ -236,7 +236,7 @@ absl::StatusOr<Usage> RunAgent(std::vector<AgentLeg> legs, Way way, const Load& 
   Shared shared{.way = way,
                 .onward = load.onward,
                 .null = Fd(open("/dev/null", O_WRONLY | O_CLOEXEC)),
-                .buffers = {}};
+                .buffers = net::BufferPool()};
   Loop loop;
   if (!loop.valid() || !shared.null.valid()) return ErrnoStatus(errno, "epoll or /dev/null");
   for (AgentLeg& leg : legs) RETURN_IF_ERROR(loop.Add(std::move(leg), shared));

@@ -38,7 +38,7 @@ class BufferPool {
     std::unique_ptr<std::uint8_t[]> data_;
   };
 
-  BufferPool() = default;
+  explicit BufferPool(std::size_t max_pipes = PipePool::kMaxInUse) : pipes_(max_pipes) {}
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
   Lease Take();

@@ -61,7 +61,7 @@ ssize_t PipePool::Lease::Read(void* buffer, std::size_t size) {
 }
 
 PipePool::Lease PipePool::Take() {
-  if (in_use_ >= kMaxInUse) return Lease();
+  if (in_use_ >= max_in_use_) return Lease();
   Pipe pipe;
   if (free_.empty()) {
     int ends[2];

@@ -53,7 +53,7 @@ class PipePool {
     std::size_t bytes_ = 0;
   };
 
-  PipePool() = default;
+  explicit PipePool(std::size_t max_in_use = kMaxInUse) : max_in_use_(max_in_use) {}
   PipePool(const PipePool&) = delete;
   PipePool& operator=(const PipePool&) = delete;
   // Not held when there are enough, or no descriptors.
@@ -61,6 +61,7 @@ class PipePool {
   std::size_t in_use() const { return in_use_; }
 
  private:
+  const std::size_t max_in_use_;
   std::vector<Pipe> free_;
   std::size_t in_use_ = 0;
 };

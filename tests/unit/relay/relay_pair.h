@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "relay/relay.h"
-#include "unit/tls/stream_pair.h"
+#include "unit/relay/transfer.h"
 #include "unit/tunnel/tunnel_pair.h"
 
 namespace tombolo::relay {
@@ -87,74 +86,15 @@ class RelayTest : public tunnel::TunnelTest {
     EXPECT_EQ(buffers_.in_use(), 0u);
   }
 
-  // A whole transfer from one plain socket to another, driven by Pump().
-  struct Transfer {
-    int from, to;
-    std::string data;
-    bool half_close = true;
-    std::size_t sent = 0;
-    std::string got = {};
-    bool closed = false;  // the sender has half-closed
-    bool ended = false;   // and the receiver has seen it
-
-    bool Pump() {
-      while (sent < data.size()) {
-        const ssize_t n = send(from, data.data() + sent, data.size() - sent, MSG_NOSIGNAL);
-        if (n < 0) break;
-        sent += static_cast<std::size_t>(n);
-      }
-      if (sent == data.size() && half_close && !closed) closed = shutdown(from, SHUT_WR) == 0;
-      char part[65536];
-      ssize_t n;
-      while ((n = recv(to, part, sizeof(part), 0)) > 0) got.append(part, n);
-      if (n == 0) ended = true;
-      return half_close ? ended : got.size() >= data.size();
-    }
-  };
-  // Sends until nothing has moved for a while: every buffer on the way is full.
-  void PumpUntilStuck(Transfer& transfer) {
-    for (std::size_t before = 1; before != transfer.sent;) {
-      before = transfer.sent;
-      ASSERT_TRUE(before < transfer.data.size()) << "nothing stops the sender";
-      loop_.RunUntil([&, until = After(std::chrono::milliseconds(200))] {
-        transfer.Pump();
-        return std::chrono::steady_clock::now() > until;
-      });
-      loop_.Settle();
-    }
-  }
-  void Move(Transfer& transfer) {
-    EXPECT_TRUE(loop_.RunUntil([&] { return transfer.Pump(); }))
-        << transfer.sent << " sent, " << transfer.got.size() << " of " << transfer.data.size();
-    EXPECT_TRUE(transfer.got == transfer.data);
-  }
+  using Transfer = testing::Transfer;
+  void PumpUntilStuck(Transfer& transfer) { testing::PumpUntilStuck(loop_, transfer); }
+  void Move(Transfer& transfer) { testing::Move(loop_, transfer); }
   void MoveText(int from, int to, const std::string& text) {
-    Transfer transfer{.from = from, .to = to, .data = text, .half_close = false};
-    Move(transfer);
+    testing::MoveText(loop_, from, to, text);
   }
-
-  static std::string Text(std::size_t size) {
-    const auto bytes = testing::Pattern(size);
-    return {bytes.begin(), bytes.end()};
-  }
-  // The errno with which reading `fd` ends; 0: an orderly end of stream.
-  int HowItEnds(int fd) {
-    int error = -1;
-    EXPECT_TRUE(loop_.RunUntil([&] {
-      char part[65536];
-      ssize_t n;
-      while ((n = recv(fd, part, sizeof(part), 0)) > 0) {
-      }
-      if (n < 0 && errno == EAGAIN) return false;
-      error = n == 0 ? 0 : errno;
-      return true;
-    }));
-    return error;
-  }
-  static void Reset(Fd& fd) {
-    net::ResetOnClose(fd.get());
-    fd.Close();
-  }
+  static std::string Text(std::size_t size) { return testing::Text(size); }
+  int HowItEnds(int fd) { return testing::HowItEnds(loop_, fd); }
+  static void Reset(Fd& fd) { testing::Reset(fd); }
 
   Side dialer_, acceptor_;
   Fd app_, server_;
