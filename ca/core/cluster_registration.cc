@@ -10,10 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/errno_status.h"
+#include "base/json_fields.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "core/https_target.h"
-#include "ledger/json_fields.h"
+#include "ledger/records.h"
 #include "tls/client_context.h"
 #include "tls/jwks.h"
 

@@ -14,9 +14,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "base/json_fields.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
-#include "ledger/json_fields.h"
+#include "ledger/records.h"
 #include "tls/digest.h"
 #include "tls/public_key.h"
 #include "tls/trust_bundle.h"
@@ -155,7 +156,7 @@ std::string Text(const TrustState& state) {
   return json::serialize(json::object{{"trust_domain", state.trust_domain},
                                       {"roots", std::move(roots)},
                                       {"authorities", std::move(authorities)},
-                                      {"federated", ca::ToJson(state.federated)}});
+                                      {"federated", tombolo::ToJson(state.federated)}});
 }
 
 absl::StatusOr<TrustRoot> ReadRoot(JsonFields& fields) {

@@ -5,8 +5,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/json_fields.h"
 #include "base/status_macros.h"
-#include "ledger/json_fields.h"
 
 namespace tombolo::ca {
 namespace {

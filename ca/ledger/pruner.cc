@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/json_fields.h"
 #include "base/rate_limited_log.h"
 #include "base/status_macros.h"
-#include "ledger/json_fields.h"
 #include "tls/digest.h"
 
 namespace tombolo::ca {

@@ -10,8 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/json_fields.h"
 #include "base/status_macros.h"
-#include "ledger/json_fields.h"
 #include "tls/digest.h"
 
 namespace tombolo::ca {
@@ -196,5 +196,9 @@ absl::StatusOr<std::int64_t> DecodePruned(absl::string_view value) {
 std::string SequenceText(std::int64_t sequence) { return absl::StrFormat("%020d", sequence); }
 
 std::string DigestHex(absl::string_view data) { return tls::Hex(tls::Sha256(data)); }
+
+absl::Status NotCanonical(absl::string_view key) {
+  return absl::DataLossError(absl::StrCat(key, ": not written as the authority writes it"));
+}
 
 }  // namespace tombolo::ca

@@ -89,4 +89,7 @@ std::string SequenceText(std::int64_t sequence);
 // SHA-256 in hex.
 std::string DigestHex(absl::string_view data);
 
+// DataLoss: the record under `key` can be read, but is not what would be written.
+absl::Status NotCanonical(absl::string_view key);
+
 }  // namespace tombolo::ca

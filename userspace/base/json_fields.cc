@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ledger/json_fields.h"
+#include "base/json_fields.h"
 
 #include <utility>
 
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
-namespace tombolo::ca {
+namespace tombolo {
 namespace {
 
 namespace json = boost::json;
@@ -123,10 +123,6 @@ void JsonFields::Fail(absl::string_view what) {
   if (status_.ok()) status_ = absl::DataLossError(absl::StrCat(name_, ": ", what));
 }
 
-absl::Status NotCanonical(absl::string_view key) {
-  return absl::DataLossError(absl::StrCat(key, ": not written as the authority writes it"));
-}
-
 std::string TimeText(WallTime time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", absl::FromChrono(time), absl::UTCTimeZone());
 }
@@ -144,4 +140,4 @@ json::object ToJson(const TextMap& map) {
   return object;
 }
 
-}  // namespace tombolo::ca
+}  // namespace tombolo

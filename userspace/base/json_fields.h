@@ -14,8 +14,8 @@
 #include "absl/strings/string_view.h"
 #include "base/time.h"
 
-// Strict reading of records. Internal to ca.
-namespace tombolo::ca {
+// Strict reading of records: what is not understood is an error.
+namespace tombolo {
 
 using TextMap = std::map<std::string, std::string>;
 
@@ -38,20 +38,20 @@ class JsonFields {
   // A list of objects, each to be finished by itself. Errors call them "name: field[0]".
   std::vector<JsonFields> Objects(absl::string_view field);
 
+  // For a value that has the right type, and is wrong nevertheless.
+  void Fail(absl::string_view what);
+  // Nothing was wrong up to now.
+  bool ok() const { return status_.ok(); }
   // DataLoss: what was wrong, or a field that nobody has read.
   absl::Status Finish();
 
  private:
   boost::json::value Take(absl::string_view field);
-  void Fail(absl::string_view what);
 
   std::string name_;
   boost::json::object object_;
   absl::Status status_;
 };
-
-// DataLoss: the record under `key` can be read, but is not what would be written.
-absl::Status NotCanonical(absl::string_view key);
 
 // RFC 3339 in UTC, as precise as WallTime is.
 std::string TimeText(WallTime time);
@@ -59,4 +59,4 @@ std::optional<WallTime> ParseTimeText(absl::string_view text);
 
 boost::json::object ToJson(const TextMap& map);
 
-}  // namespace tombolo::ca
+}  // namespace tombolo
