@@ -10,12 +10,17 @@
 #include "base/log.h"
 #include "net/address.h"
 
-// The values that the programs' configurations share. Errors are values.h's.
+// The values that the programs' configurations and the directory share. Errors are values.h's.
 namespace tombolo::source {
 
 absl::StatusOr<net::SocketAddress> ParseListen(absl::string_view text);  // with a port
 // "": none.
 absl::StatusOr<std::optional<net::SocketAddress>> ParseListenOrOff(absl::string_view text);
+// An address that a service may have.
+absl::StatusOr<net::IpAddress> ParseVip(absl::string_view text);
+// Somewhere to connect to. Loopback is right for an endpoint: it is the loopback
+// of the workload's own network namespace.
+absl::StatusOr<net::SocketAddress> ParseTarget(absl::string_view text);
 absl::StatusOr<log::Level> ParseLevel(absl::string_view text);
 absl::StatusOr<log::Format> ParseFormat(absl::string_view text);
 absl::StatusOr<std::string> ParseTrustDomain(absl::string_view text);

@@ -30,14 +30,6 @@ constexpr std::size_t kMaxWorkloadName = 253;
 constexpr std::uint32_t kMaxWeight = 65535;
 constexpr std::size_t kMaxSuggestions = 1000;  // names that an unknown one is compared with
 
-// RFC 4291 ff00::/8, RFC 5771 224.0.0.0/4, and 255.255.255.255: no TCP goes there.
-bool IsMulticastOrBroadcast(const net::IpAddress& ip) {
-  const auto& bytes = ip.bytes();
-  if (!ip.is_v4()) return bytes[0] == 0xff;
-  return (bytes[12] & 0xf0) == 0xe0 ||
-         std::all_of(bytes.begin() + 12, bytes.end(), [](std::uint8_t b) { return b == 0xff; });
-}
-
 absl::StatusOr<std::string> ParseWorkloadName(absl::string_view text) {
   const auto allowed = [](char c) {
     return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.' || c == '/';
@@ -59,27 +51,6 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseServiceName(absl::strin
     }
   }
   return std::pair(parts[0], parts[1]);
-}
-
-absl::StatusOr<net::IpAddress> ParseVip(absl::string_view text) {
-  ASSIGN_OR_RETURN(const net::IpAddress ip, net::IpAddress::Parse(text));
-  if (ip.is_loopback()) return BadValue(text, "is a loopback address; it cannot be a VIP");
-  if (ip.is_unspecified()) return BadValue(text, "is the unspecified address; it cannot be a VIP");
-  if (IsMulticastOrBroadcast(ip)) {
-    return BadValue(text, "is a multicast or broadcast address; it cannot be a VIP");
-  }
-  return ip;
-}
-
-// Somewhere to connect to. Loopback is right for an endpoint: it is the loopback
-// of the workload's own network namespace.
-absl::StatusOr<net::SocketAddress> ParseTarget(absl::string_view text) {
-  ASSIGN_OR_RETURN(const net::SocketAddress address, net::SocketAddress::Parse(text));
-  if (address.port == 0) return BadValue(text, "has port 0");
-  if (address.ip.is_unspecified() || IsMulticastOrBroadcast(address.ip)) {
-    return BadValue(text, "is not the address of one host");
-  }
-  return address;
 }
 
 // Builds a Snapshot from the file's tree. Each section refers only to earlier ones.
