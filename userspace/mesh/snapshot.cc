@@ -162,9 +162,11 @@ absl::Status Snapshot::IndexRules() {
   for (std::uint32_t i = 0; i < allow.size(); ++i) {
     const AllowRule& rule = allow[i];
     const Service* service = FindService(rule.service);
-    if (service == nullptr) return Invalid("service", rule.service, "of an allow rule is unknown");
+    if (service == nullptr && !imports) {
+      return Invalid("service", rule.service, "of an allow rule is unknown");
+    }
     for (const std::uint16_t port : rule.ports) {
-      if (service->FindPort(port) == nullptr) {
+      if (!imports && service->FindPort(port) == nullptr) {
         return Invalid("service", rule.service,
                        absl::StrCat("has no port ", port, ", which an allow rule names"));
       }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -77,15 +78,16 @@ struct Endpoint {
 
 struct ServicePort {
   std::uint16_t port = 0;
-  std::vector<Endpoint> endpoints;
+  std::vector<Endpoint> endpoints{};
 };
 
 struct Service {
   std::string ns;
   std::string name;
-  std::vector<net::IpAddress> vips;
-  std::vector<ServicePort> ports;
+  std::vector<net::IpAddress> vips{};
+  std::vector<ServicePort> ports{};
   LoadBalancing balancing{};
+  bool exported = false;  // by the own cluster, to all others
 
   std::string FullName() const { return ns + "/" + name; }
   const ServicePort* FindPort(std::uint16_t port) const;
@@ -106,6 +108,11 @@ struct ServiceRef {
   const ServicePort* port = nullptr;
 };
 
+// What other clusters say of themselves counts, too.
+struct Imports {
+  std::vector<net::Prefix> vips{};  // for services that only they have
+};
+
 struct Snapshot {
   std::uint64_t version = 0;  // grows with every accepted change of this agent's sources
   std::string trust_domain;
@@ -113,6 +120,8 @@ struct Snapshot {
   std::vector<Workload> workloads;
   std::vector<Service> services;
   std::vector<AllowRule> allow;
+  // With it a rule may be about a service that nobody has yet, which allows nothing.
+  std::optional<Imports> imports;
 
   // Call once when the fields above are complete. InvalidArgument names what
   // does not fit together: duplicate names or VIPs, dangling references.

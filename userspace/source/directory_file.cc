@@ -62,6 +62,8 @@ class DirectoryReader {
   void Read(YamlMap map) {
     map.Required("trust_domain", snapshot_.trust_domain, ParseTrustDomain);
     map.List("federates_with", federated_, ParseTrustDomain);
+    YamlMap imports = map.Map("imports");
+    if (map.Has("imports")) ReadImports(imports, snapshot_.imports.emplace());
     for (YamlMap& cluster : map.Maps("clusters")) ReadCluster(cluster);
     for (YamlMap& workload : map.Maps("workloads")) ReadWorkload(workload);
     for (YamlMap& service : map.Maps("services")) ReadService(service);
@@ -72,6 +74,7 @@ class DirectoryReader {
  private:
   using Lines = absl::flat_hash_map<std::string, int>;  // where a name was given first
 
+  static void ReadImports(YamlMap& map, mesh::Imports& imports);
   void ReadCluster(YamlMap& map);
   void ReadNode(YamlMap& map, mesh::Cluster& cluster);
   void ReadGateway(YamlMap& map, mesh::Cluster& cluster);
@@ -83,7 +86,7 @@ class DirectoryReader {
   void ReadVips(YamlMap& map, mesh::Service& service);
   void ReadRule(YamlMap& map);
   absl::StatusOr<std::string> ParseFrom(absl::string_view text) const;
-  // Parses the name of a cluster of this file.
+  // Parses the name of a cluster: of this file, unless there are others.
   LabelParser CheckCluster() const;
 
   // Reports a name that is there already.
@@ -121,6 +124,15 @@ class DirectoryReader {
   absl::flat_hash_map<std::string, std::size_t> services_;  // index in the snapshot
   absl::flat_hash_map<net::SocketAddress, std::string> vips_;
 };
+
+void DirectoryReader::ReadImports(YamlMap& map, mesh::Imports& imports) {
+  map.List("vips", imports.vips, [](absl::string_view text) -> absl::StatusOr<net::Prefix> {
+    ASSIGN_OR_RETURN(const net::Prefix range, net::Prefix::Parse(text));
+    if (absl::Status first = ParseVip(range.ip.ToString()).status(); !first.ok()) return first;
+    return range;
+  });
+  map.Finish();
+}
 
 void DirectoryReader::ReadCluster(YamlMap& map) {
   mesh::Cluster cluster;
@@ -223,6 +235,7 @@ void DirectoryReader::ReadService(YamlMap& map) {
     }
   }
   ReadVips(map, service);
+  map.Optional("export", service.exported, ParseBool);
   ReadLoadBalancing(map.Map("balancing"), CheckCluster(), service.balancing);
   map.Finish();
   snapshot_.services.push_back(std::move(service));
@@ -284,7 +297,9 @@ void DirectoryReader::ReadVips(YamlMap& map, mesh::Service& service) {
 LabelParser DirectoryReader::CheckCluster() const {
   return [this](absl::string_view text) -> absl::StatusOr<std::string> {
     ASSIGN_OR_RETURN(std::string name, ParseLabel(text));
-    if (!clusters_.contains(name)) return BadValue(text, "is not a cluster of this file");
+    if (!snapshot_.imports && !clusters_.contains(name)) {
+      return BadValue(text, "is not a cluster of this file");
+    }
     return name;
   };
 }
@@ -311,10 +326,12 @@ void DirectoryReader::ReadRule(YamlMap& map) {
   const mesh::Service* service = nullptr;
   if (map.Required("to", rule.service, ParseText)) {
     const auto found = services_.find(rule.service);
-    if (found == services_.end()) {
-      Unknown(map, "to", rule.service, "service", services_);
-    } else {
+    if (found != services_.end()) {
       service = &snapshot_.services[found->second];
+    } else if (!snapshot_.imports) {
+      Unknown(map, "to", rule.service, "service", services_);
+    } else if (absl::Status name = ParseServiceName(rule.service).status(); !name.ok()) {
+      map.Error("to", name.message());
     }
   }
   map.List("ports", rule.ports, [&](absl::string_view text) -> absl::StatusOr<std::uint16_t> {

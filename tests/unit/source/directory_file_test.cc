@@ -313,5 +313,46 @@ TEST(DirectoryFileTest, LoadsTenThousandEndpoints) {
   EXPECT_EQ((*loaded)->services[0].ports[0].endpoints.size(), 10'001u);
 }
 
+TEST(DirectoryFileTest, WithImportsOthersMayHaveWhatTheFileDoesNot) {
+  const std::string text = absl::StrReplaceAll(
+      kExample,
+      {{"clusters:\n  - name: east",
+        "imports:\n  vips: [10.112.0.0/16, \"fd00:112::/64\"]\n"
+        "clusters:\n  - name: east"},
+       {"    ports:\n      - port: 80\n        endpoints:",
+        "    export: true\n    balancing: {tiers: [{clusters: [east]}, {clusters: [south]}]}\n"
+        "    ports:\n      - port: 80\n        endpoints:"},
+       {"    to: shop/web\n    ports: [80]\n", "    to: payments/api\n    ports: [443]\n"}});
+  const auto loaded = Load(text);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const mesh::Snapshot& snapshot = **loaded;
+  ASSERT_TRUE(snapshot.imports.has_value());
+  EXPECT_EQ(snapshot.imports->vips.size(), 2u);
+  EXPECT_TRUE(snapshot.FindService("shop/web")->exported);
+  EXPECT_EQ(snapshot.allow.at(0).service, "payments/api");
+
+  const auto without = Load(
+      absl::StrReplaceAll(text, {{"imports:\n  vips: [10.112.0.0/16, \"fd00:112::/64\"]\n", ""}}));
+  EXPECT_THAT(std::string(without.status().message()),
+              testing::AllOf(HasSubstr("'payments/api' is not a service of this file"),
+                             HasSubstr("'south' is not a cluster of this file")));
+  EXPECT_FALSE(Load(kExample).value()->FindService("shop/web")->exported);
+}
+
+TEST(DirectoryFileTest, RangesForVipsAreRanges) {
+  for (const char* bad :
+       {"10.112.0.1/16", "10.112.0.0", "0.0.0.0/0", "127.0.0.0/8", "224.0.0.0/4"}) {
+    const auto loaded = Load(absl::StrCat("trust_domain: td\nimports: {vips: [", bad, "]}\n"));
+    EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("imports.vips[0]")) << bad;
+  }
+  EXPECT_THAT(std::string(Load("trust_domain: td\nimports: {vip: []}\n").status().message()),
+              HasSubstr("did you mean 'vips'"));
+  EXPECT_THAT(
+      std::string(Load("trust_domain: td\nimports: {}\nallow: [{from: spiffe://td/*, to: web}]\n")
+                      .status()
+                      .message()),
+      HasSubstr("'web' is not of the form namespace/name"));
+}
+
 }  // namespace
 }  // namespace tombolo::source

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/shared_directory.h"
+
+#include <optional>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "unit/source/shared_mesh.h"
+
+namespace tombolo::source {
+namespace {
+
+constexpr char kWeb[] = "clusters/west/services/shop/web";
+using Limits = DirectoryLimits;
+
+std::size_t CountOf(const SharedDirectory& shared, RefusalReason reason) {
+  Refusals refusals;
+  shared.AddRefusals(refusals);
+  std::size_t count = 0;
+  for (const auto& [of, group] : refusals.groups()) count += of.second == reason ? group.count : 0;
+  return count;
+}
+
+std::string Identity(int i) { return absl::StrCat("spiffe://td/cluster/west/ns/shop/sa/s", i); }
+
+TEST(SharedDirectoryTest, SaysTheSameAfterACopy) {
+  const SharedDirectory shared = Shared(WestKeys());
+  SharedDirectory copy("east");
+  Keys keys;
+  shared.ForEach([&](const std::string& key, std::string value) {
+    copy.Put(key, value);
+    keys.emplace(key, value);
+  });
+  EXPECT_EQ(keys.size(), WestKeys().size());
+  EXPECT_TRUE(copy.MayServe("west", "shop"));
+  EXPECT_EQ(copy.members().at("west").gateways.size(), 1u);
+  EXPECT_EQ(copy.vips().size(), 1u);
+  EXPECT_EQ(CountOf(copy, RefusalReason::kMalformed), 0u);
+}
+
+TEST(SharedDirectoryTest, ABadVersionIsAbsentAndTheNextGoodOneCounts) {
+  SharedDirectory shared = Shared(WestKeys());
+  shared.Put(kWeb, "{");
+  EXPECT_TRUE(shared.members().at("west").services.empty());
+  EXPECT_EQ(CountOf(shared, RefusalReason::kMalformed), 1u);
+  shared.Put(kWeb, Exported(kWestWeb));
+  EXPECT_EQ(shared.members().at("west").services.size(), 1u);
+  EXPECT_EQ(CountOf(shared, RefusalReason::kMalformed), 0u);
+  shared.Put("admin/clusters/west", R"({"gateways":"all"})");
+  EXPECT_FALSE(shared.grants().contains("west"));
+  shared.Put("admin/namespaces/shop", "{}");
+  EXPECT_FALSE(shared.MayServe("west", "shop"));
+}
+
+TEST(SharedDirectoryTest, AKeyOfNoKindIsRefusedAsItsWriters) {
+  SharedDirectory shared("east");
+  shared.Put("clusters/west/routing/00112233", "{}");
+  shared.Put("nonsense", "{}");
+  Refusals refusals;
+  shared.AddRefusals(refusals);
+  EXPECT_TRUE(refusals.groups().contains({"west", RefusalReason::kMalformed}));
+  EXPECT_TRUE(refusals.groups().contains({"", RefusalReason::kMalformed}));
+  shared.Erase("clusters/west/routing/00112233");
+  shared.Erase("nonsense");
+  EXPECT_EQ(CountOf(shared, RefusalReason::kMalformed), 0u);
+}
+
+TEST(SharedDirectoryTest, OneClusterCostsOthersOnlySoMuch) {
+  SharedDirectory shared("east");
+  for (std::size_t i = 0; i < Limits::kServices + 200; ++i) {
+    shared.Put(absl::StrCat("clusters/west/services/shop/s", i), Exported(kWestWeb));
+  }
+  EXPECT_EQ(shared.members().at("west").services.size(), Limits::kServices);
+  EXPECT_EQ(CountOf(shared, RefusalReason::kTooMuch), 200u);
+  // South is none the worse for it.
+  shared.Put("clusters/south/services/shop/web", Exported("spiffe://td/x"));
+  EXPECT_EQ(shared.members().at("south").services.size(), 1u);
+  // A known one may change, and room is made again.
+  shared.Put("clusters/west/services/shop/s0", Exported(Identity(0), 443));
+  EXPECT_EQ(shared.members().at("west").services.at({"shop", "s0"}).ports[0].port, 443);
+  shared.Erase("clusters/west/services/shop/s0");
+  shared.Put("clusters/west/services/shop/one-more", Exported(kWestWeb));
+  EXPECT_EQ(shared.members().at("west").services.size(), Limits::kServices);
+}
+
+TEST(SharedDirectoryTest, BackendsAndGatewaysAreLimitedToo) {
+  SharedDirectory shared("east");
+  ServiceRecord record{.ports = {{.port = 80}}};
+  for (int i = 0; i < 250; ++i) {
+    record.ports[0].backends.push_back({.identity = *SpiffeId::Parse(Identity(i))});
+  }
+  const std::string value = Encode(record);
+  const std::size_t fit = Limits::kBackends / 250;
+  for (std::size_t i = 0; i < fit + 3; ++i) {
+    shared.Put(absl::StrCat("clusters/west/services/shop/s", i), value);
+  }
+  EXPECT_EQ(shared.members().at("west").services.size(), fit);
+  EXPECT_LE(shared.members().at("west").backends, Limits::kBackends);
+  for (std::size_t i = 0; i < Limits::kGateways + 1; ++i) {
+    shared.Put(absl::StrCat("clusters/south/gateways/g", i),
+               absl::StrCat(R"({"address":"203.0.113.1:)", i + 1, R"("})"));
+  }
+  EXPECT_EQ(shared.members().at("south").gateways.size(), Limits::kGateways);
+  EXPECT_EQ(CountOf(shared, RefusalReason::kTooMuch), 4u);
+}
+
+TEST(SharedDirectoryTest, BytesAreLimited) {
+  SharedDirectory shared("east");
+  const std::string long_name(1900, 'a');
+  ServiceRecord record{.ports = {{.port = 80}}};
+  for (int i = 0; i < 30; ++i) {
+    record.ports[0].backends.push_back(
+        {.identity = *SpiffeId::Parse(absl::StrCat("spiffe://td/", long_name, i))});
+  }
+  const std::string value = Encode(record);
+  for (int i = 0; i < 400; ++i) {
+    shared.Put(absl::StrCat("clusters/west/services/shop/s", i), value);
+  }
+  const SharedDirectory::Member& west = shared.members().at("west");
+  EXPECT_LE(west.bytes, Limits::kBytes);
+  EXPECT_GT(west.bytes, Limits::kBytes / 2);
+  EXPECT_GT(CountOf(shared, RefusalReason::kTooMuch), 0u);
+  for (int i = 0; i < 400; ++i) shared.Erase(absl::StrCat("clusters/west/services/shop/s", i));
+  EXPECT_TRUE(shared.members().empty());
+}
+
+TEST(SharedDirectoryTest, AnEtcdThatWasEmptiedTakesNothingAway) {
+  SharedDirectory shared = Shared(WestKeys());
+  SharedDirectory::Changes gone;
+  for (const auto& [key, value] : WestKeys()) gone[key] = std::nullopt;
+  EXPECT_EQ(shared.Apply(gone, /*listed=*/true).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(shared.grants().size(), 2u);
+  EXPECT_EQ(shared.members().at("west").services.size(), 1u);
+  // Nor does what a cluster says there meanwhile.
+  const SharedDirectory::Changes fresh{{"clusters/south/cluster", "{}"}};
+  EXPECT_FALSE(shared.Apply(fresh, /*listed=*/false).ok());
+  EXPECT_FALSE(shared.members().contains("south"));
+  // Members again: all of it counts, what was lost is lost.
+  EXPECT_TRUE(shared.Apply({{"admin/clusters/south", R"({"gateways":[]})"}}, false).ok());
+  EXPECT_EQ(shared.grants().size(), 1u);
+  EXPECT_FALSE(shared.members().contains("west"));
+  EXPECT_TRUE(shared.members().contains("south"));
+}
+
+TEST(SharedDirectoryTest, AnAdministratorMayRemoveTheLastMember) {
+  SharedDirectory shared = Shared(WestKeys());
+  EXPECT_TRUE(shared.Apply({{"admin/clusters/west", std::nullopt}}, /*listed=*/true).ok());
+  EXPECT_TRUE(shared.Apply({{"admin/clusters/east", std::nullopt}}, /*listed=*/false).ok());
+  EXPECT_TRUE(shared.grants().empty());
+}
+
+}  // namespace
+}  // namespace tombolo::source

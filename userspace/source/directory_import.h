@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "mesh/snapshot.h"
+#include "source/shared_directory.h"
+
+namespace tombolo::source {
+
+struct ImportedDirectory {
+  std::shared_ptr<mesh::Snapshot> snapshot;  // indexed; the caller sets `version`
+  Refusals refusals;
+};
+
+// What the cluster `shared.own()` can use: its own file's directory, and what the other clusters
+// say of themselves as far as an administrator allows it. A cluster is believed to lie; all that
+// a lie may cost is the record that it is in:
+//
+// - A cluster counts while an administrator says that it is a member and one of its gateways
+//   counts. One that the file describes is the file's.
+// - A gateway's address has to be within a prefix that an administrator gave to its cluster, and
+//   within no other cluster's longer or equal one: whose an address is depends on administrators
+//   alone. If it went to whom claims it first, or were taken from both, a cluster could take
+//   others' gateways from them where prefixes overlap.
+// - A service counts when its namespace is granted to the cluster, and all identities behind it
+//   are the cluster's own in that namespace.
+// - What the own cluster says is what its file says; only the VIPs of services that are imported
+//   come from etcd. They have to be within imports.vips of the file, and no service's otherwise.
+//
+// A service of the file keeps the file's VIPs, ports and balancing, and gets endpoints: the ports
+// that only others have are not its. One that the file does not have gets the ports of all that
+// export it; it is left out, and costs nothing, unless one of the file's rules is about it, since
+// nobody of this cluster could use it. Without a VIP nothing captures it.
+//
+// `file` is LoadDirectory()'s, of the own cluster. Pure; any thread. An error would be our own:
+// nothing that is in etcd can cause one.
+absl::StatusOr<ImportedDirectory> ImportDirectory(const mesh::Snapshot& file,
+                                                  const SharedDirectory& shared);
+
+}  // namespace tombolo::source
