@@ -49,7 +49,9 @@ class DocumentReader {
                      context_->Connect(std::move(tcp), server.host, deadline_));
     net::HttpConnection connection(std::move(stream), server.authority());
     ASSIGN_OR_RETURN(net::HttpAnswer answer,
-                     connection.Get(target.path.empty() ? "/" : target.path, token, deadline_));
+                     connection.Ask({.path = target.path.empty() ? "/" : target.path,
+                                     .authorization = token.empty() ? "" : "Bearer " + token},
+                                    deadline_));
     if (answer.status != 200) {
       return absl::UnavailableError(absl::StrCat("answers ", answer.status));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/etcd_store.h"
 
-#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "etcd/client.h"
+#include "etcd/listing.h"
+#include "etcd/settings.h"
 
 namespace tombolo::ca {
 namespace {
@@ -18,7 +20,6 @@ namespace {
 // and framing get a part.
 constexpr Store::Limits kLimits{.operations = 120, .bytes = 1 << 20};
 constexpr std::size_t kMaxPrefix = 256;
-constexpr std::size_t kPage = 256;  // entries of one answer
 // Greater than whatever a key may go on with, and no key.
 constexpr char kEnd[] = "\x7f";
 
@@ -37,31 +38,21 @@ class EtcdStoreImpl : public Store {
     return ToStored(std::move(answer.entries[0]));
   }
 
-  // Every page is of the first one's revision, so that they are of one moment.
   absl::StatusOr<std::vector<Stored>> List(const std::string& prefix, const std::string& after,
                                            std::size_t limit) override {
     // Behind `after` itself, if that is not before all of them anyway.
-    std::string first = after < prefix ? prefix : after + '\0';
+    const std::string first = after < prefix ? prefix : after + '\0';
     std::vector<Stored> found;
-    std::int64_t revision = 0;
-    std::size_t page = kPage;
-    while (found.size() < limit && first < prefix + kEnd) {
-      absl::StatusOr<etcd::RangeAnswer> answer = Ask({.key = prefix_ + first,
-                                                      .end = prefix_ + prefix + kEnd,
-                                                      .limit = std::min(page, limit - found.size()),
-                                                      .revision = revision});
-      if (absl::IsResourceExhausted(answer.status()) && page > 1) {  // large values
-        page /= 2;
-        continue;
-      }
-      RETURN_IF_ERROR(answer.status());
-      if (revision == 0) revision = answer->revision;
-      for (etcd::KeyValue& entry : answer->entries) {
-        if (!absl::StartsWith(entry.key, prefix) || entry.key < first) return Strange(prefix);
-        first = entry.key + '\0';
-        found.push_back(ToStored(std::move(entry)));
-      }
-      if (!answer->more || answer->entries.empty()) break;
+    if (first >= prefix + kEnd) return found;
+    ASSIGN_OR_RETURN(
+        etcd::RangeAnswer answer,
+        etcd::ListAll(client_,
+                      {.key = prefix_ + first, .end = prefix_ + prefix + kEnd, .limit = limit},
+                      std::numeric_limits<std::size_t>::max()));
+    found.reserve(answer.entries.size());
+    for (etcd::KeyValue& entry : answer.entries) {
+      entry.key.erase(0, prefix_.size());
+      found.push_back(ToStored(std::move(entry)));
     }
     return found;
   }
@@ -138,18 +129,8 @@ absl::StatusOr<std::unique_ptr<Store>> EtcdStore::Open(Options options) {
                                .connect = options.connect,
                                .answer = options.answer,
                                .call = options.call};
-  for (const std::string& url : options.endpoints) {
-    ASSIGN_OR_RETURN(etcd::Endpoint endpoint, etcd::ParseEndpoint(url));
-    if (endpoint.tls && options.tls == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("etcd endpoint '", url, "': needs the CA that vouches for its certificate"));
-    }
-    client.endpoints.push_back(std::move(endpoint));
-  }
-  if (client.endpoints.empty() || client.endpoints.size() > kMaxEndpoints) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("etcd: 1 to ", kMaxEndpoints, " endpoints, not ", client.endpoints.size()));
-  }
+  ASSIGN_OR_RETURN(client.endpoints,
+                   etcd::ParseEndpoints(options.endpoints, options.tls != nullptr));
   return std::make_unique<EtcdStoreImpl>(std::move(client), std::move(options.prefix));
 }
 

@@ -125,21 +125,45 @@ void EtcdCluster::Pause(int member) {
   kill(members_[static_cast<std::size_t>(member)].process, SIGSTOP);
 }
 
+void EtcdCluster::Save() {
+  for (const Member& member : members_) {
+    std::filesystem::remove_all(DataOf(member) + ".saved");
+    std::filesystem::copy(DataOf(member), DataOf(member) + ".saved",
+                          std::filesystem::copy_options::recursive);
+  }
+}
+
+void EtcdCluster::GoBack() {
+  for (const Member& member : members_) {
+    std::filesystem::remove_all(DataOf(member));
+    std::filesystem::rename(DataOf(member) + ".saved", DataOf(member));
+  }
+}
+
+void EtcdCluster::BeginAnother() {
+  ++generation_;
+  for (int i = 0; i < size(); ++i) {
+    std::filesystem::remove_all(DataOf(members_[static_cast<std::size_t>(i)]));
+    Begin(i);
+  }
+}
+
 std::vector<std::string> EtcdCluster::Arguments(const Member& member) const {
   // Elections in half a second instead of one to two.
-  std::vector<std::string> arguments = {FindEtcd(),
-                                        "--name=" + member.name,
-                                        "--data-dir=" + (directory_ / member.name),
-                                        "--listen-peer-urls=" + member.peer_url,
-                                        "--initial-advertise-peer-urls=" + member.peer_url,
-                                        "--listen-client-urls=" + member.client_url,
-                                        "--advertise-client-urls=" + member.client_url,
-                                        "--initial-cluster=" + peers_,
-                                        "--initial-cluster-token=" + peers_,
-                                        "--heartbeat-interval=50",
-                                        "--election-timeout=500",
-                                        "--logger=zap",
-                                        "--log-level=warn"};
+  std::vector<std::string> arguments = {
+      FindEtcd(),
+      "--name=" + member.name,
+      "--data-dir=" + DataOf(member),
+      "--listen-peer-urls=" + member.peer_url,
+      "--initial-advertise-peer-urls=" + member.peer_url,
+      "--listen-client-urls=" + member.client_url,
+      "--advertise-client-urls=" + member.client_url,
+      "--initial-cluster=" + peers_,
+      absl::StrCat("--initial-cluster-token=", peers_, generation_),
+      "--heartbeat-interval=50",
+      "--election-timeout=500",
+      "--logger=zap",
+      "--log-level=warn"};
   arguments.insert(arguments.end(), options_.flags.begin(), options_.flags.end());
   return arguments;
 }
@@ -152,7 +176,7 @@ absl::Status EtcdCluster::WaitUntilReady() const {
     etcd::Client client({.endpoints = {*parsed}});
     for (;;) {
       const absl::Status answered = client.Range({.key = "/"}).status();
-      if (answered.ok()) break;
+      if (answered.ok() || absl::IsUnauthenticated(answered)) break;
       if (std::chrono::steady_clock::now() > deadline) {
         return absl::UnavailableError(absl::StrCat(
             answered.message(), "\n", TailOf(LogOf(members_[static_cast<std::size_t>(i)]))));

@@ -38,7 +38,13 @@ class EtcdCluster {
   void Begin(int member);  // again, with what it has on disk
   void Pause(int member);  // SIGSTOP, until Kill()
 
-  // Until every member answers for a majority, 20 s at most.
+  // What is on the disks of its members, of which none must run: keeps a copy, goes back to
+  // the copy (as after a restore from a backup), or throws it away for another cluster.
+  void Save();
+  void GoBack();
+  void BeginAnother();
+
+  // Until every member answers for a majority, 20 s at most; with authentication, too.
   absl::Status WaitUntilReady() const;
 
  private:
@@ -50,10 +56,12 @@ class EtcdCluster {
   explicit EtcdCluster(const Options& options);
   std::vector<std::string> Arguments(const Member& member) const;
   std::string LogOf(const Member& member) const { return directory_ / (member.name + ".log"); }
+  std::string DataOf(const Member& member) const { return directory_ / member.name; }
 
   const Options options_;
   TemporaryDirectory directory_;
-  std::string peers_;  // --initial-cluster
+  std::string peers_;   // --initial-cluster
+  int generation_ = 0;  // of the cluster's ID
   std::vector<Member> members_;
 };
 

@@ -71,21 +71,40 @@ class TcpStream : public BlockingStream {
     }
   }
 
+  absl::Status Wait(MonotonicTime deadline) override {
+    return WaitFor(socket_.get(), POLLIN, deadline, "receive");
+  }
+
   bool Quiet() const override {
     char byte = 0;
     return recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && WouldBlock(errno);
   }
 
+  // Wakes poll(), too; the descriptor stays, so that no other one can get its number.
+  void Abort() override { (void)shutdown(socket_.get(), SHUT_RDWR); }
+
  private:
   const Fd socket_;
 };
 
+void SetOption(int fd, int level, int option, int value) {
+  (void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void SetOptions(int fd) {
+  // What is sent is whole requests: nothing to gain from waiting for more.
+  SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  // 10 s of silence, then three questions 5 s apart.
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
 absl::StatusOr<Fd> ConnectTo(const SocketAddress& address, MonotonicTime deadline) {
   Fd socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return ErrnoStatus(errno, "socket");
-  // What is sent is whole requests: nothing to gain from waiting for more.
-  const int on = 1;
-  (void)setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  SetOptions(socket.get());
   const auto* raw = reinterpret_cast<const sockaddr*>(&address.storage);
   if (connect(socket.get(), raw, address.size) == 0) return socket;
   if (errno != EINPROGRESS && errno != EINTR) return ErrnoStatus(errno, "connect");

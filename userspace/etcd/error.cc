@@ -18,6 +18,7 @@ namespace json = boost::json;
 // gRPC's numbers.
 enum Code : std::int64_t {
   kInvalidArgument = 3,
+  kNotFound = 5,
   kPermissionDenied = 7,
   kResourceExhausted = 8,
   kFailedPrecondition = 9,
@@ -46,16 +47,33 @@ absl::StatusCode ExhaustedCode(absl::string_view message) {
   return absl::StatusCode::kUnknown;
 }
 
+bool IsUnauthenticated(absl::string_view message) {
+  return absl::StrContains(message, "etcdserver: user name is empty") ||
+         absl::StrContains(message, "etcdserver: authentication failed") ||
+         absl::StrContains(message, "etcdserver: revision of auth store is old");
+}
+
+absl::StatusCode PreconditionCode(absl::string_view message) {
+  if (absl::StrContains(message, "already exists")) return absl::StatusCode::kAlreadyExists;
+  if (absl::StrContains(message, "name not found")) return absl::StatusCode::kNotFound;
+  return absl::StatusCode::kFailedPrecondition;
+}
+
 absl::StatusCode CodeOf(std::int64_t code, absl::string_view message) {
   switch (code) {
     case kInvalidArgument:
-      return absl::StatusCode::kInvalidArgument;
+      return IsUnauthenticated(message) ? absl::StatusCode::kUnauthenticated
+                                        : absl::StatusCode::kInvalidArgument;
+    case kNotFound:
+      return absl::StatusCode::kNotFound;
     case kPermissionDenied:
-    case kUnauthenticated:
       return absl::StatusCode::kPermissionDenied;
+    case kUnauthenticated:
+      return absl::StatusCode::kUnauthenticated;
     case kResourceExhausted:
       return ExhaustedCode(message);
     case kFailedPrecondition:
+      return PreconditionCode(message);
     case kUnimplemented:
       return absl::StatusCode::kFailedPrecondition;
     case kOutOfRange:  // a revision that was compacted away meanwhile
@@ -69,17 +87,17 @@ absl::StatusCode CodeOf(std::int64_t code, absl::string_view message) {
   }
 }
 
-// The error's number and text; versions differ in what they call the text.
-std::optional<std::pair<std::int64_t, std::string>> ParseError(absl::string_view body) {
-  const absl::StatusOr<json::object> object = ParseObject(body);
-  if (!object.ok()) return std::nullopt;
-  const json::value* code = object->if_contains("code");
-  const json::value* message = object->if_contains("message");
-  if (message == nullptr) message = object->if_contains("error");
+// The error's number and text; versions differ in what they call them.
+std::optional<absl::Status> ParseError(const json::object& object) {
+  const json::value* code = object.if_contains("code");
+  if (code == nullptr) code = object.if_contains("grpc_code");
+  const json::value* message = object.if_contains("message");
+  if (message == nullptr) message = object.if_contains("error");
   if (code == nullptr || !code->is_int64() || message == nullptr || !message->is_string()) {
     return std::nullopt;
   }
-  return std::make_pair(code->get_int64(), std::string(message->get_string()));
+  const std::string text(message->get_string());
+  return absl::Status(CodeOf(code->get_int64(), text), text);
 }
 
 // From something before etcd, or that is no etcd.
@@ -94,9 +112,17 @@ absl::Status StrangeError(unsigned status) {
 }  // namespace
 
 absl::Status ErrorOf(unsigned status, absl::string_view body) {
-  const auto error = ParseError(body);
-  if (!error) return StrangeError(status);
-  return absl::Status(CodeOf(error->first, error->second), error->second);
+  const absl::StatusOr<json::object> object = ParseObject(body);
+  if (!object.ok()) return StrangeError(status);
+  // OK with an answer that is none would be nonsense.
+  const std::optional<absl::Status> error = ParseError(*object);
+  return error && !error->ok() ? *error : StrangeError(status);
+}
+
+absl::Status ErrorOf(const json::object& error) {
+  const std::optional<absl::Status> parsed = ParseError(error);
+  if (parsed && !parsed->ok()) return *parsed;
+  return absl::UnknownError("an error that etcd does not explain");
 }
 
 }  // namespace tombolo::etcd

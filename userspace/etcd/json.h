@@ -37,6 +37,9 @@ struct Header {
 };
 absl::StatusOr<Header> HeaderOf(const boost::json::object& object);
 
+// An error in the middle of a stream, by the rules of ErrorOf() in messages.h.
+absl::Status ErrorOf(const boost::json::object& error);
+
 absl::StatusOr<KeyValue> DecodeKeyValue(const boost::json::object& object);
 
 }  // namespace tombolo::etcd

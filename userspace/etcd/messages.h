@@ -17,7 +17,7 @@ inline constexpr char kRangePath[] = "/v3/kv/range";
 inline constexpr char kTxnPath[] = "/v3/kv/txn";
 
 struct KeyValue {
-  std::string key, value;
+  std::string key{}, value{};
   std::int64_t mod_revision = 0;     // of the last change, > 0
   std::int64_t create_revision = 0;  // of the first one since the key has been there
   std::int64_t version = 0;          // how many changes since then; 0: it was deleted
@@ -51,7 +51,7 @@ struct Compare {
 struct Operation {
   enum class Kind { kPut, kDelete, kRange };
   Kind kind = Kind::kPut;
-  std::string key, value{};
+  std::string key{}, value{};
   std::string end{};       // of kDelete and kRange; no end: only `key`
   std::int64_t lease = 0;  // of kPut
 

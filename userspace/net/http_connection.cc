@@ -30,27 +30,22 @@ absl::Status Lost(absl::string_view why) {
 
 }  // namespace
 
-absl::StatusOr<HttpAnswer> HttpConnection::Post(const std::string& path, const std::string& body,
-                                                MonotonicTime deadline) {
-  return Exchange(absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: ", authority_,
-                               "\r\nContent-Type: application/json\r\nContent-Length: ",
-                               body.size(), "\r\n\r\n", body),
-                  deadline);
+std::string HttpRequest::ToText(const std::string& authority) const {
+  std::string text =
+      absl::StrCat(body.empty() ? "GET " : "POST ", path, " HTTP/1.1\r\nHost: ", authority,
+                   "\r\nAccept: application/json\r\n");
+  if (!authorization.empty()) absl::StrAppend(&text, "Authorization: ", authorization, "\r\n");
+  if (!body.empty()) {
+    absl::StrAppend(&text, "Content-Type: application/json\r\nContent-Length: ", body.size(),
+                    "\r\n");
+  }
+  absl::StrAppend(&text, "\r\n", body);
+  return text;
 }
 
-absl::StatusOr<HttpAnswer> HttpConnection::Get(const std::string& path, const std::string& token,
-                                               MonotonicTime deadline) {
-  const std::string bearer =
-      token.empty() ? "" : absl::StrCat("Authorization: Bearer ", token, "\r\n");
-  return Exchange(absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: ", authority_,
-                               "\r\nAccept: application/json\r\n", bearer, "\r\n"),
-                  deadline);
-}
-
-absl::StatusOr<HttpAnswer> HttpConnection::Exchange(const std::string& request,
-                                                    MonotonicTime deadline) {
+absl::StatusOr<HttpAnswer> HttpConnection::Ask(const HttpRequest& request, MonotonicTime deadline) {
   alive_ = false;  // until there is a whole answer
-  const absl::Status sent = stream_->Send(request, deadline);
+  const absl::Status sent = stream_->Send(request.ToText(authority_), deadline);
   if (!sent.ok()) return Lost(sent.message());
   return Receive(deadline);
 }

@@ -56,6 +56,11 @@ bool ClientStream::Quiet() const {
   return SSL_pending(ssl_.get()) == 0 && BIO_ctrl_pending(in_) == 0 && below_->Quiet();
 }
 
+absl::Status ClientStream::Wait(MonotonicTime deadline) {
+  if (SSL_pending(ssl_.get()) > 0 || BIO_ctrl_pending(in_) > 0) return absl::OkStatus();
+  return below_->Wait(deadline);
+}
+
 // What `step` returned, 0 for the peer's end. Moves records for it meanwhile.
 absl::StatusOr<std::size_t> ClientStream::Run(absl::string_view what, absl::FunctionRef<int()> step,
                                               MonotonicTime deadline) {

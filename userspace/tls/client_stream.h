@@ -22,7 +22,9 @@ class ClientStream : public BlockingStream {
 
   absl::Status Send(absl::string_view bytes, MonotonicTime deadline) override;
   absl::StatusOr<std::size_t> Receive(absl::Span<char> into, MonotonicTime deadline) override;
+  absl::Status Wait(MonotonicTime deadline) override;
   bool Quiet() const override;
+  void Abort() override { below_->Abort(); }
 
  private:
   absl::StatusOr<std::size_t> Run(absl::string_view what, absl::FunctionRef<int()> step,

@@ -115,8 +115,15 @@ TEST(EtcdMessagesTest, ErrorsSayWhetherAChangeMayHaveBeenMade) {
   EXPECT_EQ(CodeFor(11, "etcdserver: mvcc: required revision has been compacted"), kUnavailable);
   EXPECT_EQ(CodeFor(8, "grpc: received message larger than max (5 vs. 4)"), kResourceExhausted);
   EXPECT_EQ(CodeFor(3, "etcdserver: request is too large"), kInvalidArgument);
-  EXPECT_EQ(CodeFor(16, "etcdserver: invalid auth token"), kPermissionDenied);
+  EXPECT_EQ(CodeFor(16, "etcdserver: invalid auth token"), kUnauthenticated);
   EXPECT_EQ(CodeFor(7, "etcdserver: permission denied"), kPermissionDenied);
+  EXPECT_EQ(CodeFor(3, "etcdserver: user name is empty"), kUnauthenticated);
+  EXPECT_EQ(CodeFor(3, "etcdserver: revision of auth store is old"), kUnauthenticated);
+  EXPECT_EQ(CodeFor(5, "etcdserver: requested lease not found"), kNotFound);
+  EXPECT_EQ(CodeFor(9, "etcdserver: user name already exists"), kAlreadyExists);
+  EXPECT_EQ(CodeFor(9, "etcdserver: role name not found"), kNotFound);
+  EXPECT_EQ(CodeFor(9, "etcdserver: authentication is not enabled"), kFailedPrecondition);
+  EXPECT_EQ(CodeFor(0, "fine"), kUnknown);
   EXPECT_EQ(CodeFor(15, "etcdserver: corrupt cluster"), kDataLoss);
   EXPECT_EQ(ErrorOf(502, "<html>").code(), kUnknown);
   EXPECT_EQ(ErrorOf(429, "").code(), kUnknown);

@@ -10,46 +10,19 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "testing/scripted_stream.h"
 
 namespace tombolo::net {
 namespace {
 
-using ::testing::HasSubstr;
-
-// Answers whatever it is asked with the same bytes, few at a time, and ends.
-class ScriptedStream : public BlockingStream {
- public:
-  ScriptedStream(std::string answer, std::size_t step, std::string* sent)
-      : answer_(std::move(answer)), step_(step), sent_(sent) {}
-
-  absl::Status Send(absl::string_view bytes, MonotonicTime) override {
-    if (step_ == 0) return absl::UnavailableError("cut");
-    absl::StrAppend(sent_, bytes);
-    at_ = 0;
-    return absl::OkStatus();
-  }
-  absl::StatusOr<std::size_t> Receive(absl::Span<char> into, MonotonicTime) override {
-    const std::size_t size = std::min({into.size(), step_, answer_.size() - at_});
-    std::copy_n(answer_.data() + at_, size, into.data());
-    at_ += size;
-    return size;
-  }
-  bool Quiet() const override { return at_ == answer_.size(); }
-
- private:
-  const std::string answer_;
-  const std::size_t step_;
-  std::string* const sent_;
-  std::size_t at_ = 0;
-};
-
+using testing::ScriptedStream;
 class HttpConnectionTest : public ::testing::Test {
  protected:
   absl::StatusOr<HttpAnswer> Ask(const std::string& answer, std::size_t step = 1 << 20) {
     sent_.clear();
     connection_ = std::make_unique<HttpConnection>(
         std::make_unique<ScriptedStream>(answer, step, &sent_), "etcd:2379");
-    return connection_->Post("/path", "{\"a\":1}", After(std::chrono::seconds(1)));
+    return connection_->Ask({.path = "/path", .body = "{\"a\":1}"}, After(std::chrono::seconds(1)));
   }
 
   std::string sent_;
@@ -63,10 +36,16 @@ TEST_F(HttpConnectionTest, AsksAndIsUsableAgain) {
     EXPECT_EQ(answer->status, 200);
     EXPECT_EQ(answer->body, "hello");
     EXPECT_EQ(sent_,
-              "POST /path HTTP/1.1\r\nHost: etcd:2379\r\nContent-Type: application/json\r\n"
-              "Content-Length: 7\r\n\r\n{\"a\":1}");
+              "POST /path HTTP/1.1\r\nHost: etcd:2379\r\nAccept: application/json\r\n"
+              "Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}");
     EXPECT_TRUE(connection_->Usable());
   }
+}
+
+TEST_F(HttpConnectionTest, AsksWithoutABodyAndAsSomebody) {
+  EXPECT_EQ((HttpRequest{.path = "/a?b", .authorization = "Bearer t"}).ToText("host:1"),
+            "GET /a?b HTTP/1.1\r\nHost: host:1\r\nAccept: application/json\r\n"
+            "Authorization: Bearer t\r\n\r\n");
 }
 
 TEST_F(HttpConnectionTest, ReadsChunks) {
