@@ -122,7 +122,9 @@ void EtcdCluster::Begin(int member) {
 }
 
 void EtcdCluster::Pause(int member) {
-  kill(members_[static_cast<std::size_t>(member)].process, SIGSTOP);
+  const pid_t process = members_[static_cast<std::size_t>(member)].process;
+  kill(process, SIGSTOP);
+  waitpid(process, nullptr, WUNTRACED);  // its threads run on for a while
 }
 
 void EtcdCluster::Save() {

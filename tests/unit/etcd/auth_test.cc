@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "etcd/follower.h"
 #include "etcd_case.h"
 
 namespace tombolo::etcd {
@@ -138,6 +139,31 @@ TEST_F(AuthTest, PasswordsAndPermissionsCanBeReplaced) {
   Expect(RemoveRole(root, "west"));
   Expect(RemoveRole(root, "west"));
   EXPECT_TRUE(absl::IsNotFound(RolesOf(root, "west").status()));
+}
+
+TEST_F(AuthTest, AFollowerOutlivesItsToken) {
+  Client west(As("west", "west's"));
+  std::atomic<int> seen = 0;
+  Follower follower({.client = As("east", "east's"), .prefix = "/d/", .probe = milliseconds(200)},
+                    [&](const Follower::Update& update) { seen += update.changes.size(); }, {});
+  Expect(TryPut(west, "/d/clusters/west/a"));
+  ASSERT_TRUE(Eventually([&] { return seen == 1; }));
+  std::this_thread::sleep_for(milliseconds(3500));
+  EXPECT_TRUE(follower.state().in_sync) << follower.state().error;
+  Expect(TryPut(west, "/d/clusters/west/b"));
+  EXPECT_TRUE(Eventually([&] { return seen == 2; }));
+  EXPECT_EQ(follower.state().listings, 1);
+}
+
+TEST_F(AuthTest, AFollowerThatMayNotReadSaysSo) {
+  Client::Options options = As("west", "west's");
+  std::atomic<int> updates = 0;
+  Follower follower({.client = options, .prefix = "/e/"},
+                    [&](const Follower::Update&) { ++updates; }, {});
+  ASSERT_TRUE(Eventually([&] { return !follower.state().error.ok(); }));
+  EXPECT_THAT(std::string(follower.state().error.message()), HasSubstr("permission denied"));
+  EXPECT_FALSE(follower.state().in_sync);
+  EXPECT_EQ(updates, 0);
 }
 
 }  // namespace
