@@ -27,7 +27,7 @@ ALLOWED = {
     "source": {"base", "net", "mesh"},
     "admin": BELOW_ADMIN,
     "agent": BELOW_ADMIN | {"admin"},
-    "cli": {"base"},
+    "cli": {"base", "net", "tls", "etcd", "source"},
     "ca": {"base", "net", "tls", "etcd", "mesh", "source", "admin"},  # its own program beside userspace/
 }
 # Include text -> the only modules, or directories of one, that may have it, and the rule in words.

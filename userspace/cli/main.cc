@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tombolo command: reads the state of a running agent.
+// The tombolo command: reads the state of a running agent, and changes the directory in etcd.
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "cli/client.h"
+#include "cli/commands.h"
 #include "cli/render.h"
 
 namespace {
@@ -26,9 +27,11 @@ struct Arguments {
   std::string socket = "/run/tombolo/agent.sock";
   std::string output = "table";
   std::string noun;
+  tombolo::cli::Action action;  // what a command wants; none: show the noun
 };
 
 absl::StatusOr<std::string> Answer(const Arguments& arguments) {
+  if (arguments.action) return arguments.action();
   ASSIGN_OR_RETURN(std::string json,
                    tombolo::cli::Get(arguments.socket, "/v1/" + arguments.noun, kTimeout));
   if (arguments.output == "json") return json;
@@ -55,15 +58,24 @@ void Declare(CLI::App& app, Arguments& arguments) {
     names.emplace_back(noun.name);
     absl::StrAppendFormat(&footer, "\n  %-13s %s", noun.name, noun.help);
   }
-  app.add_option("noun", arguments.noun, "what to show")->required()->check(CLI::IsMember(names));
+  app.add_option("noun", arguments.noun, "what to show")->check(CLI::IsMember(names));
   app.footer(footer);
+  app.require_subcommand(0, 1);
+  tombolo::cli::AddDirectory(app, arguments.action);
+  tombolo::cli::AddClusters(app, arguments.action);
+  tombolo::cli::AddNamespaces(app, arguments.action);
+  app.final_callback([&arguments] {
+    if (arguments.noun.empty() == !arguments.action)
+      throw CLI::RequiredError("a noun or a command");
+  });
 }
 
 }  // namespace
 
 // NOLINTNEXTLINE(bugprone-exception-escape): only what nobody can handle, such as no memory
 int main(int argc, char** argv) {
-  CLI::App app("Shows what the Tombolo agent on this node does.", "tombolo");
+  CLI::App app("Shows what the Tombolo agent on this node does, and administers the directory.",
+               "tombolo");
   Arguments arguments;
   Declare(app, arguments);
   try {

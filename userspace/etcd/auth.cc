@@ -135,6 +135,16 @@ absl::StatusOr<bool> AuthenticationEnabled(Client& client) {
   return false;
 }
 
+absl::Status CheckNobodyIsSomebody(Client& client, const std::string& key) {
+  const absl::Status status = client.Range({.key = key, .count_only = true}).status();
+  // Also a user who has no rights, or who does not exist, is no way in.
+  if (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status)) return absl::OkStatus();
+  if (!status.ok()) return status;
+  return absl::FailedPreconditionError(
+      "takes everybody who has a certificate for a user, because its own certificate has the "
+      "user's name as its common name (CN): give it one without");
+}
+
 std::string EncodeAuthenticate(const std::string& user, const std::string& password) {
   return json::serialize(json::object{{"name", user}, {"password", password}});
 }

@@ -41,6 +41,12 @@ absl::Status EnableAuthentication(Client& client);
 // `client` must be one without a user.
 absl::StatusOr<bool> AuthenticationEnabled(Client& client);
 
+// FailedPrecondition: a member does what `key` needs a user for without one, because its own
+// certificate has a user's name (CN). With --client-cert-auth, etcd takes everybody who has a
+// certificate for that user, if he sends no Accept header. `client` must be one without a user
+// and without Accept, of that one member.
+absl::Status CheckNobodyIsSomebody(Client& client, const std::string& key);
+
 // What the client itself uses.
 inline constexpr char kAuthenticatePath[] = "/v3/auth/authenticate";
 struct Authentication {

@@ -153,8 +153,8 @@ absl::StatusOr<net::HttpAnswer> Client::Ask(net::HttpConnection& http, const std
     if (closed_) return Closed();
     asked_.insert(&http);
   }
-  absl::StatusOr<net::HttpAnswer> answer =
-      http.Ask({.path = path, .body = body, .authorization = token}, deadline);
+  absl::StatusOr<net::HttpAnswer> answer = http.Ask(
+      {.path = path, .body = body, .authorization = token, .accept = options_.accept}, deadline);
   const std::lock_guard lock(mutex_);
   asked_.erase(&http);
   return answer;

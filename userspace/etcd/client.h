@@ -44,6 +44,10 @@ class Client {
     // What the user may read, if there is such a key or not: a new connection is asked
     // for it, because every answer tells which cluster it comes from.
     std::string known_key = "/";
+    // By a request's Accept header etcd tells that it has come through the gateway. Without one
+    // it takes the caller for the user whom the member's own certificate names:
+    // false is for finding that out.
+    bool accept = true;
     Duration connect = std::chrono::seconds(1);  // to one member, until it can be asked
     Duration answer = std::chrono::seconds(3);   // of one member: outlasts an election
     Duration call = std::chrono::seconds(6);     // all of it

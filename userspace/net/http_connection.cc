@@ -32,8 +32,8 @@ absl::Status Lost(absl::string_view why) {
 
 std::string HttpRequest::ToText(const std::string& authority) const {
   std::string text =
-      absl::StrCat(body.empty() ? "GET " : "POST ", path, " HTTP/1.1\r\nHost: ", authority,
-                   "\r\nAccept: application/json\r\n");
+      absl::StrCat(body.empty() ? "GET " : "POST ", path, " HTTP/1.1\r\nHost: ", authority, "\r\n");
+  if (accept) absl::StrAppend(&text, "Accept: application/json\r\n");
   if (!authorization.empty()) absl::StrAppend(&text, "Authorization: ", authorization, "\r\n");
   if (!body.empty()) {
     absl::StrAppend(&text, "Content-Type: application/json\r\nContent-Length: ", body.size(),

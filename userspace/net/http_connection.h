@@ -22,6 +22,7 @@ struct HttpRequest {
   std::string path;
   std::string body{};
   std::string authorization{};  // the header's value; "": no such header
+  bool accept = true;           // says that it accepts JSON
 
   std::string ToText(const std::string& authority) const;
 };
