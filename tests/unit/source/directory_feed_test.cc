@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/directory_feed.h"
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "source/directory_archive.h"
+#include "unit/source/shared_mesh.h"
+#include "unit/source/temp_dir.h"
+
+namespace tombolo::source {
+namespace {
+
+constexpr Duration kLong = std::chrono::seconds(20);
+
+SharedDirectory::Changes All(const Keys& keys) { return {keys.begin(), keys.end()}; }
+
+DirectoryFeed::FilePtr IndexedFile() {
+  auto file = EastFile();
+  EXPECT_TRUE(file->Index().ok());
+  return file;
+}
+
+// What OnBuilt was given last.
+class Last {
+ public:
+  DirectoryFeed::OnBuilt Setter() {
+    return [this](DirectoryFeed::Built built) {
+      const std::lock_guard lock(mutex_);
+      built_ = std::make_shared<DirectoryFeed::Built>(std::move(built));
+      ++count_;
+      changed_.notify_all();
+    };
+  }
+
+  // Until one is as `right` wants it; null after a long time.
+  template <typename Right>
+  std::shared_ptr<DirectoryFeed::Built> WaitFor(const Right& right) {
+    std::unique_lock lock(mutex_);
+    const bool there =
+        changed_.wait_for(lock, kLong, [&] { return built_ != nullptr && right(*built_); });
+    return there ? built_ : nullptr;
+  }
+  bool WaitForMore(int than) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kLong, [&] { return count_ > than; });
+  }
+  int count() {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<DirectoryFeed::Built> built_;
+  int count_ = 0;
+};
+
+bool HasWeb(const DirectoryFeed::Built& built) {
+  return built.snapshot->FindService("shop/web") != nullptr;
+}
+
+DirectoryFeed::Options Quick(const std::string& state = "") {
+  return {.cluster = "east",
+          .state = state,
+          .gap = std::chrono::milliseconds(1),
+          .save_gap = std::chrono::milliseconds(1)};
+}
+
+TEST(DirectoryFeedTest, MakesSnapshotsOfFileAndEtcd) {
+  Last last;
+  DirectoryFeed feed(Quick());
+  const auto file = IndexedFile();
+  const auto first = feed.Build(file);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_FALSE(HasWeb(*first));
+  feed.Run(last.Setter());
+  feed.Update(All(WestKeys()), /*listed=*/true);
+  const auto built = last.WaitFor(HasWeb);
+  ASSERT_NE(built, nullptr);
+  EXPECT_EQ(built->file, file);
+
+  auto other = EastFile();
+  other->allow.clear();
+  ASSERT_TRUE(other->Index().ok());
+  feed.SetFile(other);
+  EXPECT_NE(last.WaitFor([&](const auto& b) { return b.file == other && !HasWeb(b); }), nullptr);
+
+  feed.SetFile(file);
+  feed.Update({{"clusters/west/gateways/g1", std::nullopt}}, /*listed=*/false);  // lease lost
+  EXPECT_NE(last.WaitFor([&](const auto& b) {
+    return b.file == file && b.snapshot->FindCluster("west") == nullptr;
+  }),
+            nullptr);
+}
+
+TEST(DirectoryFeedTest, PlansWhatIsPublishedIfThatIsWanted) {
+  DirectoryFeed::Options options = Quick();
+  options.publish = true;
+  DirectoryFeed feed(options);
+  Last last;
+  // Not by what the disk had: that may be undone since.
+  EXPECT_TRUE(feed.Build(IndexedFile())->publication.empty());
+  feed.Run(last.Setter());
+  feed.Update(All(WestKeys()), /*listed=*/true);
+  const auto built = last.WaitFor(HasWeb);
+  ASSERT_NE(built, nullptr);
+  EXPECT_TRUE(built->publication.puts.contains("clusters/east/cluster"));
+}
+
+TEST(DirectoryFeedTest, BeginsWithWhatTheLastOneKnew) {
+  const TempDir dir;
+  const std::string state = dir.Path("state");
+  {
+    DirectoryFeed feed(Quick(state));
+    EXPECT_TRUE(feed.view().state_error.ok()) << feed.view().state_error;
+    EXPECT_FALSE(feed.view().kept_at);
+    Last last;
+    ASSERT_TRUE(feed.Build(IndexedFile()).ok());
+    feed.Run(last.Setter());
+    feed.Update(All(WestKeys()), /*listed=*/true);
+    ASSERT_NE(last.WaitFor(HasWeb), nullptr);
+  }
+  struct stat info {};
+  ASSERT_EQ(stat((state + "/directory").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  DirectoryFeed feed(Quick(state));
+  EXPECT_TRUE(feed.view().state_error.ok()) << feed.view().state_error;
+  ASSERT_TRUE(feed.view().kept_at);
+  EXPECT_LT(std::chrono::system_clock::now() - *feed.view().kept_at, std::chrono::minutes(5));
+  EXPECT_FALSE(feed.view().listed);
+  const auto first = feed.Build(IndexedFile());
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_TRUE(HasWeb(*first));
+}
+
+TEST(DirectoryFeedTest, BeginsWithoutWhatItCannotTrust) {
+  const TempDir dir;
+  const std::string text = Archive(Shared(WestKeys()));
+  const std::string path = dir.Write("directory", text);
+  const auto begin = [&] { return DirectoryFeed(Quick(dir.Path(""))).view().state_error.code(); };
+  chmod(path.c_str(), 0600);
+  EXPECT_EQ(begin(), absl::StatusCode::kOk);
+  chmod(path.c_str(), 0666);
+  EXPECT_EQ(begin(), absl::StatusCode::kPermissionDenied);
+  chmod(path.c_str(), 0600);
+  dir.Write("directory", text.substr(0, text.size() / 2));
+  EXPECT_EQ(begin(), absl::StatusCode::kDataLoss);
+  dir.Write("directory", "tombolo-directory 2\n");
+  EXPECT_EQ(begin(), absl::StatusCode::kFailedPrecondition);
+  DirectoryFeed feed(Quick(dir.Path("")));
+  const auto first = feed.Build(IndexedFile());
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_FALSE(HasWeb(*first));
+}
+
+TEST(DirectoryFeedTest, AnEmptiedEtcdIsSaid) {
+  DirectoryFeed feed(Quick());
+  Last last;
+  ASSERT_TRUE(feed.Build(IndexedFile()).ok());
+  feed.Run(last.Setter());
+  feed.Update(All(WestKeys()), /*listed=*/true);
+  ASSERT_NE(last.WaitFor(HasWeb), nullptr);
+  SharedDirectory::Changes gone;
+  for (const auto& [key, value] : WestKeys()) gone[key] = std::nullopt;
+  const int before = last.count();
+  feed.Update(gone, /*listed=*/true);
+  EXPECT_TRUE(last.WaitForMore(before));
+  EXPECT_NE(last.WaitFor(HasWeb), nullptr);
+}
+
+}  // namespace
+}  // namespace tombolo::source

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/time.h"
+#include "mesh/snapshot.h"
+#include "source/directory_export.h"
+#include "source/directory_import.h"
+#include "source/shared_directory.h"
+
+namespace tombolo::source {
+
+// Makes snapshots of the own cluster's file and what a directory in etcd says, whenever one of
+// them has changed, and keeps the latter on disk, so that the next process can begin with it.
+//
+// A large directory takes a while, so it has a thread of its own, on which OnBuilt runs; changes
+// that come meanwhile are taken together. Any thread may call. Destroying it waits for the
+// thread and for a last write to the disk; OnBuilt does not run after that.
+class DirectoryFeed {
+ public:
+  using FilePtr = std::shared_ptr<const mesh::Snapshot>;  // LoadDirectory()'s, of the own cluster
+
+  struct Options {
+    std::string cluster;
+    std::string state{};   // a directory, made with 0700; "": nothing is kept
+    bool publish = false;  // plan what the own cluster says, too
+    // Between the ends of two snapshots; or four times as long as the last one took, so that it
+    // is busy for no more than a fifth of the time.
+    Duration gap = std::chrono::milliseconds(100);
+    Duration save_gap = std::chrono::seconds(10);  // between two writes to the disk
+  };
+  struct Built {
+    FilePtr file;
+    std::shared_ptr<mesh::Snapshot> snapshot;  // the receiver sets `version`
+    Refusals refusals;
+    Publication publication;  // if that is wanted, and what etcd says now is known
+  };
+  using OnBuilt = std::function<void(Built)>;
+
+  // What is worth telling about the state on disk, and what etcd says.
+  struct View {
+    std::optional<WallTime> kept_at;  // when what it began with was last known to be right
+    bool listed = false;              // by now it has what is in etcd itself
+    absl::Status state_error;         // of reading or writing the disk
+    absl::Status etcd_error;          // why what etcd says was not taken
+  };
+
+  // Reads what is kept.
+  explicit DirectoryFeed(Options options);
+  ~DirectoryFeed();
+  DirectoryFeed(const DirectoryFeed&) = delete;
+  DirectoryFeed& operator=(const DirectoryFeed&) = delete;
+
+  // The first one, on the caller's thread. Only before Run().
+  absl::StatusOr<Built> Build(FilePtr file);
+  void Run(OnBuilt on_built);
+
+  void SetFile(FilePtr file);
+  // As an etcd::Follower tells them.
+  void Update(SharedDirectory::Changes changes, bool listed);
+  void SetInSync(bool in_sync);
+
+  View view() const;
+
+ private:
+  struct Batch {
+    SharedDirectory::Changes changes;
+    bool listed = false;
+  };
+
+  std::string StatePath() const { return options_.state + "/directory"; }
+  absl::StatusOr<SharedDirectory> ReadState();
+  absl::StatusOr<Built> Make(FilePtr file) const;
+  void Save();
+  void KeepFresh();
+  void Loop();
+  void Work(std::vector<Batch> batches, std::unique_lock<std::mutex>& lock);
+
+  const Options options_;
+  // The thread's, once that runs.
+  SharedDirectory shared_;
+  OnBuilt on_built_;
+  bool listed_ = false;   // etcd has been read
+  bool current_ = false;  // shared_ is what it says now, not what it, or the disk, said before
+  bool changed_ = false;  // since the last write to the disk
+  MonotonicTime next_save_{}, next_build_{};
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;  // what follows is guarded by mutex_
+  FilePtr file_;
+  bool new_file_ = false;
+  std::vector<Batch> batches_;
+  bool in_sync_ = false;
+  bool stop_ = false;
+  View view_;
+  std::thread thread_;
+};
+
+}  // namespace tombolo::source
