@@ -66,7 +66,7 @@ absl::Status DataThread::SetUp() {
   ASSIGN_OR_RETURN(auto own, net::NetworkNamespace::OfThisThread());  // every thread's
   own_namespace_ = std::make_unique<net::NetworkNamespace>(std::move(own));
   dials_ = std::make_unique<DialSlots>(*poller_);
-  balancer_ = std::make_unique<balance::Balancer>(settings_.cluster, settings_.node,
+  balancer_ = std::make_unique<balance::Balancer>(balance::Place{settings_.cluster, settings_.node},
                                                   std::mt19937_64(std::random_device()()));
   tunnel::Pool::Options options;
   options.idle_limit = settings_.idle_tunnel;

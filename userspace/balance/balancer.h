@@ -1,146 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "balance/attempt.h"
 #include "balance/choice.h"
+#include "balance/plan.h"
+#include "balance/ways.h"
 #include "base/time.h"
 #include "mesh/snapshot.h"
 #include "net/address.h"
 
 namespace tombolo::balance {
 
-// What a status page shows of one endpoint.
+// What a status page shows of one endpoint, or of the way to a node or gateway.
 struct EndpointView {
   std::uint32_t in_flight = 0;
-  Duration ejected_for{};  // zero: in use
+  bool ejected = false;    // until a trial succeeds
+  Duration ejected_for{};  // what is left before a trial; zero: in use, or on trial
+  double warmth = 1;       // the part of its share that it gets: below 1, it starts slowly
   std::optional<Duration> connect_latency;
 };
 
-// Chooses the endpoint that serves a connection, and remembers how earlier
-// connections fared. What it knows is kept by (service, port, workload,
-// address), so it survives a change of snapshot. Owned by one data-plane
-// thread: no locks, every call on that thread. Attempts may outlive it.
+struct ClusterView {
+  bool ejected = false;  // by itself: that all its gateways are is seen with those
+  Duration ejected_for{};
+  std::optional<Duration> round_trip;  // smoothed
+};
+
+// Chooses where a connection goes: the tier, the cluster, the endpoint and the gateway
+// (mesh::LoadBalancing says how), and remembers how earlier connections fared.
+//
+// Health has three layers, each with failures of its own: the endpoint of a service port; the way
+// to a node or a gateway, and a cluster, which are shared by all services. A cluster is ejected
+// when several ways to it have failed in a row without a success in between, or all its gateways
+// are. At most half of a tier's clusters, ways and endpoints, and of a cluster's gateways, count
+// as ejected; but a tier of which nothing is left gives way to the others. What was ejected comes
+// back by one trial at a time, and slowly.
+//
+// What it knows survives a change of snapshot: it is kept by the names and addresses of things.
+// Owned by one data-plane thread: no locks, every call on that thread. Threads do not tell each
+// other what they have learnt: what is ejected costs each of them kFailuresToEject failures, of
+// which the connections see nothing but the time, and a thread with few connections meets
+// few failures. Attempts may outlive it.
 class Balancer {
-  struct State;
-
  public:
-  static constexpr int kFailuresToEject = 5;  // in a row
-  static constexpr Duration kFirstEjection = std::chrono::seconds(1);
-  static constexpr Duration kLongestEjection = std::chrono::seconds(60);
+  using Attempt = balance::Attempt;
 
-  // One connection, from the first try until it has ended: counted as in flight
-  // for as long as this lives. Report at most one outcome of the try.
-  class Attempt {
-   public:
-    Attempt() = default;
-    Attempt(Attempt&& other) noexcept = default;
-    Attempt& operator=(Attempt&& other) noexcept;
-    ~Attempt() { End(); }
-
-    // The endpoint took the connection, `latency` after the try began.
-    void OnConnected(Duration latency, MonotonicTime now);
-    // After kFailuresToEject in a row it is ejected for kFirstEjection; each failure
-    // after that time doubles it, up to kLongestEjection; a success forgets
-    // all.
-    void OnFailure(Failure what, MonotonicTime now);
-    // Policy or a certificate refused the client. Says nothing about the
-    // endpoint, so it never counts: a denied client must not eject it for
-    // others.
-    void OnRefused() {}
-
-   private:
-    friend class Balancer;
-    Attempt(std::shared_ptr<State> state, MonotonicTime started);
-    void End();
-
-    std::shared_ptr<State> state_;
-    MonotonicTime started_;
-  };
-
-  // `own_cluster` and `own_node` say where it looks from. `random` gives 64 uniform bits;
-  // tests pass a seeded one.
-  Balancer(std::string own_cluster, std::string own_node, std::function<std::uint64_t()> random)
-      : own_cluster_(std::move(own_cluster)),
-        own_node_(std::move(own_node)),
-        random_(std::move(random)) {}
+  // `random` gives 64 uniform bits; tests pass a seeded one.
+  Balancer(Place own, std::function<std::uint64_t()> random);
   Balancer(const Balancer&) = delete;
   Balancer& operator=(const Balancer&) = delete;
 
-  // What is chosen from, from now on. Keeps what it knows of everything that is still there.
+  // What is chosen from, from now on. What becomes ready by it starts slowly.
   void SetSnapshot(mesh::SnapshotPtr snapshot, MonotonicTime now);
 
-  // Where to go next; none when nothing is left that is ready and not in `tried`.
-  // Endpoints of the own cluster come first, then all others. Among equals: power of two
-  // choices, drawn by weight, compared by in-flight connections per weight and by connect
-  // latency. Ejected endpoints are used only when nothing else is left, and at most half of
-  // the ready ones count as ejected: an outage of our own must not look like everybody
-  // else's. `wanted` may be of an older snapshot.
+  // Where to go next; none when nothing is left that is ready. The first attempt is drawn by the
+  // tiers' shares; another one (with `tried`) goes to the best of what is left. Costs a few
+  // draws; with affinity, or another attempt, a look at each endpoint of the port. `wanted` may
+  // be of an older snapshot, which costs more.
   std::optional<Choice> Pick(const Wanted& wanted, absl::Span<const Tried> tried,
                              MonotonicTime now);
 
   // Begins an attempt at what Pick() has chosen.
   Attempt Begin(const Wanted& wanted, const Choice& choice, MonotonicTime now);
 
+  // What follows is about the way to the node or gateway at `way` of a cluster.
+  // A packet's time there and back was measured: orders clusters by latency.
+  void OnRoundTrip(absl::string_view cluster, Duration round_trip, MonotonicTime now) {
+    ways_.OnRoundTrip(cluster, round_trip, now);
+  }
+  // A tunnel that goes there has not answered for so long that it is dead: ejects it at once.
+  void ObserveWayDead(absl::string_view cluster, const net::SocketAddress& way, MonotonicTime now) {
+    ways_.OnDead(cluster, way, now);
+  }
+  // It has answered: what it was ejected for because it did not is over.
+  void ObserveWayAlive(absl::string_view cluster, const net::SocketAddress& way,
+                       MonotonicTime now) {
+    ways_.OnAlive(cluster, way, now);
+  }
+
   EndpointView View(absl::string_view service, std::uint16_t port, const mesh::Endpoint& endpoint,
                     MonotonicTime now) const;
+  EndpointView ViewWay(absl::string_view cluster, const net::SocketAddress& way,
+                       MonotonicTime now) const;
+  ClusterView ViewCluster(absl::string_view cluster, MonotonicTime now) const;
   std::size_t size() const;  // endpoints remembered
 
  private:
-  // Workload and address; behind gateways the identity, which names its cluster.
-  using EndpointKey = std::pair<std::string, net::SocketAddress>;
-  // Lets a look-up compare with an Endpoint's fields without copying them.
-  using EndpointKeyView = std::pair<absl::string_view, net::SocketAddress>;
-  struct KeyHash {
-    using is_transparent = void;
-    std::size_t operator()(const EndpointKeyView& key) const;
-    std::size_t operator()(const EndpointKey& key) const;
-  };
-  struct KeyEqual {
-    using is_transparent = void;
-    template <typename A, typename B>
-    bool operator()(const A& a, const B& b) const {
-      return a.second == b.second && a.first == b.first;
-    }
-  };
-  using States = absl::flat_hash_map<EndpointKey, std::shared_ptr<State>, KeyHash, KeyEqual>;
+  const Plan& PlanOf(const Wanted& wanted, MonotonicTime now);
+  bool IsCurrent(const Plan& plan, MonotonicTime now) const;
 
-  struct Candidate {
-    std::size_t index = 0;
-    const mesh::Endpoint* endpoint = nullptr;
-    const State* state = nullptr;  // null: nothing known
-  };
-
-  // The ready endpoints of a port, by preference.
-  struct Groups {
-    std::vector<Candidate> local, remote, ejected;
-  };
-
-  const States* FindStates(absl::string_view service, std::uint16_t port) const;
-  static const State* FindState(const States* states, const mesh::Endpoint& endpoint);
-  Groups Sort(const mesh::ServicePort& port, const States* states, MonotonicTime now) const;
-  std::optional<Choice> ChooseWay(const Wanted& wanted, const Candidate& candidate,
-                                  absl::Span<const Tried> tried);
-  static EndpointKeyView KeyOf(const mesh::Endpoint& endpoint);
-  std::size_t DrawByWeight(const std::vector<Candidate>& candidates,
-                           std::optional<std::size_t> except);
-  const Candidate& PowerOfTwo(const std::vector<Candidate>& candidates, MonotonicTime now);
-
-  const std::string own_cluster_;
-  const std::string own_node_;
-  std::function<std::uint64_t()> random_;
-  absl::flat_hash_map<std::string, absl::flat_hash_map<std::uint16_t, States>> services_;
+  const Place own_;
+  const std::function<std::uint64_t()> random_;
+  mesh::SnapshotPtr snapshot_;
+  Ways ways_;
+  absl::flat_hash_map<std::string, absl::flat_hash_map<std::uint16_t, Memory>> memory_;
+  // Of the ports of `snapshot_` that have been asked for, which outlive them.
+  absl::flat_hash_map<const mesh::ServicePort*, std::unique_ptr<Plan>> plans_;
+  std::unique_ptr<Plan> older_;  // of the last request that was of another snapshot
 };
 
 }  // namespace tombolo::balance

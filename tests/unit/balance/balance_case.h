@@ -124,12 +124,13 @@ class BalanceCase : public testing::Test {
   // Of the endpoint; -1: none.
   int PickOne(const std::vector<std::size_t>& tried = {}) {
     std::vector<Tried> all;
-    for (const std::size_t endpoint : tried) all.push_back({{endpoint}, Failure::kEndpoint});
+    for (const std::size_t endpoint : tried)
+      all.push_back({{.endpoint = endpoint}, Failure::kEndpoint});
     const std::optional<Choice> choice = Pick(all);
     return choice ? static_cast<int>(choice->endpoint) : -1;
   }
   Balancer::Attempt Begin(std::size_t endpoint, std::optional<std::size_t> gateway = {}) {
-    return balancer_.Begin(Want(), {endpoint, gateway}, now_);
+    return balancer_.Begin(Want(), {.endpoint = endpoint, .gateway = gateway}, now_);
   }
   EndpointView View(std::size_t endpoint) const {
     return balancer_.View(kService, 80, endpoints()[endpoint], now_);
@@ -153,7 +154,7 @@ class BalanceCase : public testing::Test {
   }
 
   std::mt19937_64 engine_{42};
-  Balancer balancer_{"east", "east-0", [this] { return engine_(); }};
+  Balancer balancer_{Place{"east", "east-0"}, [this] { return engine_(); }};
   MonotonicTime now_{std::chrono::hours(1)};
   mesh::SnapshotPtr snapshot_;
 };

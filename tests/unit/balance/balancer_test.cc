@@ -50,9 +50,9 @@ TEST_F(BalancerTest, CountsWhatIsInFlight) {
 
 TEST_F(BalancerTest, AttemptsMayOutliveTheBalancer) {
   Use({MakeEndpoint(1, "east")});
-  auto balancer = std::make_unique<Balancer>("east", "east-0", [] { return 0; });
+  auto balancer = std::make_unique<Balancer>(Place{"east", "east-0"}, [] { return 0; });
   balancer->SetSnapshot(snapshot_, now_);
-  Balancer::Attempt attempt = balancer->Begin(Want(), {0}, now_);
+  Balancer::Attempt attempt = balancer->Begin(Want(), {.endpoint = 0}, now_);
   balancer.reset();
   attempt.OnConnected(milliseconds(1), now_);
 }
