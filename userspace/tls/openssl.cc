@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/openssl.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include <openssl/err.h>
@@ -25,7 +26,9 @@ BioPtr ReadOnlyBio(absl::string_view text) {
 WallTime ToWallTime(const ASN1_TIME* time) {
   std::tm fields{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &fields) != 1) return WallTime::min();
-  return std::chrono::system_clock::from_time_t(timegm(&fields));
+  // Some never end: that is written as the last second of the year 9999, which is no WallTime.
+  const auto last = std::chrono::system_clock::to_time_t(WallTime::max());
+  return std::chrono::system_clock::from_time_t(std::min(timegm(&fields), last));
 }
 
 std::string SerialHex(const X509* certificate) {

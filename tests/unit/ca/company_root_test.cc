@@ -25,15 +25,19 @@ class CompanyRootTest : public AuthorityCommandCase {
           "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
           "subjectKeyIdentifier=hash\n");
     Write("ext.cnf", "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n");
-    ASSERT_EQ(Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 100 "
-                  "-config root.cnf -extensions ca -keyout company.key -out company.pem")
-                  .status,
-              0);
+    MakeRoot("100");
+  }
+  void MakeRoot(const std::string& days) const {
+    const Result result =
+        Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days " + days +
+            " -config root.cnf -extensions ca -keyout company.key -out company.pem");
+    ASSERT_EQ(result.status, 0) << result.output;
   }
   // <name>.csr becomes <name>.pem.
-  void Sign(const std::string& name) const {
+  void Sign(const std::string& name, const std::string& days = "50") const {
     const Result result = Run("openssl x509 -req -in " + name +
-                              ".csr -CA company.pem -CAkey company.key -days 50 "
+                              ".csr -CA company.pem -CAkey company.key -days " + days +
+                              " "
                               "-copy_extensions copyall -extfile ext.cnf -out " +
                               name + ".pem");
     EXPECT_EQ(result.status, 0) << result.output;
@@ -64,6 +68,19 @@ TEST_F(CompanyRootTest, SignsTheIntermediates) {
   const Result verified =
       Run("openssl verify -x509_strict -CAfile company.pem -untrusted out/svid.pem out/svid.pem");
   EXPECT_EQ(verified.status, 0) << verified.output;
+}
+
+// As roots do that are made for good: clocks here end in 2262.
+TEST_F(CompanyRootTest, MayEndInAnotherMillennium) {
+  const std::string days = "2900000";
+  MakeRoot(days);
+  Good("init --root-certificate company.pem");
+  Good("csr east --out east.csr");
+  Sign("east", days);
+  Good("install east --certificate east.pem");
+  EXPECT_THAT(Good("list"), HasSubstr("good   2262-04-11"));
+  Good("issue --spiffe-id spiffe://test.example/cluster/east/node/n1 --out out");
+  EXPECT_THAT(Good("audit verify"), StartsWith("intact: "));
 }
 
 TEST_F(CompanyRootTest, IsRotatedToWhenEveryAuthorityBelowItIsThere) {
