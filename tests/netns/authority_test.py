@@ -9,14 +9,14 @@ TTL = 20  # seconds
 
 
 class AuthorityTest(case.PairCase):
-    """Two clusters whose agents join by token."""
+    """Two clusters whose agents join: east's by a join token, west's by that of its pod."""
 
     topology_name = "authority"
 
     @classmethod
     def build(cls):
         super().build()
-        cls.authority = cls.topo.use_authority(ttl=f"{TTL}s")
+        cls.authority = cls.topo.use_authority(ttl=f"{TTL}s", kubernetes=["west"])
 
     def identities(self, cluster):
         """What the agent says: its authority, and its SVIDs by SPIFFE ID."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 from . import est, host, network
+from .service_accounts import ISSUER, ServiceAccounts
 from .yaml_text import to_yaml
 
 PORT = 8443
@@ -13,11 +14,13 @@ PORT = 8443
 class Authority:
     """Set as `topology.authority` before up(): the agents then have no SVIDs as files.
 
-    It runs in the first cluster's node namespace, in a cgroup of its own.
+    It runs in the first cluster's node namespace, in a cgroup of its own. Nodes of the clusters
+    in `kubernetes` show a service account token instead of a join token.
     """
 
-    def __init__(self, topology, trust_domain, program, ttl="10m"):
+    def __init__(self, topology, trust_domain, program, ttl="10m", kubernetes=()):
         self.topology, self.trust_domain, self.ttl = topology, trust_domain, ttl
+        self._kubernetes = kubernetes
         self._program = program
         self.dir = f"{topology.dir}/authority"
         self.cgroup = f"{topology.cgroup}/authority"
@@ -31,16 +34,29 @@ class Authority:
         host.sh(self._program, "init", "--trust-domain", self.trust_domain, "--dir", self.dir)
         self._write_config()
         for cluster in self.topology.clusters:
-            self.command("cluster", "add", cluster.name)
-            token = self.command("token", "add",
-                                 f"spiffe://{self.trust_domain}/cluster/{cluster.name}"
-                                 f"/node/{cluster.node}")
+            add = self._add_kubernetes if cluster.name in self._kubernetes else self._add
             with open(self._token_file(cluster), "w", encoding="ascii") as out:
-                out.write(token)
+                out.write(add(cluster))
+
+    def _add(self, cluster):
+        """A token for its node to join with."""
+        self.command("cluster", "add", cluster.name)
+        return self.command("token", "add", f"spiffe://{self.trust_domain}/cluster/{cluster.name}"
+                            f"/node/{cluster.node}")
+
+    def _add_kubernetes(self, cluster):
+        """The token of the agent's pod there."""
+        accounts = ServiceAccounts(f"{self.dir}/{cluster.name}-accounts.key")
+        keys = f"{self.dir}/{cluster.name}-jwks.json"
+        with open(keys, "w", encoding="ascii") as out:
+            out.write(accounts.jwks())
+        self.command("cluster", "add", cluster.name, "--issuer", ISSUER, "--jwks", keys,
+                     "--agent-account", "tombolo/agent")
+        return accounts.token("agent", cluster.node, namespace="tombolo")
 
     @staticmethod
     def _token_file(cluster):
-        return f"{cluster.dir}/join-token"
+        return f"{cluster.dir}/token"
 
     def token(self, cluster):
         """What the cluster's node was given to join with."""
@@ -78,10 +94,11 @@ class Authority:
 
     def identity(self, cluster):
         """The key `identity` of a cluster's agent.yaml."""
+        kind = "service_account_token" if cluster.name in self._kubernetes else "join_token"
         return {"authority": {
             "urls": [self.url],
             "trust_domain": self.trust_domain, "trust": f"{self.dir}/root.pem",
-            "join_token": self._token_file(cluster), "state": f"{cluster.dir}/state"}}
+            kind: self._token_file(cluster), "state": f"{cluster.dir}/state"}}
 
     def start(self):
         """Starts it; agents find out for themselves."""

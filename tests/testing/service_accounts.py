@@ -27,15 +27,15 @@ class ServiceAccounts:
         return json.dumps({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self._kid,
                                      "n": _base64url(number), "e": "AQAB"}]})
 
-    def token(self, account="web", node="n1", lifetime=600, **claims):
-        """A token of namespace shop, bound to a pod and a node; `claims` replace what it says."""
+    def token(self, account="web", node="n1", lifetime=600, namespace="shop", **claims):
+        """A token that is bound to a pod and a node; `claims` replace what it says."""
         now = int(time.time())
 
         def named(name):
             return {"name": name, "uid": f"uid-of-{name}"}
-        body = {"iss": ISSUER, "sub": f"system:serviceaccount:shop:{account}",
+        body = {"iss": ISSUER, "sub": f"system:serviceaccount:{namespace}:{account}",
                 "aud": ["tombolo-ca"], "exp": now + lifetime, "iat": now - 3600,
-                "kubernetes.io": {"namespace": "shop", "serviceaccount": named(account),
+                "kubernetes.io": {"namespace": namespace, "serviceaccount": named(account),
                                   "pod": named(f"{account}-1"), "node": named(node)}}
         parts = ({"alg": "RS256", "kid": self._kid, "typ": "JWT"}, body | claims)
         text = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
