@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which endpoint serves, and what happens when none can."""
-import subprocess
-import sys
-
 from testing import case, driver, host, network
 from testing.capture import Capture
 from testing.topology import Endpoint
@@ -12,20 +9,6 @@ NOBODY_LISTENS = 8081
 NOBODY = "203.0.113.5"
 # deadlines.connect is 10s. The rest is for a slow machine; TCP itself would try for minutes.
 MOST_SECONDS = 25
-# Fills the queue of a listener that never accepts; the kernel then drops every SYN.
-_FULL_QUEUE = """
-import socket, sys, time
-listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=0)
-fillers = []
-for _ in range(64):
-    fillers.append(socket.socket())
-    fillers[-1].settimeout(2)
-    try:
-        fillers[-1].connect(listener.getsockname())
-    except TimeoutError:
-        print("full", flush=True)
-        time.sleep(600)
-"""
 
 
 class EndpointTest(case.TopologyCase):
@@ -150,9 +133,7 @@ class FullQueueTest(case.TopologyCase):
 
     def setUp(self):
         super().setUp()
-        self.process = self.hung.start([sys.executable, "-c", _FULL_QUEUE, self.hung.ip, str(PORT)],
-                                       stdout=subprocess.PIPE, text=True)
-        self.assertEqual(self.process.stdout.readline(), "full\n")
+        self.process = driver.hang(self.hung, PORT)
 
     def tearDown(self):
         self.process.kill()

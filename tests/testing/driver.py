@@ -75,6 +75,31 @@ def steal(pod, port):
     return _listening(Peer(pod, "steal", port))
 
 
+# Fills the queue of a listener that never accepts; the kernel then drops every SYN.
+_FULL_QUEUE = """
+import socket, sys, time
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=0)
+fillers = []
+for _ in range(64):
+    fillers.append(socket.socket())
+    fillers[-1].settimeout(2)
+    try:
+        fillers[-1].connect(listener.getsockname())
+    except TimeoutError:
+        print("full", flush=True)
+        time.sleep(600)
+"""
+
+
+def hang(pod, port):
+    """A server that does not even take connections: the process."""
+    process = pod.start([sys.executable, "-c", _FULL_QUEUE, pod.ip, str(port)],
+                        stdout=subprocess.PIPE, text=True)
+    if process.stdout.readline() != "full\n":
+        raise host.HostError(f"{pod.workload}: the queue of a listener did not fill")
+    return process
+
+
 def _listening(server):
     event = server.next()
     if event != {"event": "listening"}:

@@ -161,6 +161,7 @@ class CarriedInbound final : public Carried {
 
  private:
   void OnEnd(relay::Relay::End end) override {
+    accepted_->handler.OnConnectionEnd();
     if (end.status.ok()) {
       return context_.tasks.Spawn(ServeConnections(context_, std::move(accepted_)));
     }

@@ -8,6 +8,7 @@
 #include "agent/connection_table.h"
 #include "agent/counters.h"
 #include "agent/dial_slots.h"
+#include "agent/local_endpoints.h"
 #include "agent/quota.h"
 #include "agent/world.h"
 #include "balance/balancer.h"
@@ -48,6 +49,7 @@ struct Context {
   TaskGroup& tasks;
 
   WorldPtr world;  // replaced by the control thread's posts
+  LocalEndpoints local_endpoints;
   ConnectionTable connections;
   std::set<tunnel::Tunnel*> accepted_tunnels;
   std::size_t closing = 0;  // dialed tunnels whose connection has failed

@@ -88,6 +88,7 @@ absl::Status DataThread::SetUp() {
                                                   *own_namespace_,
                                                   *tasks_,
                                                   /*world=*/nullptr,
+                                                  /*local_endpoints=*/{},
                                                   /*connections=*/{},
                                                   /*accepted_tunnels=*/{}});
   return absl::OkStatus();
@@ -172,6 +173,7 @@ void DataThread::AddTunnelListener(Fd listener) {
 void DataThread::SetWorld(WorldPtr world) {
   context_->world = std::move(world);
   balancer_->SetSnapshot(context_->world->snapshot, std::chrono::steady_clock::now());
+  context_->local_endpoints.Forget(std::chrono::steady_clock::now());
   Recheck();
 }
 

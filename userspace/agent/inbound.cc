@@ -2,9 +2,11 @@
 #include "agent/inbound.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "agent/reserve_descriptor.h"
+#include "agent/route.h"
 #include "base/rate_limited_log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
@@ -23,20 +25,26 @@ net::SocketAddress FromProto(const proto::Address& address) {
   return {net::IpAddress::FromBytes(bytes), static_cast<std::uint16_t>(address.port())};
 }
 
-const mesh::Endpoint* FindEndpoint(const Context& context, const World::Served& served,
-                                   const proto::Open& open) {
+// Whether `open`, which may or may not name an endpoint, can mean this one.
+bool Wanted(const mesh::Endpoint& endpoint, const proto::Open& open) {
+  if (!open.has_endpoint()) return endpoint.ready;
+  return endpoint.address == FromProto(open.endpoint()) &&
+         (open.endpoint_workload().empty() || endpoint.workload == open.endpoint_workload());
+}
+
+// An endpoint of another identity than the tunnel's is never connected to, even if its
+// address is the one that was asked for.
+std::vector<const mesh::Endpoint*> FindEndpoints(const Context& context,
+                                                 const World::Served& served,
+                                                 const proto::Open& open) {
+  std::vector<const mesh::Endpoint*> found;
   for (const mesh::Endpoint& endpoint : served.port->endpoints) {
-    if (endpoint.cluster != context.settings.cluster || endpoint.node != context.settings.node ||
-        endpoint.identity != served.identity) {
-      continue;
-    }
-    if (!open.has_endpoint() && endpoint.ready) return &endpoint;
-    if (open.has_endpoint() && endpoint.address == FromProto(open.endpoint()) &&
-        (open.endpoint_workload().empty() || endpoint.workload == open.endpoint_workload())) {
-      return &endpoint;
+    if (endpoint.cluster == context.settings.cluster && endpoint.node == context.settings.node &&
+        endpoint.identity == served.identity && Wanted(endpoint, open)) {
+      found.push_back(&endpoint);
     }
   }
-  return nullptr;
+  return found;
 }
 
 }  // namespace
@@ -62,26 +70,28 @@ Inbound::Choice Inbound::Choose(const World& world, const Tunnel& tunnel, const 
       world.served.find(tunnel::RoutingIdOf(tunnel.info().sni, context_.settings.cluster));
   if (served == world.served.end() || served->second.service->FullName() != open.service() ||
       served->second.port->port != open.port()) {
-    return {nullptr, Refuse(Refusal::kUnknownService, proto::CODE_NO_SUCH_SERVICE,
-                            "this node does not serve it under this tunnel's name")};
+    return {{},
+            Refuse(Refusal::kUnknownService, proto::CODE_NO_SUCH_SERVICE,
+                   "this node does not serve it under this tunnel's name")};
   }
   const policy::Decision decision =
       policy::Authorize(*world.snapshot, tunnel.info().peer, connection_.service, connection_.port);
   if (!decision.allowed) {
-    return {nullptr, Refuse(Refusal::kDenied, proto::CODE_DENIED, decision.reason)};
+    return {{}, Refuse(Refusal::kDenied, proto::CODE_DENIED, decision.reason)};
   }
-  // An endpoint of another identity than the tunnel's is never connected to, even
-  // if its address is the one that was asked for.
-  const mesh::Endpoint* endpoint = FindEndpoint(context_, served->second, open);
-  if (endpoint == nullptr) {
-    return {nullptr, Refuse(Refusal::kNoEndpoint, proto::CODE_WRONG_IDENTITY,
-                            "no such endpoint of this identity on this node")};
-  }
-  return {endpoint, {}};
+  Choice choice{FindEndpoints(context_, served->second, open), {}};
+  if (!choice.endpoints.empty()) return choice;
+  choice.refusal = open.has_endpoint()
+                       ? Refuse(Refusal::kNoEndpoint, proto::CODE_WRONG_IDENTITY,
+                                "no such endpoint of this identity on this node")
+                       : Refuse(Refusal::kNoEndpoint, proto::CODE_UNAVAILABLE,
+                                "no endpoint of this identity on this node is ready");
+  return choice;
 }
 
 Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
-                                                         const mesh::Endpoint& endpoint) {
+                                                         const mesh::Endpoint& endpoint,
+                                                         MonotonicTime deadline) {
   const auto home = world->homes.find(endpoint.workload);
   if (home == world->homes.end()) co_return absl::UnavailableError("workload is not known here");
   CO_RETURN_IF_ERROR(home->second.status);
@@ -100,9 +110,9 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
   }
   CO_RETURN_IF_ERROR(made_there);
   if (!context_.quotas.reserve.Keep()) co_return ReserveNeeded();
-  CO_ASSIGN_OR_RETURN(net::AsyncFd connected,
-                      co_await net::Connect(context_.poller, std::move(socket), endpoint.address,
-                                            After(context_.world->deadlines.endpoint_connect)));
+  CO_ASSIGN_OR_RETURN(
+      net::AsyncFd connected,
+      co_await net::Connect(context_.poller, std::move(socket), endpoint.address, deadline));
   // With nobody listening, a port of the ephemeral range can connect to itself.
   if (const auto local = net::LocalAddress(connected.get());
       !local.ok() || *local == endpoint.address) {
@@ -112,6 +122,36 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
   net::SetKeepAlive(connected.get());
   net::ResetOnClose(connected.get());
   co_return connected;
+}
+
+// Tries them until one takes the connection, which `open`, of the caller's frame, then names.
+// `world` keeps them alive.
+Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::ConnectToOne(
+    WorldPtr world, std::vector<const mesh::Endpoint*> left, proto::Open& open) {
+  const MonotonicTime deadline = After(world->deadlines.endpoint_connect);
+  absl::Status why = absl::DeadlineExceededError("no time was left for any endpoint");
+  for (MonotonicTime now = std::chrono::steady_clock::now(); !left.empty() && now < deadline;
+       now = std::chrono::steady_clock::now()) {
+    // Each gets its share of the time: one that hangs leaves the others theirs.
+    const MonotonicTime latest = now + (deadline - now) / static_cast<int>(left.size());
+    const auto picked =
+        left.begin() + static_cast<std::ptrdiff_t>(context_.local_endpoints.Pick(left, now));
+    const mesh::Endpoint& endpoint = **picked;
+    left.erase(picked);
+    connection_.endpoint = endpoint.address.ToString();
+    LocalEndpoints::Use use = context_.local_endpoints.Begin(endpoint);
+    absl::StatusOr<net::AsyncFd> connected = co_await Connect(world, endpoint, latest);
+    if (connected.ok()) {
+      use.OnConnected();
+      in_flight_ = std::move(use);
+      NameEndpoint(endpoint, open);
+      co_return connected;
+    }
+    why = connected.status();
+    if (OutOfDescriptors(why)) break;  // no fault of the endpoint
+    use.OnFailure(std::chrono::steady_clock::now());
+  }
+  co_return why;
 }
 
 Awaitable<tunnel::ConnectionHandler::Answer> Inbound::Open(Tunnel& tunnel, proto::Open open) {
@@ -127,11 +167,11 @@ Awaitable<tunnel::ConnectionHandler::Answer> Inbound::Open(Tunnel& tunnel, proto
   if (context_.draining) {
     co_return Refuse(Refusal::kDraining, proto::CODE_DRAINING, "this agent is shutting down");
   }
-  const WorldPtr world = context_.world;  // keeps the endpoint alive below
+  const WorldPtr world = context_.world;
   Choice choice = Choose(*world, tunnel, open);
-  if (choice.endpoint == nullptr) co_return std::move(choice.refusal);
-  connection_.endpoint = choice.endpoint->address.ToString();
-  absl::StatusOr<net::AsyncFd> connected = co_await Connect(world, *choice.endpoint);
+  if (choice.endpoints.empty()) co_return std::move(choice.refusal);
+  absl::StatusOr<net::AsyncFd> connected =
+      co_await ConnectToOne(world, std::move(choice.endpoints), open);
   if (!connected.ok()) {
     Refusal reason = Refusal::kUnavailable;
     if (OutOfDescriptors(connected.status())) reason = Refusal::kResources;
@@ -140,7 +180,10 @@ Awaitable<tunnel::ConnectionHandler::Answer> Inbound::Open(Tunnel& tunnel, proto
   // What was allowed when it began may have been forbidden meanwhile.
   if (context_.world != world) {
     Choice again = Choose(*context_.world, tunnel, open);
-    if (again.endpoint == nullptr) co_return std::move(again.refusal);
+    if (again.endpoints.empty()) {
+      in_flight_ = {};
+      co_return std::move(again.refusal);
+    }
   }
   Answer answer;
   answer.code = proto::CODE_OK;

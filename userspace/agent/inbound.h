@@ -3,9 +3,11 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/connection_table.h"
 #include "agent/context.h"
+#include "agent/local_endpoints.h"
 #include "agent/world.h"
 #include "base/asio.h"
 #include "tunnel/acceptor.h"
@@ -22,18 +24,25 @@ class Inbound final : public tunnel::ConnectionHandler {
 
   // What Open() has accepted last.
   Connection TakeConnection() { return std::move(connection_); }
+  // That connection has ended.
+  void OnConnectionEnd() { in_flight_ = {}; }
 
  private:
   struct Choice {
-    const mesh::Endpoint* endpoint = nullptr;
-    Answer refusal;  // when endpoint is null
+    std::vector<const mesh::Endpoint*> endpoints;  // any of them will do
+    Answer refusal;                                // when there is none
   };
   Choice Choose(const World& world, const tunnel::Tunnel& tunnel, const tunnel::proto::Open& open);
   Answer Refuse(Refusal reason, tunnel::proto::Code code, std::string message);
-  Awaitable<absl::StatusOr<net::AsyncFd>> Connect(WorldPtr world, const mesh::Endpoint& endpoint);
+  Awaitable<absl::StatusOr<net::AsyncFd>> ConnectToOne(WorldPtr world,
+                                                       std::vector<const mesh::Endpoint*> left,
+                                                       tunnel::proto::Open& open);
+  Awaitable<absl::StatusOr<net::AsyncFd>> Connect(WorldPtr world, const mesh::Endpoint& endpoint,
+                                                  MonotonicTime deadline);
 
   Context& context_;
   Connection connection_;
+  LocalEndpoints::Use in_flight_;
 };
 
 }  // namespace tombolo::agent
