@@ -152,6 +152,7 @@ class HostileAcceptorTest(case.TopologyCase):
     def build(cls):
         cls.east, cls.west = cls.topo.cluster("east"), cls.topo.cluster("west")
         cls.north = cls.topo.cluster("north")
+        cls.east.agent.config = {"deadlines": {"ping": "0s"}}  # the other end is for each test
         cls.client = cls.east.pod("client")
         cls.good, cls.bad = cls.north.pod("good"), cls.west.pod("bad")
         cls.service = cls.topo.service("shop/bad", 80, [Endpoint(cls.bad, 8080)])

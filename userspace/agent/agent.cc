@@ -68,7 +68,11 @@ Agent::Agent(asio::io_context& io, std::string config_path, source::AgentConfig 
     : io_(io),
       config_path_(std::move(config_path)),
       config_(std::move(config)),
-      settings_{config_.cluster, config_.node, config_.deadlines.idle_tunnel, {}},
+      settings_{config_.cluster,
+                config_.node,
+                config_.deadlines.idle_tunnel,
+                {},
+                config_.deadlines.ping},
       tasks_(io.get_executor()),
       stop_(io, asio::steady_timer::time_point::max()) {}
 

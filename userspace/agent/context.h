@@ -29,6 +29,7 @@ struct Settings {
   std::string node;
   Duration idle_tunnel = std::chrono::seconds(60);
   tls::KernelTls kernel_tls;  // what it is used for
+  Duration ping{};            // as tunnel::Pool::Options
 };
 
 // What the connections of one data-plane thread share. All of it belongs to that

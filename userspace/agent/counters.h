@@ -60,6 +60,7 @@ struct Counters {
   Count tunnels_accepted{0};
   Count tunnels_reused{0};
   Count tunnel_protocol_errors{0};
+  Count dead_ways{0};        // all idle tunnels to one address closed: PING without an answer
   Count bytes_to_tunnel{0};  // of finished connections
   Count bytes_from_tunnel{0};
 };

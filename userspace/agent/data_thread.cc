@@ -14,7 +14,7 @@
 #include "agent/accepted_tunnel.h"
 #include "agent/outbound.h"
 #include "agent/tunnel_end.h"
-#include "base/log.h"
+#include "base/rate_limited_log.h"
 #include "base/status_macros.h"
 #include "policy/authorize.h"
 
@@ -73,6 +73,11 @@ absl::Status DataThread::SetUp() {
   options.on_protocol_error = [this](const tunnel::Tunnel& tunnel, const absl::Status& why) {
     ReportEnd(counters_, tunnel, why);
   };
+  options.ping = settings_.ping;
+  options.on_round_trip = [this](const tunnel::Tunnel& tunnel, Duration took) {
+    OnAnswer(tunnel, took);
+  };
+  options.on_way_dead = [this](const tunnel::Tunnel& tunnel) { OnWayDead(tunnel); };
   tasks_ = std::make_unique<TaskGroup>(io_.get_executor());
   pool_ = std::make_unique<tunnel::Pool>(*poller_, std::move(options));
   context_ = std::unique_ptr<Context>(new Context{settings_,
@@ -92,6 +97,24 @@ absl::Status DataThread::SetUp() {
                                                   /*connections=*/{},
                                                   /*accepted_tunnels=*/{}});
   return absl::OkStatus();
+}
+
+void DataThread::OnAnswer(const tunnel::Tunnel& tunnel, Duration took) {
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  const absl::string_view cluster = tunnel.info().peer.name().cluster;
+  balancer_->OnRoundTrip(cluster, took, now);
+  const auto way = net::SocketAddress::Parse(tunnel.peer_address);
+  if (way.ok()) balancer_->ObserveWayAlive(cluster, *way, now);
+}
+
+void DataThread::OnWayDead(const tunnel::Tunnel& tunnel) {
+  Add(counters_.dead_ways);
+  log::WriteLimited(log::Level::kWarning, "idle tunnels got no answer", "",
+                    {{"peer", tunnel.peer_address}, {"peer_id", tunnel.info().peer.text()}});
+  const auto way = net::SocketAddress::Parse(tunnel.peer_address);
+  if (!way.ok()) return;
+  balancer_->ObserveWayDead(tunnel.info().peer.name().cluster, *way,
+                            std::chrono::steady_clock::now());
 }
 
 void DataThread::Stop() {

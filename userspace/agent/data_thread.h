@@ -61,6 +61,9 @@ class DataThread {
   DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters,
              Quotas& quotas);
   absl::Status SetUp();
+  // Of the idle tunnels: what a PING has shown.
+  void OnAnswer(const tunnel::Tunnel& tunnel, Duration took);
+  void OnWayDead(const tunnel::Tunnel& tunnel);
   void Run();
   void Recheck();
   void StopRelays(const absl::Status& why, tunnel::proto::Code code);

@@ -62,6 +62,8 @@ std::vector<Sample> CounterSamples(const Counters& counters) {
   samples.Counter("tombolo_tunnel_protocol_errors_total",
                   "Tunnels ended because the peer broke the protocol.",
                   counters.tunnel_protocol_errors);
+  samples.Counter("tombolo_dead_ways_total",
+                  "Times that no idle tunnel to a node or gateway answered.", counters.dead_ways);
   const std::string bytes = "tombolo_relayed_bytes_total";
   const std::string bytes_help = "Application bytes of finished connections.";
   samples.Counter(bytes, bytes_help, counters.bytes_to_tunnel, {{"direction", "to_tunnel"}});

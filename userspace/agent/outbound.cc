@@ -157,10 +157,10 @@ OpenOutcome DialFailed(const absl::Status& status) {
   }
 }
 
-// A tunnel that idled for long may be dead without anybody having said so. Bytes
+// A tunnel that has been silent for long may be dead without anybody having said so. Bytes
 // that were sent into it could not be sent again elsewhere.
 bool FreshEnough(const Tunnel& tunnel) {
-  return std::chrono::steady_clock::now() - tunnel.last_used < kTrustedIdle;
+  return std::chrono::steady_clock::now() - tunnel.heard_at < kTrustedIdle;
 }
 
 Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain,

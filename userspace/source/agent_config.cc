@@ -52,6 +52,7 @@ void ReadDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
   map.Optional("connect", deadlines.connect, ParseDeadline);
   map.Optional("endpoint_connect", deadlines.endpoint_connect, ParseDeadline);
   map.Optional("idle_tunnel", deadlines.idle_tunnel, ParseDuration);
+  map.Optional("ping", deadlines.ping, ParseDuration);
   map.Optional("drain", deadlines.drain, ParseDuration);
   // An acceptor that tries for longer has nobody left to tell.
   if (!map.Has("endpoint_connect")) {
@@ -232,6 +233,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   if (!running.relay_overridden) compare("relay", running.relay, wanted.relay);
   compare("splice", running.splice, wanted.splice);
   compare("deadlines.idle_tunnel", running.deadlines.idle_tunnel, wanted.deadlines.idle_tunnel);
+  compare("deadlines.ping", running.deadlines.ping, wanted.deadlines.ping);
   compare("log.format", running.log.format, wanted.log.format);
   return keys;
 }

@@ -73,6 +73,7 @@ struct AgentConfig {
     Duration connect = std::chrono::seconds(10);
     Duration endpoint_connect = std::chrono::seconds(3);
     Duration idle_tunnel = std::chrono::seconds(60);
+    Duration ping = std::chrono::seconds(3);  // zero: idle tunnels are not asked
     Duration drain = std::chrono::seconds(30);
     friend bool operator==(const Deadlines&, const Deadlines&) = default;
   };

@@ -3,18 +3,28 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "net/socket.h"
 
 namespace tombolo::tunnel {
 namespace {
 
 constexpr Duration kSweepInterval = std::chrono::seconds(1);
+constexpr Duration kShortestSweep = std::chrono::milliseconds(10);
+constexpr int kSweepsPerPing = 3;  // at least: so often a tunnel in doubt gets another witness
 // For the goodbyes of all tunnels together, when shutting down.
 constexpr Duration kFarewell = std::chrono::seconds(2);
+
+// Nobody is there for a farewell: the kernel would repeat it for minutes.
+void Abandon(Tunnel& tunnel) {
+  net::ResetOnClose(tunnel.stream().socket().get());
+  tunnel.stream().socket().Close();
+}
 
 }  // namespace
 
@@ -40,9 +50,14 @@ class Pool::Idle final : private net::EdgeListener {
 Pool::Pool(net::Poller& poller, Options options)
     : poller_(poller),
       options_(std::move(options)),
-      sweep_timer_(poller, [this] { Sweep(); }),
+      swept_at_(options_.now()),
+      sweep_timer_(poller,
+                   [this] {
+                     SweepLater();
+                     Sweep();
+                   }),
       tasks_(poller.io().get_executor()) {
-  sweep_timer_.ExpireAt(After(kSweepInterval));
+  SweepLater();
 }
 
 Pool::~Pool() = default;
@@ -77,7 +92,8 @@ void Pool::Put(std::unique_ptr<Tunnel> tunnel) {
   const auto same = idle_.find(tunnel->pool_key);
   const std::size_t idle_already = same == idle_.end() ? 0 : same->second.size();
   if (idle_already >= options_.max_per_key) return Discard(std::move(tunnel));
-  tunnel->last_used = std::chrono::steady_clock::now();
+  tunnel->last_used = tunnel->heard_at = options_.now();
+  tunnel->ForgetPing();  // what it was asked before, it has answered since
   auto& bucket = idle_[tunnel->pool_key];
   bucket.push_back(std::make_unique<Idle>(*this, std::move(tunnel)));
   ++size_;
@@ -92,8 +108,12 @@ void Pool::Inspect(Idle& idle) {
   if (!tunnel.stream().socket().readable()) return;
   absl::StatusOr<tls::Record> record = tunnel.stream().TryReceive();
   for (; record.ok(); record = tunnel.stream().TryReceive()) {
+    const std::optional<MonotonicTime> asked_at = tunnel.asked_at();
     const absl::StatusOr<Message> message = tunnel.Understand(*record);
-    if (absl::IsNotFound(message.status())) continue;
+    if (absl::IsNotFound(message.status())) {
+      OnSignOfLife(tunnel, asked_at);
+      continue;
+    }
     absl::Status why = message.status();
     if (message.ok()) {
       why = absl::InvalidArgumentError(absl::StrCat(Name(message->type), " on an idle tunnel"));
@@ -126,14 +146,18 @@ void Pool::Discard(std::unique_ptr<Tunnel> tunnel) {
 
 Awaitable<void> Pool::SayGoodbye(std::unique_ptr<Tunnel> tunnel) { co_await tunnel->Close(); }
 
-void Pool::DiscardIf(const std::function<bool(const Tunnel&)>& stale) {
+std::vector<const Pool::Idle*> Pool::Find(const std::function<bool(const Tunnel&)>& which) const {
   std::vector<const Idle*> found;
   for (const auto& [key, bucket] : idle_) {
     for (const auto& idle : bucket) {
-      if (stale(idle->tunnel())) found.push_back(idle.get());
+      if (which(idle->tunnel())) found.push_back(idle.get());
     }
   }
-  for (const Idle* idle : found) Discard(Remove(*idle));
+  return found;
+}
+
+void Pool::DiscardIf(const std::function<bool(const Tunnel&)>& stale) {
+  for (const Idle* idle : Find(stale)) Discard(Remove(*idle));
 }
 
 void Pool::ForEach(const std::function<void(const Tunnel&)>& visit) const {
@@ -142,11 +166,83 @@ void Pool::ForEach(const std::function<void(const Tunnel&)>& visit) const {
   }
 }
 
+void Pool::SweepLater() {
+  Duration interval = kSweepInterval;
+  if (options_.ping != Duration::zero()) {
+    interval = std::clamp(options_.ping / kSweepsPerPing, kShortestSweep, kSweepInterval);
+  }
+  sweep_timer_.ExpireAt(After(interval));
+}
+
 void Pool::Sweep() {
-  sweep_timer_.ExpireAt(After(kSweepInterval));
-  const MonotonicTime oldest = std::chrono::steady_clock::now() - options_.idle_limit;
+  const MonotonicTime oldest = options_.now() - options_.idle_limit;
   DiscardIf(
       [oldest](const Tunnel& tunnel) { return tunnel.last_used <= oldest || !tunnel.reusable(); });
+  if (options_.ping != Duration::zero()) AskForSignsOfLife();
+}
+
+void Pool::AskForSignsOfLife() {
+  // This thread, or the machine, may have stood still: then answers have had no chance to be read.
+  const MonotonicTime now = options_.now();
+  const bool stalled = now - swept_at_ >= options_.ping;
+  swept_at_ = now;
+  std::vector<const Idle*> silent;
+  for (const auto& [key, bucket] : idle_) AskOne(bucket, stalled, silent);
+  std::map<std::string, std::unique_ptr<Tunnel>> asked_first;  // of each way
+  for (const Idle* idle : silent) {
+    std::unique_ptr<Tunnel> tunnel = Remove(*idle);
+    Abandon(*tunnel);
+    std::unique_ptr<Tunnel>& first = asked_first[tunnel->peer_address];
+    if (first == nullptr || *tunnel->asked_at() < *first->asked_at()) first = std::move(tunnel);
+  }
+  for (const auto& [way, tunnel] : asked_first) {
+    if (!HeardOnWaySince(way, *tunnel->asked_at())) DropWay(*tunnel);
+  }
+}
+
+// Of each way that the bucket's tunnels take, asks the first from the back that does not owe an
+// answer, if it is time or those behind it do. Adds those that owe one for too long to `silent`.
+void Pool::AskOne(const Bucket& bucket, bool stalled, std::vector<const Idle*>& silent) const {
+  const MonotonicTime now = options_.now();
+  std::map<absl::string_view, bool> ways;  // whether its turn is over
+  for (auto idle = bucket.rbegin(); idle != bucket.rend(); ++idle) {
+    Tunnel& tunnel = (*idle)->tunnel();
+    const auto [way, first] = ways.try_emplace(tunnel.peer_address, false);
+    if (way->second) continue;
+    if (const auto asked_at = tunnel.asked_at()) {
+      if (stalled) {
+        tunnel.ForgetPing();  // asked again in the next sweep, unless the answer is there by then
+      } else if (now - *asked_at >= options_.ping) {
+        silent.push_back(idle->get());
+      }
+      continue;
+    }
+    // If it cannot be sent the socket has failed, of which its edge tells, or is full.
+    if (!first || now - tunnel.heard_at >= options_.ping) (void)tunnel.Ping(now);
+    way->second = true;
+  }
+}
+
+bool Pool::HeardOnWaySince(const std::string& way, MonotonicTime when) const {
+  bool heard = false;
+  ForEach([&](const Tunnel& tunnel) {
+    heard = heard || (tunnel.peer_address == way && tunnel.heard_at > when);
+  });
+  return heard;
+}
+
+void Pool::DropWay(const Tunnel& dead) {
+  const auto same = [&](const Tunnel& t) { return t.peer_address == dead.peer_address; };
+  for (const Idle* idle : Find(same)) Abandon(*Remove(*idle));
+  if (options_.on_way_dead) options_.on_way_dead(dead);
+}
+
+void Pool::OnSignOfLife(Tunnel& tunnel, std::optional<MonotonicTime> asked_at) const {
+  tunnel.heard_at = options_.now();
+  const bool answered = asked_at && !tunnel.asked_at();
+  if (answered && options_.on_round_trip) {
+    options_.on_round_trip(tunnel, tunnel.heard_at - *asked_at);
+  }
 }
 
 Awaitable<void> Pool::ShutDown() {

@@ -68,6 +68,17 @@ absl::Status Tunnel::TakeHello(const Message& message) {
   return absl::OkStatus();
 }
 
+absl::Status Tunnel::Ping(MonotonicTime now) {
+  RETURN_IF_ERROR(Post(MessageType::kPing, ""));
+  asked_at_ = now;
+  return absl::OkStatus();
+}
+
+std::optional<MonotonicTime> Tunnel::asked_at() const {
+  if (asked_at_ == kNotAsked) return std::nullopt;
+  return asked_at_;
+}
+
 Bytes Tunnel::EncodeNow(MessageType type, absl::string_view payload) const {
   const bool whole_tunnel = type == MessageType::kHello || type == MessageType::kGoAway ||
                             type == MessageType::kPing || type == MessageType::kPong;
@@ -108,6 +119,9 @@ absl::StatusOr<Message> Tunnel::Understand(const tls::Record& record) {
       RETURN_IF_ERROR(Post(MessageType::kPong, message->payload));
       return absl::NotFoundError("PING");
     case MessageType::kPong:
+      // Which PING it answers needs no telling: one is on its way at a time, and answers come in
+      // order. Of a peer that answers unasked nothing depends but how alive it seems itself.
+      ForgetPing();
       return absl::NotFoundError("PONG");
     case MessageType::kGoAway:
       going_away_ = true;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -42,6 +43,12 @@ class Tunnel {
   absl::Status TakeHello(const Message& message);
   bool greeted() const { return greeted_; }
 
+  // Asks the peer for a sign of life (PING), without waiting. Again once it has been answered.
+  absl::Status Ping(MonotonicTime now);
+  // When it was asked, while it has not answered; nullopt: nothing is due.
+  std::optional<MonotonicTime> asked_at() const;
+  void ForgetPing() { asked_at_ = kNotAsked; }
+
   // Sends without waiting (RecordStream::PostControl).
   absl::Status Post(MessageType type, absl::string_view payload, bool more = false);
   // Sends, and waits until the socket has taken it.
@@ -75,9 +82,12 @@ class Tunnel {
   std::string service;  // namespace/name: with the port, what the server name stands for
   std::uint16_t port = 0;
   MonotonicTime last_used = std::chrono::steady_clock::now();
-  tls::CredentialsPtr credentials;  // the dialer's own, as of the handshake
+  MonotonicTime heard_at = last_used;  // the latest sign of life that its keeper knows of
+  tls::CredentialsPtr credentials;     // the dialer's own, as of the handshake
 
  private:
+  static constexpr MonotonicTime kNotAsked = MonotonicTime::min();
+
   Bytes EncodeNow(MessageType type, absl::string_view payload) const;
   bool TooManyAside();
   absl::Status WithGoodbye(const absl::Status& status) const;
@@ -87,6 +97,7 @@ class Tunnel {
   const std::uint64_t id_;
   const MonotonicTime opened_at_ = std::chrono::steady_clock::now();
   std::uint32_t connection_ = 0;
+  MonotonicTime asked_at_ = kNotAsked;
   MonotonicTime side_window_;  // when the present count began
   int side_messages_ = 0;
   bool greeted_ = false;

@@ -92,6 +92,7 @@ deadlines:
   connect: 10s
   endpoint_connect: 3s
   idle_tunnel: 60s
+  ping: 3s
   drain: 30s
 limits:
   connections_per_workload: 20000
@@ -115,7 +116,7 @@ tunnel: {listen: "[::]:5"}
 admin: {socket: s.sock, listen: ""}
 threads: 6
 deadlines: {handshake: 7ms, dial: 8s, connect: 9m, endpoint_connect: 6s, idle_tunnel: 0s,
-            drain: 0s}
+            ping: 0s, drain: 0s}
 limits: {connections_per_workload: 11, tunnels_per_peer: 12, handshakes: 13,
          handshakes_per_address: 14}
 log: {level: debug, format: json}
@@ -129,6 +130,7 @@ log: {level: debug, format: json}
   EXPECT_EQ(config->admin.listen, std::nullopt);
   EXPECT_EQ(config->threads, 6u);
   EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::seconds(6));
+  EXPECT_EQ(config->deadlines.ping, Duration::zero());
   EXPECT_EQ(config->deadlines.drain, Duration::zero());
   EXPECT_EQ(config->limits.connections_per_workload, 11u);
   EXPECT_EQ(config->limits.tunnels_per_peer, 12u);
