@@ -18,6 +18,7 @@
 #include "agent/desired_state.h"
 #include "agent/issuance_options.h"
 #include "agent/reserve_descriptor.h"
+#include "agent/wan.h"
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -72,12 +73,14 @@ Agent::Agent(asio::io_context& io, std::string config_path, source::AgentConfig 
                 config_.node,
                 config_.deadlines.idle_tunnel,
                 {},
-                config_.deadlines.ping},
+                config_.deadlines.ping,
+                {}},
       tasks_(io.get_executor()),
       stop_(io, asio::steady_timer::time_point::max()) {}
 
 absl::Status Agent::SetUp() {
   RETURN_IF_ERROR(ChooseRelay());
+  settings_.wan = ChooseWanOptions(config_.wan);
   ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Find());
   cgroups_ = std::make_unique<Cgroups>(std::move(cgroups));
   ASSIGN_OR_RETURN(watcher_, source::FileWatcher::Create(io_));

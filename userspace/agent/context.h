@@ -18,6 +18,7 @@
 #include "net/async_fd.h"
 #include "net/buffer_pool.h"
 #include "net/namespace.h"
+#include "net/wan_options.h"
 #include "tls/record_settings.h"
 #include "tunnel/pool.h"
 
@@ -30,6 +31,7 @@ struct Settings {
   Duration idle_tunnel = std::chrono::seconds(60);
   tls::KernelTls kernel_tls;  // what it is used for
   Duration ping{};            // as tunnel::Pool::Options
+  net::WanOptions wan;        // of tunnels to gateways
 };
 
 // What the connections of one data-plane thread share. All of it belongs to that

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
+#include "net/wan_options.h"
 #include "tls/digest.h"
 #include "tunnel/open.h"
 
@@ -120,6 +121,7 @@ Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Outbound::Dial(const Route& r
   CO_ASSIGN_OR_RETURN(Fd socket, net::TcpSocket(route.address));
   if (!context_.quotas.reserve.Keep()) co_return ReserveNeeded();
   net::SetKeepAlive(socket.get());
+  if (route.endpoint->behind_gateways()) net::SetWanOptions(socket.get(), context_.settings.wan);
   CO_ASSIGN_OR_RETURN(
       net::AsyncFd connected,
       co_await net::Connect(context_.poller, std::move(socket), route.address, deadline));

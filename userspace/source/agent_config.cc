@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
@@ -63,6 +64,33 @@ void ReadDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
                            " is longer than deadlines.dial, after which a dialer gives up: ",
                            absl::FormatDuration(absl::FromChrono(deadlines.dial))));
   }
+  map.Finish();
+}
+
+constexpr std::size_t kMaxCongestionName = 15;     // TCP_CA_NAME_MAX, less its final zero
+constexpr std::uint32_t kLeastSegment = 536;       // RFC 9293, section 3.7.1
+constexpr std::uint32_t kGreatestSegment = 32767;  // tcp(7), TCP_MAXSEG
+
+absl::StatusOr<std::string> ParseCongestionControl(absl::string_view text) {
+  const bool right = !text.empty() && text.size() <= kMaxCongestionName &&
+                     std::all_of(text.begin(), text.end(), [](char c) {
+                       return absl::ascii_isalnum(c) || c == '-' || c == '_';
+                     });
+  if (!right) return BadValue(text, "is not auto, system or the name of a congestion control");
+  return std::string(text);
+}
+
+absl::StatusOr<std::uint32_t> ParseSegment(absl::string_view text) {
+  ASSIGN_OR_RETURN(const std::uint32_t size, ParseNumber(text, 0, kGreatestSegment));
+  if (size != 0 && size < kLeastSegment) {
+    return BadValue(text, absl::StrCat("is less than ", kLeastSegment, " and not 0"));
+  }
+  return size;
+}
+
+void ReadWan(YamlMap map, AgentConfig::Wan& wan) {
+  map.Optional("congestion_control", wan.congestion_control, ParseCongestionControl);
+  map.Optional("max_segment", wan.max_segment, ParseSegment);
   map.Finish();
 }
 
@@ -141,6 +169,7 @@ void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
   map.Optional("relay", config.relay, ParseRelayMode);
   map.Optional("splice", config.splice, ParseSpliceMode);
   ReadDeadlines(map.Map("deadlines"), config.deadlines);
+  ReadWan(map.Map("wan"), config.wan);
   ReadLimits(map.Map("limits"), config.limits);
   ReadLog(map.Map("log"), config.log);
   map.Finish();
@@ -234,6 +263,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   compare("splice", running.splice, wanted.splice);
   compare("deadlines.idle_tunnel", running.deadlines.idle_tunnel, wanted.deadlines.idle_tunnel);
   compare("deadlines.ping", running.deadlines.ping, wanted.deadlines.ping);
+  compare("wan", running.wan, wanted.wan);
   compare("log.format", running.log.format, wanted.log.format);
   return keys;
 }

@@ -77,6 +77,12 @@ struct AgentConfig {
     Duration drain = std::chrono::seconds(30);
     friend bool operator==(const Deadlines&, const Deadlines&) = default;
   };
+  // Of tunnels that leave the cluster, to gateways or as one.
+  struct Wan {
+    std::string congestion_control = "auto";  // bbr where the kernel has it; "system"; or a name
+    std::uint32_t max_segment = 1220;         // 0: what the interface allows
+    friend bool operator==(const Wan&, const Wan&) = default;
+  };
   // Of the whole node, all data threads together.
   struct Limits {
     std::uint32_t connections_per_workload = 20000;
@@ -104,6 +110,7 @@ struct AgentConfig {
   bool relay_overridden = false;  // by --relay: the file's does not count
   SpliceMode splice = SpliceMode::kAuto;
   Deadlines deadlines;
+  Wan wan;
   Limits limits;
   Log log;
 

@@ -94,6 +94,9 @@ deadlines:
   idle_tunnel: 60s
   ping: 3s
   drain: 30s
+wan:
+  congestion_control: auto
+  max_segment: 1220
 limits:
   connections_per_workload: 20000
   tunnels_per_peer: 20000
@@ -117,6 +120,7 @@ admin: {socket: s.sock, listen: ""}
 threads: 6
 deadlines: {handshake: 7ms, dial: 8s, connect: 9m, endpoint_connect: 6s, idle_tunnel: 0s,
             ping: 0s, drain: 0s}
+wan: {congestion_control: cubic, max_segment: 0}
 limits: {connections_per_workload: 11, tunnels_per_peer: 12, handshakes: 13,
          handshakes_per_address: 14}
 log: {level: debug, format: json}
@@ -132,6 +136,8 @@ log: {level: debug, format: json}
   EXPECT_EQ(config->deadlines.endpoint_connect, std::chrono::seconds(6));
   EXPECT_EQ(config->deadlines.ping, Duration::zero());
   EXPECT_EQ(config->deadlines.drain, Duration::zero());
+  EXPECT_EQ(config->wan.congestion_control, "cubic");
+  EXPECT_EQ(config->wan.max_segment, 0u);
   EXPECT_EQ(config->limits.connections_per_workload, 11u);
   EXPECT_EQ(config->limits.tunnels_per_peer, 12u);
   EXPECT_EQ(config->limits.handshakes, 13u);
