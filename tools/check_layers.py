@@ -10,7 +10,7 @@ import re
 import sys
 
 BELOW_ADMIN = {"base", "net", "mesh", "tls", "etcd", "datapath", "identity", "policy", "balance", "tunnel", "relay",
-               "gateway", "source"}
+               "gateway", "source", "directory"}
 ALLOWED = {
     "base": set(),
     "net": {"base"},
@@ -25,6 +25,7 @@ ALLOWED = {
     "relay": {"base", "net", "tls", "tunnel"},
     "gateway": {"base", "net", "mesh", "tls", "tunnel"},
     "source": {"base", "net", "mesh"},
+    "directory": {"base", "net", "mesh", "etcd", "source"},
     "admin": BELOW_ADMIN,
     "agent": BELOW_ADMIN | {"admin"},
     "cli": {"base", "net", "tls", "etcd", "source"},

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "directory/publisher.h"
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "directory/subscriber.h"
+#include "unit/etcd/etcd_case.h"
+#include "unit/source/shared_mesh.h"
+
+namespace tombolo::directory {
+namespace {
+
+using source::GatewayRecord;
+using source::Publication;
+
+constexpr char kPublisherKey[] = "clusters/west/publisher";
+
+GatewayRecord Gateway(const std::string& address) {
+  return {*net::SocketAddress::Parse(address), "a"};
+}
+
+class PublisherTest : public etcd::EtcdCase {
+ protected:
+  etcd::Client::Options ToEtcd() const {
+    etcd::Client::Options options = To(Shared().endpoints());
+    options.known_key = prefix_;
+    return options;
+  }
+  void SetUp() override {
+    etcd::EtcdCase::SetUp();
+    if (IsSkipped()) return;
+    client_ = std::make_unique<etcd::Client>(ToEtcd());
+  }
+
+  std::unique_ptr<Publisher> Start(const std::string& gateway, const std::string& address) {
+    auto publisher =
+        std::make_unique<Publisher>(Publisher::Options{.client = ToEtcd(),
+                                                       .prefix = prefix_,
+                                                       .cluster = "west",
+                                                       .gateway = gateway,
+                                                       .ttl = std::chrono::seconds(3)});
+    publisher->SetGateway(Gateway(address));
+    return publisher;
+  }
+  std::string At(const std::string& key) { return Get(*client_, prefix_ + key); }
+  void Say(const std::string& key, const std::string& value) {
+    Put(*client_, prefix_ + key, value);
+  }
+
+  std::unique_ptr<etcd::Client> client_;
+};
+
+TEST_F(PublisherTest, AGatewayIsThereForAsLongAsItLives) {
+  auto publisher = Start("g1", "203.0.113.10:15443");
+  ASSERT_TRUE(Eventually([&] { return publisher->view().publisher; })) << publisher->view().error;
+  EXPECT_TRUE(publisher->view().announced);
+  EXPECT_EQ(At("clusters/west/gateways/g1"), R"({"address":"203.0.113.10:15443","zone":"a"})");
+  EXPECT_EQ(At(kPublisherKey), R"({"gateway":"g1"})");
+  publisher->SetGateway(Gateway("203.0.113.11:15443"));
+  EXPECT_TRUE(Eventually([&] {
+    return At("clusters/west/gateways/g1") == R"({"address":"203.0.113.11:15443","zone":"a"})";
+  }));
+  publisher->SetGateway(std::nullopt);
+  EXPECT_TRUE(Eventually([&] { return At("clusters/west/gateways/g1") == "(none)"; }));
+  publisher->SetGateway(Gateway("203.0.113.11:15443"));
+  EXPECT_TRUE(Eventually([&] { return At("clusters/west/gateways/g1") != "(none)"; }));
+  publisher.reset();
+  EXPECT_EQ(At("clusters/west/gateways/g1"), "(none)");
+  EXPECT_EQ(At(kPublisherKey), "(none)");
+}
+
+TEST_F(PublisherTest, OneWritesAndAnotherGoesOn) {
+  auto first = Start("g1", "203.0.113.10:15443");
+  ASSERT_TRUE(Eventually([&] { return first->view().publisher; }));
+  auto second = Start("g2", "203.0.113.11:15443");
+  ASSERT_TRUE(Eventually([&] { return second->view().announced; }));
+  Publication of_second;
+  of_second.puts["clusters/west/cluster"] = R"({"region":"second"})";
+  of_second.problems = {"something"};
+  second->SetPublication(of_second);
+  Publication of_first;
+  of_first.puts["clusters/west/cluster"] = R"({"region":"first"})";
+  for (int i = 0; i < 200; ++i) {
+    of_first.puts[absl::StrCat("clusters/west/services/shop/s", i)] = R"({"ports":[]})";
+  }
+  first->SetPublication(of_first);
+  ASSERT_TRUE(Eventually([&] { return At("clusters/west/services/shop/s99") != "(none)"; }));
+  ASSERT_TRUE(Eventually([&] { return At("clusters/west/cluster") == R"({"region":"first"})"; }));
+  EXPECT_FALSE(second->view().publisher);
+  EXPECT_THAT(second->view().problems, ::testing::ElementsAre("something"));
+  first.reset();
+  EXPECT_TRUE(Eventually([&] { return At("clusters/west/cluster") == R"({"region":"second"})"; }));
+  EXPECT_TRUE(Eventually([&] { return second->view().publisher; }));
+  // What the cluster serves outlives a gateway.
+  EXPECT_EQ(At("clusters/west/services/shop/s0"), R"({"ports":[]})");
+}
+
+TEST_F(PublisherTest, OneThatIsNoLongerThePublisherWritesNothing) {
+  auto publisher = Start("g1", "203.0.113.10:15443");
+  ASSERT_TRUE(Eventually([&] { return publisher->view().publisher; }));
+  Say(kPublisherKey, R"({"gateway":"g2"})");  // as if its lease had ended, and g2 come
+  Publication late;
+  late.puts["clusters/west/cluster"] = R"({"region":"late"})";
+  publisher->SetPublication(late);
+  EXPECT_TRUE(Eventually([&] { return !publisher->view().publisher; }));
+  EXPECT_EQ(At("clusters/west/cluster"), "(none)");
+  // Until g2 is gone: what was wanted last is written then.
+  Delete(*client_, prefix_ + kPublisherKey);
+  EXPECT_TRUE(Eventually([&] { return At("clusters/west/cluster") == R"({"region":"late"})"; }));
+}
+
+// A cluster's publisher and another one's subscriber, with a real etcd between them.
+TEST_F(PublisherTest, WhatOneClusterExportsAnotherOneCanUse) {
+  Say("admin/clusters/east", R"({"gateways":["192.0.2.0/24"]})");
+  Say("admin/clusters/west", R"({"gateways":["203.0.113.0/24"]})");
+  Say("admin/namespaces/shop", R"({"clusters":["west"]})");
+  const auto options = [&](const std::string& cluster, bool publish) {
+    Subscriber::Options made{.feed = {.cluster = cluster, .publish = publish},
+                             .follower = {.client = ToEtcd(), .prefix = prefix_}};
+    return made;
+  };
+  // West: its file exports shop/web.
+  auto west_file = source::EastFile();
+  west_file->clusters[0].name = "west";
+  for (mesh::Workload& workload : west_file->workloads) {
+    workload.cluster = "west";
+    workload.id = *SpiffeId::ForWorkload("td", "west", "shop", workload.service_account);
+  }
+  mesh::Service& web = west_file->services[0];
+  web.name = "web";
+  web.exported = true;
+  web.ports[0].endpoints[0].cluster = "west";
+  web.ports[0].endpoints[0].identity = west_file->workloads[1].id;
+  west_file->allow.clear();
+  ASSERT_TRUE(west_file->Index().ok());
+  auto publisher = Start("g1", "203.0.113.10:15443");
+  std::mutex mutex;
+  Subscriber west(options("west", true));
+  ASSERT_TRUE(west.Begin(west_file).ok());
+  west.Run([&](Subscriber::Built built) {
+    const std::lock_guard lock(mutex);
+    if (publisher != nullptr) publisher->SetPublication(built.publication);
+  });
+
+  // East: its file has a rule for it.
+  auto east_file = source::EastFile();
+  ASSERT_TRUE(east_file->Index().ok());
+  std::shared_ptr<mesh::Snapshot> seen;
+  Subscriber east(options("east", false));
+  ASSERT_TRUE(east.Begin(east_file).ok());
+  east.Run([&](Subscriber::Built built) {
+    const std::lock_guard lock(mutex);
+    seen = built.snapshot;
+  });
+  const auto served = [&] {
+    const std::lock_guard lock(mutex);
+    return seen != nullptr && seen->FindService("shop/web") != nullptr;
+  };
+  ASSERT_TRUE(Eventually(served)) << east.view().status << publisher->view().error;
+  EXPECT_TRUE(Eventually([&] { return east.view().status.ok(); })) << east.view().status;
+  EXPECT_EQ(
+      At("clusters/west/services/shop/web"),
+      R"({"ports":[{"port":80,"backends":[{"identity":)"
+      R"("spiffe://td/cluster/west/ns/shop/sa/local","endpoints":1,"ready":1,"weight":1}]}]})");
+  const auto replace = [&](std::unique_ptr<Publisher> fresh) {
+    const std::lock_guard lock(mutex);
+    std::swap(publisher, fresh);
+    return fresh;
+  };
+  replace(nullptr).reset();  // and with it west's only gateway
+  EXPECT_TRUE(Eventually([&] { return !served(); }));
+  replace(Start("g1", "203.0.113.10:15443"));
+  EXPECT_TRUE(Eventually(served));
+}
+
+}  // namespace
+}  // namespace tombolo::directory

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "directory/subscriber.h"
+
+#include <utility>
+
+namespace tombolo::directory {
+namespace {
+
+absl::Status StatusOf(const etcd::Follower::State& state) {
+  if (state.in_sync) return absl::OkStatus();
+  return state.error.ok() ? absl::UnavailableError("etcd has not answered yet") : state.error;
+}
+
+}  // namespace
+
+Subscriber::Subscriber(Options options)
+    : feed_(std::move(options.feed)), options_(std::move(options.follower)) {}
+
+void Subscriber::Run(OnBuilt on_built) {
+  feed_.Run(std::move(on_built));
+  follower_ = std::make_unique<etcd::Follower>(
+      options_,
+      [this](etcd::Follower::Update update) {
+        feed_.Update(std::move(update.changes), update.listed);
+      },
+      [this](const etcd::Follower::State& state) { feed_.SetInSync(state.in_sync); });
+}
+
+Subscriber::View Subscriber::view() const {
+  const source::DirectoryFeed::View feed = feed_.view();
+  View view{.status = feed.etcd_error,
+            .listed = feed.listed,
+            .kept_at = feed.kept_at,
+            .state_error = feed.state_error,
+            .endpoint = {}};
+  const etcd::Follower::State state = follower_ ? follower_->state() : etcd::Follower::State{};
+  if (view.status.ok()) view.status = StatusOf(state);
+  view.since = state.since;
+  view.revision = state.revision;
+  view.endpoint = state.endpoint;
+  return view;
+}
+
+}  // namespace tombolo::directory
