@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "etcd/settings.h"
 #include "testing/etcd_cluster.h"
@@ -39,9 +40,14 @@ class DirectoryCommandsTest : public ::testing::Test {
   }
 
   std::string Path(const std::string& name) const { return directory_ / name; }
+  // Options of `command` come instead of those that all have.
   ShellResult Tombolo(const std::string& command) const {
-    return Shell(absl::StrCat(TOMBOLO_PROGRAM " ", command, " --prefix /d/ --endpoints ",
-                              etcd_->endpoint(0), " --password ", Path("root")));
+    std::string line = absl::StrCat(TOMBOLO_PROGRAM " ", command, " --password ", Path("root"));
+    if (!absl::StrContains(command, "--prefix")) absl::StrAppend(&line, " --prefix /d/");
+    if (!absl::StrContains(command, "--endpoints")) {
+      absl::StrAppend(&line, " --endpoints ", etcd_->endpoint(0));
+    }
+    return Shell(line);
   }
   std::string Expect(const std::string& command) const {
     const ShellResult result = Tombolo(command);
