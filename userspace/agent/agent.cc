@@ -85,6 +85,10 @@ absl::Status Agent::SetUp() {
   cgroups_ = std::make_unique<Cgroups>(std::move(cgroups));
   ASSIGN_OR_RETURN(watcher_, source::FileWatcher::Create(io_));
   WatchFiles();
+  if (config_.shared_directory) {
+    ASSIGN_OR_RETURN(auto options, SubscriberOptions(config_, /*publish=*/false));
+    shared_directory_ = std::make_unique<directory::Subscriber>(std::move(options));
+  }
   RETURN_IF_ERROR(ReadDirectory());
   if (config_.identity.authority) {
     ASSIGN_OR_RETURN(issuance_,
@@ -268,6 +272,7 @@ Awaitable<void> Agent::Run() {
   tasks_.Spawn(FollowFiles());
   tasks_.Spawn(FollowWorkloads());
   if (issuance_ != nullptr) issuance_->Run([this] { TakeIssued(); });
+  if (shared_directory_ != nullptr) FollowSharedDirectory();
   const std::vector<std::string> not_ready = NotReady();
   log::Info("agent started", {{"cluster", config_.cluster},
                               {"node", config_.node},

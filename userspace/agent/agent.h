@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "admin/server.h"
+#include "agent/agent_directory.h"
 #include "agent/cgroup.h"
 #include "agent/counters.h"
 #include "agent/data_thread.h"
@@ -57,6 +58,10 @@ class Agent {
   void ReadFiles();
   void ReadConfig();
   absl::Status ReadDirectory();
+  absl::Status TakeFile(std::shared_ptr<mesh::Snapshot> file);
+  void TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot);
+  void FollowSharedDirectory();
+  void TakeBuilt(directory::Subscriber::Built built);
   void ReadIdentities();
   void ReadIdentityFiles();
   void TakeIssued();
@@ -95,6 +100,9 @@ class Agent {
   std::unique_ptr<datapath::Datapath> datapath_;
   std::unique_ptr<Enrolment> enrolment_;
   std::shared_ptr<const mesh::Snapshot> snapshot_;
+  std::unique_ptr<directory::Subscriber> shared_directory_;  // null: the file says everything
+  directory::Subscriber::FilePtr file_;                      // that snapshot_ was made of, then
+  Refused refused_;
   std::unique_ptr<identity::Issuance> issuance_;  // null: identities are files
   identity::StorePtr identities_;
   WallTime started_at_ = std::chrono::system_clock::now();

@@ -3,6 +3,8 @@
 // was read before.
 #include <utility>
 
+#include <boost/asio/post.hpp>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "agent/agent.h"
@@ -72,10 +74,48 @@ absl::Status Agent::ReadDirectory() {
   }
   directory_status_ = CheckTrustDomain(config_, **loaded);
   if (!directory_status_.ok()) return directory_status_;
-  (*loaded)->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
-  snapshot_ = *std::move(loaded);
-  snapshot_loaded_at_ = std::chrono::system_clock::now();
+  directory_status_ = TakeFile(*std::move(loaded));
+  return directory_status_;
+}
+
+// With etcd, the first snapshot is made at once, of what the disk has of it; later ones come.
+absl::Status Agent::TakeFile(std::shared_ptr<mesh::Snapshot> file) {
+  if (shared_directory_ == nullptr) {
+    TakeSnapshot(std::move(file));
+  } else if (snapshot_ != nullptr) {
+    shared_directory_->SetFile(std::move(file));
+  } else {
+    ASSIGN_OR_RETURN(directory::Subscriber::Built built, shared_directory_->Begin(std::move(file)));
+    refused_.Set(std::move(built.refusals));
+    file_ = std::move(built.file);
+    TakeSnapshot(std::move(built.snapshot));
+  }
   return absl::OkStatus();
+}
+
+void Agent::TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot) {
+  snapshot->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
+  snapshot_ = std::move(snapshot);
+  snapshot_loaded_at_ = std::chrono::system_clock::now();
+}
+
+void Agent::FollowSharedDirectory() {
+  shared_directory_->Run([this](directory::Subscriber::Built built) {
+    auto shared = std::make_shared<directory::Subscriber::Built>(std::move(built));
+    asio::post(io_, [this, shared] { TakeBuilt(std::move(*shared)); });
+  });
+}
+
+void Agent::TakeBuilt(directory::Subscriber::Built built) {
+  if (stops_ > 0) return;
+  refused_.Set(std::move(built.refusals));
+  TakeSnapshot(std::move(built.snapshot));
+  if (std::exchange(file_, built.file) != built.file) ReadIdentities();
+  log::Debug("directory put together", {{"version", snapshot_->version},
+                                        {"clusters", snapshot_->clusters.size()},
+                                        {"services", snapshot_->services.size()}});
+  enrolment_->Update(*snapshot_);
+  Publish();
 }
 
 void Agent::ReadIdentities() {

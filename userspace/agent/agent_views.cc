@@ -28,6 +28,9 @@ absl::Status Agent::StartAdmin() {
   metrics_.Add([this] { return CounterSamples(counters_); });
   metrics_.Add([this] { return DatapathSamples(*datapath_); });
   metrics_.Add([this] { return IdentitySamples(*identities_); });
+  if (shared_directory_ != nullptr) {
+    metrics_.Add([this] { return SharedDirectorySamples(shared_directory_->view(), refused_); });
+  }
   if (issuance_ != nullptr) metrics_.Add([this] { return AuthoritySamples(issuance_->View()); });
   metrics_.Add([this] { return RelaySamples(settings_.kernel_tls.any(), kernel_tls_); });
   admin::Server::Options options;
@@ -114,6 +117,9 @@ Awaitable<json::value> Agent::Status() {
                                  {"loaded_at", Rfc3339(snapshot_loaded_at_)},
                                  {"trust_domain", snapshot_->trust_domain},
                                  {"error", Message(directory_status_)}};
+  if (shared_directory_ != nullptr) {
+    out["shared_directory"] = SharedDirectoryJson(shared_directory_->view(), refused_);
+  }
   out["config_error"] = Message(config_status_);
   out["datapath"] = json::object{{"attached", probe_status_.ok()},
                                  {"refuse_unknown", datapath_->refuse_unknown()},

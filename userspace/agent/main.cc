@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_split.h"
 #include "agent/agent.h"
+#include "agent/agent_directory.h"
 #include "agent/issuance_options.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -59,6 +60,7 @@ absl::Status Check(const std::string& config_path) {
                                                    "' in cluster '", config.cluster, "'"));
   }
   RETURN_IF_ERROR(CheckIdentities(config, *snapshot));
+  if (config.shared_directory) RETURN_IF_ERROR(SubscriberOptions(config, false).status());
   std::cout << "configuration is valid: " << snapshot->services.size() << " services, "
             << snapshot->workloads.size() << " workloads, "
             << snapshot->IdentitiesOn(config.cluster, config.node).size()

@@ -135,6 +135,27 @@ void AddRelay(Facts& facts, const json::value* relay) {
   }
 }
 
+// What other clusters say in etcd.
+void AddSharedDirectory(Facts& facts, const json::value* shared, absl::Time now) {
+  if (shared == nullptr) return;
+  facts.Add("Shared directory", absl::StrCat("in sync ", TextOf(shared, "in_sync"), ", since ",
+                                             Relative(Field(shared, "since"), now)));
+  if (const json::value* kept_at = Field(shared, "kept_at")) {
+    facts.Add("Shared directory as of", Relative(kept_at, now));
+  }
+  facts.Add("Shared directory error", TextOf(shared, "error"));
+  facts.Add("Kept directory error", TextOf(shared, "state_error"));
+  facts.Add("Publish error", TextOf(shared, "publish_error"));
+  for (const json::value& problem : List(shared, "not_exported")) {
+    facts.Add("Not published", Text(&problem));
+  }
+  for (const json::value& group : List(shared, "refused")) {
+    for (const json::value& record : List(&group, "records")) {
+      facts.Add("Refused", absl::StrCat(TextOf(&record, "key"), ": ", TextOf(&record, "what")));
+    }
+  }
+}
+
 std::string RenderStatus(const json::value* root, absl::Time now) {
   const json::value* snapshot = Field(root, "snapshot");
   const json::value* datapath = Field(root, "datapath");
@@ -154,6 +175,7 @@ std::string RenderStatus(const json::value* root, absl::Time now) {
   facts.Add("Directory", absl::StrCat("version ", TextOf(snapshot, "version"), ", loaded ",
                                       Relative(Field(snapshot, "loaded_at"), now)));
   facts.Add("Directory error", TextOf(snapshot, "error"));
+  AddSharedDirectory(facts, Field(root, "shared_directory"), now);
   facts.Add("Config error", TextOf(root, "config_error"));
   facts.Add("Datapath", absl::StrCat("attached ", TextOf(datapath, "attached"), ", refuse unknown ",
                                      TextOf(datapath, "refuse_unknown")));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
@@ -21,6 +22,7 @@ constexpr std::uint16_t kTunnelPort = 15008;
 constexpr std::uint16_t kAdminPort = 15020;
 constexpr std::uint32_t kMaxMapEntries = 1 << 24;  // 16 million: gigabytes of kernel memory
 constexpr std::uint32_t kMaxThreads = 1024;
+constexpr std::size_t kMaxPrefix = 128;
 constexpr std::uint32_t kMaxLimit = 1 << 24;  // more descriptors than a process can have
 
 void ReadCapture(YamlMap map, AgentConfig::Capture& capture) {
@@ -144,6 +146,49 @@ void ReadIdentity(YamlMap map, const PathParser& path, AgentConfig::Identity& id
   map.Finish();
 }
 
+// Of etcd's members and of its keys, as ParseEndpoint() and etcd take them.
+absl::StatusOr<std::string> ParseEtcdUrl(absl::string_view text) {
+  if (!absl::StartsWith(text, "https://") && !absl::StartsWith(text, "http://")) {
+    return BadValue(text, "is not a URL of etcd like https://10.0.0.1:2379");
+  }
+  return std::string(text);
+}
+
+absl::StatusOr<std::string> ParsePrefix(absl::string_view text) {
+  const bool graphic = std::all_of(text.begin(), text.end(), absl::ascii_isgraph);
+  if (text.empty() || text.size() > kMaxPrefix || !graphic || text.back() != '/') {
+    return BadValue(text, "is not a prefix of up to 128 characters without spaces that ends in /");
+  }
+  return std::string(text);
+}
+
+void ReadSharedDirectory(YamlMap map, const PathParser& path, AgentConfig::SharedDirectory& etcd) {
+  map.List("endpoints", etcd.endpoints, ParseEtcdUrl);
+  if (etcd.endpoints.empty() || etcd.endpoints.size() > kMaxUrls) {
+    map.Error("endpoints",
+              absl::StrCat("has ", etcd.endpoints.size(), " valid URLs, not 1 to ", kMaxUrls));
+  }
+  map.Optional("prefix", etcd.prefix, ParsePrefix);
+  map.Optional("ca", etcd.ca, path);
+  map.Optional("certificate", etcd.certificate, path);
+  map.Optional("key", etcd.key, path);
+  map.Optional("user", etcd.user, ParseText);
+  map.Optional("password", etcd.password, path);
+  map.Optional("state", etcd.state, path);
+  for (const auto& [one, other] :
+       {std::pair("certificate", "key"), std::pair("user", "password")}) {
+    if (map.Has(one) != map.Has(other)) {
+      map.Error(map.Has(one) ? one : other,
+                absl::StrCat("is there without ", map.Has(one) ? other : one));
+    }
+  }
+  const auto is_https = [](absl::string_view url) { return absl::StartsWith(url, "https://"); };
+  if (std::ranges::any_of(etcd.endpoints, is_https) && !map.Has("ca")) {
+    map.Error("ca", "is missing, which vouches for members at https://");
+  }
+  map.Finish();
+}
+
 void ReadLog(YamlMap map, AgentConfig::Log& log) {
   map.Optional("level", log.level, ParseLevel);
   map.Optional("format", log.format, ParseFormat);
@@ -160,6 +205,10 @@ void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
   map.Required("node", config.node, ParseLabel);
   map.Optional("instance", config.instance, ParseLabel);
   map.Required("directory", config.directory, path);
+  YamlMap shared = map.Map("shared_directory");
+  if (map.Has("shared_directory")) {
+    ReadSharedDirectory(shared, path, config.shared_directory.emplace());
+  }
   ReadIdentity(map.RequiredMap("identity"), path, config.identity);
   ReadCapture(map.Map("capture"), config.capture);
   ReadTunnel(map.Map("tunnel"), config.tunnel);
@@ -246,6 +295,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   compare("instance", running.instance, wanted.instance);
   const AgentConfig::Capture& a = running.capture;
   const AgentConfig::Capture& b = wanted.capture;
+  compare("shared_directory", running.shared_directory, wanted.shared_directory);
   compare("identity.authority", running.identity.authority, wanted.identity.authority);
   compare("capture.cgroup", a.cgroup, b.cgroup);
   compare("capture.port", a.port, b.port);

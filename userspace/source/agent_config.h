@@ -47,6 +47,15 @@ struct AgentConfig {
     std::optional<Authority> authority;
     friend bool operator==(const Identity&, const Identity&) = default;
   };
+  // Where other clusters say what they serve: an etcd cluster.
+  struct SharedDirectory {
+    std::vector<std::string> endpoints;  // URLs; judged by those who connect
+    std::string prefix = "/tombolo-directory/";
+    std::string ca, certificate, key;  // PEM files; empty: none
+    std::string user, password;        // of etcd; the password is a file
+    std::string state;                 // directory; empty: nothing is kept
+    friend bool operator==(const SharedDirectory&, const SharedDirectory&) = default;
+  };
   struct Capture {
     std::string cgroup = "/";
     std::uint16_t port = 15001;
@@ -101,6 +110,7 @@ struct AgentConfig {
   std::string node;
   std::string instance = "default";
   std::string directory;
+  std::optional<SharedDirectory> shared_directory;  // none: the file says everything
   Identity identity;
   Capture capture;
   Tunnel tunnel;

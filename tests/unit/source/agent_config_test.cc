@@ -38,6 +38,47 @@ class AgentConfigTest : public testing::Test {
   TempDir dir_;
 };
 
+TEST_F(AgentConfigTest, TheSharedDirectoryIsInEtcd) {
+  EXPECT_FALSE(Load(kRequired)->shared_directory);
+  const auto config = Load(absl::StrCat(kRequired, R"(shared_directory:
+  endpoints: [https://10.0.0.1:2379, https://etcd.example]
+  prefix: /other/
+  ca: etcd-ca.pem
+  certificate: etcd.pem
+  key: etcd.key
+  user: east
+  password: /run/etcd-password
+  state: state
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const AgentConfig::SharedDirectory& shared = *config->shared_directory;
+  EXPECT_THAT(shared.endpoints, ElementsAre("https://10.0.0.1:2379", "https://etcd.example"));
+  EXPECT_EQ(shared.prefix, "/other/");
+  EXPECT_EQ(shared.ca, dir_.Path("etcd-ca.pem"));
+  EXPECT_EQ(shared.key, dir_.Path("etcd.key"));
+  EXPECT_EQ(shared.user, "east");
+  EXPECT_EQ(shared.password, "/run/etcd-password");
+  EXPECT_EQ(shared.state, dir_.Path("state"));
+  const auto least =
+      Load(absl::StrCat(kRequired, "shared_directory: {endpoints: [http://127.0.0.1:2379]}"));
+  ASSERT_TRUE(least.ok()) << least.status();
+  EXPECT_EQ(least->shared_directory->prefix, "/tombolo-directory/");
+}
+
+TEST_F(AgentConfigTest, TheSharedDirectoryIsChecked) {
+  const auto error = [&](absl::string_view section) {
+    return ErrorOf(absl::StrCat("shared_directory: {", section, "}\n"));
+  };
+  const std::string etcd = "endpoints: [http://127.0.0.1:2379], ";
+  EXPECT_THAT(error(""), HasSubstr("shared_directory.endpoints: has 0 valid URLs, not 1 to 16"));
+  EXPECT_THAT(error("endpoints: [127.0.0.1:2379]"), HasSubstr("'127.0.0.1:2379' is not a URL"));
+  EXPECT_THAT(error("endpoints: [https://e1]"), HasSubstr("shared_directory.ca: is missing"));
+  EXPECT_THAT(error(etcd + "prefix: /a"), HasSubstr("'/a' is not a prefix"));
+  EXPECT_THAT(error(etcd + "user: east"), HasSubstr("user: is there without password"));
+  EXPECT_THAT(error(etcd + "key: k"), HasSubstr("key: is there without certificate"));
+  EXPECT_THAT(error(etcd + "keys: k"), HasSubstr("shared_directory.keys: is not a known key"));
+}
+
 TEST_F(AgentConfigTest, OnlyFourKeysAreRequired) {
   const auto config = Load(kRequired);
   ASSERT_TRUE(config.ok()) << config.status();
@@ -249,14 +290,15 @@ TEST_F(AgentConfigTest, KnowsWhatNeedsARestart) {
   EXPECT_THAT(RestartOnlyDifferences(running, wanted), IsEmpty());
   wanted.node = "x";
   wanted.identity.authority.emplace();
+  wanted.shared_directory.emplace();
   wanted.capture.port = 1;
   wanted.capture.max_pending = 1;
   wanted.tunnel.listen.port = 1;
   wanted.admin.listen.reset();
   wanted.threads = 9;
   EXPECT_THAT(RestartOnlyDifferences(running, wanted),
-              ElementsAre("node", "identity.authority", "capture.port", "capture.max_pending",
-                          "tunnel.listen", "admin.listen", "threads"));
+              ElementsAre("node", "shared_directory", "identity.authority", "capture.port",
+                          "capture.max_pending", "tunnel.listen", "admin.listen", "threads"));
 }
 
 TEST_F(AgentConfigTest, SpliceIsOneOfItsWords) {
