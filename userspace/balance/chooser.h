@@ -34,6 +34,7 @@ class Chooser {
   const Member& MemberOf(std::uint32_t id) const { return plan_.members[id]; }
   std::size_t DrawTier();
   std::optional<std::uint32_t> Trial(const Tier& tier) const;
+  std::optional<Choice> TrialUpTo(std::size_t drawn);
   std::uint32_t Draw(const Tier& tier);
   const Group& GroupOfSource(const Tier& tier) const;
   std::uint32_t PowerOfTwo(const Lot& lot);

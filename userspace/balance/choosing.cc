@@ -53,6 +53,22 @@ std::optional<std::uint32_t> Chooser::Trial(const Tier& tier) const {
   return found == tier.out.end() ? std::nullopt : std::optional(*found);
 }
 
+// A tier that takes nothing because all of it is ejected comes back this way, too, and what is
+// not draining and left the connections to what is.
+std::optional<Choice> Chooser::TrialUpTo(std::size_t drawn) {
+  for (const TierSet& set : plan_.sets) {
+    const bool is_used = &set == plan_.from;
+    for (std::size_t i = 0; i < (is_used ? drawn + 1 : set.tiers.size()); ++i) {
+      // Where sources have their endpoints, each tries its own: Draw().
+      if (by_source_ && is_used && set.tiers[i].share > 0) continue;
+      const std::optional<std::uint32_t> trial = Trial(set.tiers[i]);
+      if (trial) return Through(*trial, Explain(set, i, Why::Reason::kTrial));
+    }
+    if (is_used) return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 std::uint32_t Chooser::PowerOfTwo(const Lot& lot) {
   const std::size_t first = lot.Draw(random_());
   if (lot.size() == 1) return lot.item(first);
@@ -95,11 +111,17 @@ const Group& Chooser::GroupOfSource(const Tier& tier) const {
 std::uint32_t Chooser::Draw(const Tier& tier) {
   if (!by_source_) return PowerOfTwo(tier.groups[tier.lot.item(tier.lot.Draw(random_()))].lot);
   const Group& group = GroupOfSource(tier);
-  std::vector<std::uint32_t> trials;  // each for the sources that are its own
+  // Each is for the sources that are its own; of a cluster that has no sources now, for any.
+  const auto may_try = [&](const Member& member) {
+    if (!group.cluster || *group.cluster == member.cluster) return true;
+    return std::any_of(tier.groups.begin(), tier.groups.end(), [&](const Group& other) {
+      return *other.cluster == member.cluster && other.in_use == 0;
+    });
+  };
+  std::vector<std::uint32_t> trials;
   if (now_ >= tier.trial_at) {
     for (const std::uint32_t id : tier.out) {
-      const bool in_group = !group.cluster || *group.cluster == MemberOf(id).cluster;
-      if (in_group && plan_.WantsTrial(MemberOf(id), now_)) trials.push_back(id);
+      if (may_try(MemberOf(id)) && plan_.WantsTrial(MemberOf(id), now_)) trials.push_back(id);
     }
   }
   return Closest(group.lot, trials);
@@ -133,11 +155,7 @@ std::optional<Choice> Chooser::First() {
   if (plan_.from == nullptr) return std::nullopt;
   const TierSet& set = *plan_.from;
   const std::size_t drawn = DrawTier();
-  // A tier that takes nothing because all of it is ejected comes back this way, too.
-  for (std::size_t i = 0; i <= drawn && !by_source_; ++i) {
-    const std::optional<std::uint32_t> trial = Trial(set.tiers[i]);
-    if (trial) return Through(*trial, Explain(set, i, Why::Reason::kTrial));
-  }
+  if (const std::optional<Choice> trial = TrialUpTo(drawn)) return trial;
   const std::uint32_t id = Draw(set.tiers[drawn]);
   const auto reason = plan_.in_use[id] ? Why::Reason::kPreferred : Why::Reason::kTrial;
   return Through(id, Explain(set, drawn, reason));

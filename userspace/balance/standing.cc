@@ -29,6 +29,8 @@ class Refresher {
   std::vector<std::uint32_t> WithoutEjected(std::vector<std::uint32_t> members);
   void Mark(Tier& tier, bool others_are_good);
   void Refresh(TierSet& set);
+  std::uint32_t WeightOf(const Group& group) const;
+  bool Counts(const Tier& tier, const Group& group) const;
   void Count(Group& group);
   void Count(Tier& tier);
   void Count(TierSet& set);
@@ -130,26 +132,29 @@ double Refresher::Ability(double in_use, std::uint64_t all) const {
   return in_use >= enough ? 1 : in_use / enough;
 }
 
+std::uint32_t Refresher::WeightOf(const Group& group) const {
+  return group.cluster ? plan_.clusters[*group.cluster].weight : 1;
+}
+
+// Clusters without weight count only when no other of the tier has anything in use.
+bool Refresher::Counts(const Tier& tier, const Group& group) const {
+  return WeightOf(group) > 0 ||
+         std::none_of(tier.groups.begin(), tier.groups.end(),
+                      [&](const Group& other) { return other.in_use > 0 && WeightOf(other) > 0; });
+}
+
 void Refresher::Count(Tier& tier) {
   tier.all = tier.in_use = 0;
-  tier.share = 0;
   tier.lot.Clear();
-  const auto weight_of = [&](const Group& group) {
-    return group.cluster ? plan_.clusters[*group.cluster].weight : 1;
-  };
-  // Clusters without weight count only when no other has anything in use.
-  const bool weighed = std::any_of(tier.groups.begin(), tier.groups.end(), [&](const Group& group) {
-    return group.in_use > 0 && weight_of(group) > 0;
-  });
   double warm = 0;
   for (std::uint32_t i = 0; i < tier.groups.size(); ++i) {
     const Group& group = tier.groups[i];
-    if (weighed && weight_of(group) == 0) continue;
+    if (!Counts(tier, group)) continue;
     tier.all += group.all;
     tier.in_use += group.in_use;
     warm += group.warm;
     if (group.in_use == 0) continue;
-    const double weight = weighed ? weight_of(group) : 1;
+    const std::uint32_t weight = std::max<std::uint32_t>(1, WeightOf(group));
     tier.lot.Add(i, weight * Ability(group.warm, group.all));
   }
   tier.share = Ability(warm, tier.all);
@@ -183,10 +188,13 @@ double Refresher::ShareOut(TierSet& set) {
 void Refresher::FindOut(Tier& tier) {
   tier.out.clear();
   tier.trial_at = MonotonicTime::max();
-  for (const std::uint32_t id : MembersOf(tier)) {
-    if (plan_.in_use[id]) continue;
-    tier.out.push_back(id);
-    tier.trial_at = std::min(tier.trial_at, plan_.TrialAt(plan_.members[id]));
+  for (const Group& group : tier.groups) {
+    if (!Counts(tier, group)) continue;  // it gets nothing, not even a trial
+    for (const std::uint32_t id : group.members) {
+      if (plan_.in_use[id]) continue;
+      tier.out.push_back(id);
+      tier.trial_at = std::min(tier.trial_at, plan_.TrialAt(plan_.members[id]));
+    }
   }
 }
 
@@ -218,12 +226,16 @@ void Refresher::Run() {
   ejected_.reserve(plan_.members.size());
   for (const Member& member : plan_.members) ejected_.push_back(plan_.Ejected(member));
   for (TierSet& set : plan_.sets) Refresh(set);
-  const auto& [others, draining] = plan_.sets;
+  auto& [others, draining] = plan_.sets;
   plan_.from = nullptr;
   if (others.any_good || (others.any_ready && !draining.any_good)) {
     plan_.from = &others;
   } else if (draining.any_ready) {
     plan_.from = &draining;
+    for (Tier& tier : others.tiers) {  // nothing of them works
+      for (const std::uint32_t member : MembersOf(tier)) plan_.in_use[member] = false;
+      FindOut(tier);
+    }
   }
   plan_.stands_until = anything_cold_ ? now_ + kStep : MonotonicTime::max();
 }

@@ -94,6 +94,33 @@ TEST_F(AffinityTest, SourcesOfWhatIsEjectedComeBackByATrial) {
   EXPECT_EQ(Moved(before, Places()), 0);
 }
 
+TEST_F(AffinityTest, ATierOfWhichNothingWorksComesBackByATrial) {
+  Use({MakeEndpoint(0, "east"), MakeEndpoint(0, "west")});
+  Fail(0, 5);
+  EXPECT_EQ(PickOne(), 1);
+  now_ += seconds(1);
+  const Choice trial = *Pick();
+  EXPECT_EQ(trial.endpoint, 0u);
+  balancer_.Begin(Want(), trial, now_).OnConnected(milliseconds(1), now_);
+  EXPECT_EQ(PickOne(), 0);
+}
+
+TEST_F(AffinityTest, AClusterOfWhichNothingWorksComesBackByATrial) {
+  balancing_.order = mesh::LoadBalancing::Order::kNone;
+  balancing_.cluster_weights = {{"west", 1}};
+  Use({MakeEndpoint(0, "east"), MakeEndpoint(0, "west")});
+  const auto before = Places();
+  Fail(1, 5);
+  EXPECT_NE(Moved(before, Places()), 0);
+  now_ += seconds(1);
+  std::map<std::string, int> counts;
+  for (const auto& [source, place] : Places()) ++counts[place];
+  EXPECT_GT(counts["west/web-0"], 0);  // any of them may be the trial
+  Begin(1).OnConnected(milliseconds(1), now_);
+  now_ += kSlowStart;
+  EXPECT_EQ(Moved(before, Places()), 0);
+}
+
 TEST_F(AffinityTest, OverflowMovesAShareOfTheSourcesAndNoOthers) {
   auto all = Some(10);
   for (mesh::Endpoint& endpoint : Some(4, "west")) all.push_back(endpoint);

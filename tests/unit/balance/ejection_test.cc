@@ -213,6 +213,22 @@ TEST_F(EjectionTest, ADrainingClusterTakesOverFromADeadOne) {
   EXPECT_EQ(PickOne(), 1);
   Fail(1, 5);
   EXPECT_EQ(PickOne(), 0);
+  now_ += seconds(1);
+  const Choice trial = *Pick();  // it is wanted back
+  EXPECT_EQ(trial.endpoint, 1u);
+  balancer_.Begin(Want(), trial, now_).OnConnected(milliseconds(1), now_);
+  EXPECT_EQ(PickOne(), 1);
+}
+
+TEST_F(EjectionTest, AClusterWithoutWeightIsNotTried) {
+  balancing_.order = Order::kNone;
+  balancing_.cluster_weights = {{"south", 0}};
+  Use(Some({{"south", 1}, {"west", 1}}));
+  Fail(0, 5);
+  now_ += seconds(1);
+  EXPECT_EQ(Histogram(100), (std::map<std::size_t, int>{{1, 100}}));
+  Fail(1, 5);
+  EXPECT_EQ(PickOne(), 0);  // no other is left
 }
 
 TEST_F(EjectionTest, AfterAWayHasFailedTheNodesOtherEndpointsAreLast) {
