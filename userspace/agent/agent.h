@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "admin/server.h"
 #include "agent/agent_directory.h"
+#include "agent/balance_views.h"
 #include "agent/cgroup.h"
 #include "agent/counters.h"
 #include "agent/data_thread.h"
@@ -82,7 +83,9 @@ class Agent {
   admin::Providers MakeProviders();
   boost::json::object Identities() const;
   Awaitable<boost::json::value> Status();
+  Awaitable<BalanceViews> Balance(mesh::SnapshotPtr snapshot);
   Awaitable<boost::json::value> Services();
+  Awaitable<boost::json::value> Clusters();
   Awaitable<boost::json::value> Connections();
   Awaitable<boost::json::value> Tunnels();
   Awaitable<ThreadSummary> Summary();

@@ -44,6 +44,7 @@ admin::Providers Agent::MakeProviders() {
   admin::Providers providers;
   providers.nouns["status"] = [this] { return Status(); };
   providers.nouns["services"] = [this] { return Services(); };
+  providers.nouns["clusters"] = [this] { return Clusters(); };
   providers.nouns["connections"] = [this] { return Connections(); };
   providers.nouns["tunnels"] = [this] { return Tunnels(); };
   providers.nouns["identities"] = [this]() -> Awaitable<json::value> { co_return Identities(); };
@@ -134,23 +135,29 @@ Awaitable<json::value> Agent::Status() {
   co_return out;
 }
 
-Awaitable<json::value> Agent::Services() {
-  const std::shared_ptr<const mesh::Snapshot> snapshot = snapshot_;
-  std::vector<balance::EndpointView> sum;
+Awaitable<BalanceViews> Agent::Balance(mesh::SnapshotPtr snapshot) {
+  BalanceViews sum;
   for (auto& thread : threads_) {
-    using Views = std::vector<balance::EndpointView>;
     // Not inside the co_await: g++ 12 destroys a lambda's captures there twice.
-    std::function<Views(DataThread&)> question = [snapshot](DataThread& self) {
-      return EndpointsOf(self.context(), *snapshot);
+    std::function<BalanceViews(DataThread&)> question = [snapshot](DataThread& self) {
+      return BalanceOf(self.context(), *snapshot);
     };
-    const Views views = co_await thread->Ask<Views>(std::move(question));
-    sum.resize(views.size());
-    for (std::size_t i = 0; i < views.size(); ++i) {
-      sum[i].in_flight += views[i].in_flight;
-      sum[i].ejected_for = std::max(sum[i].ejected_for, views[i].ejected_for);
-    }
+    const BalanceViews one = co_await thread->Ask<BalanceViews>(std::move(question));
+    AddTo(sum, one);
   }
-  co_return ServicesJson(*snapshot, sum);
+  co_return sum;
+}
+
+Awaitable<json::value> Agent::Services() {
+  const mesh::SnapshotPtr snapshot = snapshot_;
+  const BalanceViews views = co_await Balance(snapshot);
+  co_return ServicesJson(*snapshot, views);
+}
+
+Awaitable<json::value> Agent::Clusters() {
+  const mesh::SnapshotPtr snapshot = snapshot_;
+  const BalanceViews views = co_await Balance(snapshot);
+  co_return ClustersJson(*snapshot, config_.cluster, views);
 }
 
 Awaitable<json::value> Agent::Connections() {

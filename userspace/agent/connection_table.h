@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "agent/world.h"
+#include "balance/choice.h"
 #include "base/time.h"
 #include "net/address.h"
 #include "relay/relay.h"
@@ -23,8 +25,9 @@ struct Connection {
   net::SocketAddress source_address;
   std::string service;
   std::uint16_t port = 0;
-  std::string endpoint;  // address, as chosen
-  SpiffeId server;       // the endpoint's identity
+  std::string endpoint;             // address, as chosen
+  SpiffeId server;                  // the endpoint's identity
+  std::optional<balance::Why> why;  // of a dialer: what led to this endpoint
   MonotonicTime opened_at = std::chrono::steady_clock::now();
   tunnel::Tunnel* tunnel = nullptr;  // null until one is open
   relay::Relay* relay = nullptr;     // null until bytes flow

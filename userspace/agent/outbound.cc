@@ -248,6 +248,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
     balance::Balancer::Attempt attempt = context_.balancer.Begin(wanted, *choice, begun);
     (*entry_)->endpoint = endpoint.Where();
     (*entry_)->server = endpoint.identity;
+    (*entry_)->why = choice->why;
     if (!tried.empty()) Add(context_.counters.retries);
     const OpenOutcome outcome = co_await Attempt(*route, plain, deadline);
     if (outcome.kind == OpenOutcome::Kind::kOpened) {

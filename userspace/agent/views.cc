@@ -67,6 +67,7 @@ json::object ConnectionJson(const Connection& connection) {
   out["service"] = connection.service;
   out["port"] = connection.port;
   out["endpoint"] = connection.endpoint;
+  if (connection.why) out["choice"] = connection.why->ToString();
   out["age_ms"] = AgeMs(connection.opened_at);
   if (connection.tunnel != nullptr) {
     out["tunnel"] = connection.tunnel->id();
@@ -143,55 +144,6 @@ ThreadSummary Summarize(const Context& context) {
   summary.closing_tunnels = context.closing;
   summary.accepted_tunnels = context.accepted_tunnels.size();
   return summary;
-}
-
-std::vector<balance::EndpointView> EndpointsOf(const Context& context,
-                                               const mesh::Snapshot& snapshot) {
-  std::vector<balance::EndpointView> views;
-  const MonotonicTime now = std::chrono::steady_clock::now();
-  for (const mesh::Service& service : snapshot.services) {
-    for (const mesh::ServicePort& port : service.ports) {
-      for (const mesh::Endpoint& endpoint : port.endpoints) {
-        views.push_back(context.balancer.View(service.FullName(), port.port, endpoint, now));
-      }
-    }
-  }
-  return views;
-}
-
-json::object ServicesJson(const mesh::Snapshot& snapshot,
-                          const std::vector<balance::EndpointView>& endpoints) {
-  json::array services;
-  std::size_t next = 0;
-  for (const mesh::Service& service : snapshot.services) {
-    json::array vips, ports;
-    for (const net::IpAddress& vip : service.vips) vips.emplace_back(vip.ToString());
-    for (const mesh::ServicePort& port : service.ports) {
-      json::array list;
-      for (const mesh::Endpoint& endpoint : port.endpoints) {
-        const balance::EndpointView view =
-            next < endpoints.size() ? endpoints[next] : balance::EndpointView{};
-        ++next;
-        const auto ejected_ms =
-            std::chrono::duration_cast<std::chrono::milliseconds>(view.ejected_for).count();
-        list.push_back(json::object{{"workload", endpoint.workload},
-                                    {"identity", endpoint.identity.text()},
-                                    {"cluster", endpoint.cluster},
-                                    {"node", endpoint.node},
-                                    {"address", endpoint.Where()},
-                                    {"ready", endpoint.ready},
-                                    {"weight", endpoint.weight},
-                                    {"members", endpoint.members},
-                                    {"ready_members", endpoint.ready_members},
-                                    {"in_flight", view.in_flight},
-                                    {"ejected_for_ms", ejected_ms}});
-      }
-      ports.push_back(json::object{{"port", port.port}, {"endpoints", std::move(list)}});
-    }
-    services.push_back(json::object{
-        {"name", service.FullName()}, {"vips", std::move(vips)}, {"ports", std::move(ports)}});
-  }
-  return {{"services", std::move(services)}};
 }
 
 json::object WorkloadsJson(const mesh::Snapshot& snapshot,

@@ -37,13 +37,6 @@ struct ThreadSummary {
 };
 ThreadSummary Summarize(const Context& context);
 
-// What the threads' balancers know of every endpoint, in the order of the
-// snapshot's services, ports and endpoints.
-std::vector<balance::EndpointView> EndpointsOf(const Context& context,
-                                               const mesh::Snapshot& snapshot);
-
-boost::json::object ServicesJson(const mesh::Snapshot& snapshot,
-                                 const std::vector<balance::EndpointView>& endpoints);
 boost::json::object WorkloadsJson(const mesh::Snapshot& snapshot,
                                   const std::map<std::string, Enrolment::Entry>& entries);
 boost::json::object DatapathJson(const datapath::Datapath& datapath, const std::string& instance,

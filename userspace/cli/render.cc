@@ -197,7 +197,7 @@ void AddPort(Table& table, const json::value& service, const json::value* port) 
     table.Add({TextOf(&service, "name"), Joined(List(&service, "vips"), ","), TextOf(port, "port"),
                TextOf(e, "workload"), TextOf(e, "cluster"), TextOf(e, "node"), TextOf(e, "address"),
                TextOf(e, "ready"), TextOf(e, "weight"), TextOf(e, "in_flight"),
-               Age(Field(e, "ejected_for_ms"))});
+               TextOf(e, "ejected"), Age(Field(e, "ejected_for_ms"))});
   };
   const json::array& endpoints = List(port, "endpoints");
   if (endpoints.empty()) add(nullptr);
@@ -206,13 +206,31 @@ void AddPort(Table& table, const json::value& service, const json::value* port) 
 
 std::string RenderServices(const json::value* root, absl::Time) {
   Table table({"SERVICE", "VIPS", "PORT", "WORKLOAD", "CLUSTER", "NODE", "ADDRESS", "READY",
-               "WEIGHT", "IN-FLIGHT", "EJECTED-FOR"});
+               "WEIGHT", "IN-FLIGHT", "EJECTED", "EJECTED-FOR"});
   for (const json::value& service : List(root, "services")) {
     const json::array& ports = List(&service, "ports");
     if (ports.empty()) AddPort(table, service, nullptr);
     for (const json::value& port : ports) AddPort(table, service, &port);
   }
   return OrNone(table, "services");
+}
+
+// One row a way to the cluster: its gateways, or its nodes.
+std::string RenderClusters(const json::value* root, absl::Time) {
+  Table table({"CLUSTER", "REGION", "OWN", "DRAINING", "EJECTED", "RTT-US", "WAY", "NAME",
+               "ADDRESS", "ZONE", "IN-FLIGHT", "WAY-EJECTED", "EJECTED-FOR"});
+  for (const json::value& c : List(root, "clusters")) {
+    const auto add = [&](const json::value* way) {
+      table.Add({TextOf(&c, "name"), TextOf(&c, "region"), TextOf(&c, "own"),
+                 TextOf(&c, "draining"), TextOf(&c, "ejected"), TextOf(&c, "round_trip_us"),
+                 TextOf(way, "kind"), TextOf(way, "name"), TextOf(way, "address"),
+                 TextOf(way, "zone"), TextOf(way, "in_flight"), TextOf(way, "ejected"),
+                 Age(Field(way, "ejected_for_ms"))});
+    };
+    if (List(&c, "ways").empty()) add(nullptr);
+    for (const json::value& way : List(&c, "ways")) add(&way);
+  }
+  return OrNone(table, "clusters");
 }
 
 std::string RenderWorkloads(const json::value* root, absl::Time) {
@@ -306,6 +324,7 @@ struct Renderer {
 constexpr Renderer kRenderers[] = {
     {{"status", "is this agent ready, and what does it know"}, RenderStatus},
     {{"services", "every service, where it is served, and how its endpoints do"}, RenderServices},
+    {{"clusters", "every cluster, and how the ways to it do"}, RenderClusters},
     {{"identities", "SVIDs of this node, and how their renewal goes"}, RenderIdentities},
     {{"workloads", "what has an identity on this node"}, RenderWorkloads},
     {{"connections", "application connections that this agent carries"}, RenderConnections},

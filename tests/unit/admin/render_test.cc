@@ -65,21 +65,36 @@ TEST(RenderTest, ServicesHaveARowAnEndpointAndOneWhenThereIsNone) {
   EXPECT_EQ(Table("services", R"({"services":[
     {"name":"shop/web","vips":["10.96.0.10","fd00:96::10"],"ports":[{"port":80,"endpoints":[
       {"workload":"west/web","identity":"spiffe://t/x","cluster":"west","node":"west-1",
-       "address":"10.0.0.10:8080","ready":true,"weight":1,"in_flight":2,"ejected_for_ms":1500},
+       "address":"10.0.0.10:8080","ready":true,"weight":1,"in_flight":2,"ejected":true,
+       "ejected_for_ms":1500},
       {"workload":"west/web2","cluster":"west","node":"west-1","address":"10.0.0.11:8080",
        "ready":false,"weight":1,"in_flight":0}]}]},
     {"name":"shop/db","vips":["10.96.0.11"],"ports":[{"port":5432,"endpoints":[]}]},
     {"name":"shop/new"}]})"),
             "SERVICE    VIPS                     PORT   WORKLOAD    CLUSTER   NODE     "
-            "ADDRESS          READY   WEIGHT   IN-FLIGHT   EJECTED-FOR\n"
+            "ADDRESS          READY   WEIGHT   IN-FLIGHT   EJECTED   EJECTED-FOR\n"
             "shop/web   10.96.0.10,fd00:96::10   80     west/web    west      west-1   "
-            "10.0.0.10:8080   true    1        2           1s\n"
+            "10.0.0.10:8080   true    1        2           true      1s\n"
             "shop/web   10.96.0.10,fd00:96::10   80     west/web2   west      west-1   "
-            "10.0.0.11:8080   false   1        0           -\n"
+            "10.0.0.11:8080   false   1        0           -         -\n"
             "shop/db    10.96.0.11               5432   -           -         -        "
-            "-                -       -        -           -\n"
+            "-                -       -        -           -         -\n"
             "shop/new   -                        -      -           -         -        "
-            "-                -       -        -           -\n");
+            "-                -       -        -           -         -\n");
+}
+
+TEST(RenderTest, ClustersHaveARowAWay) {
+  EXPECT_EQ(Table("clusters", R"({"clusters":[
+    {"name":"west","region":"eu","own":false,"draining":false,"ejected":true,"round_trip_us":20000,
+     "ways":[{"kind":"gateway","name":"gw-1","address":"203.0.113.1:15443","zone":"a",
+              "in_flight":3,"ejected":true,"ejected_for_ms":1500}]},
+    {"name":"new","region":"","own":false,"draining":true,"ejected":false,"ways":[]}]})"),
+            "CLUSTER   REGION   OWN     DRAINING   EJECTED   RTT-US   WAY       NAME   "
+            "ADDRESS             ZONE   IN-FLIGHT   WAY-EJECTED   EJECTED-FOR\n"
+            "west      eu       false   false      true      20000    gateway   gw-1   "
+            "203.0.113.1:15443   a      3           true          1s\n"
+            "new       -        false   true       false     -        -         -      "
+            "-                   -      -           -             -\n");
 }
 
 TEST(RenderTest, Workloads) {
