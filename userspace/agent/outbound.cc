@@ -45,6 +45,7 @@ class Outbound {
   Awaitable<std::optional<Refused>> OpenSomewhere(net::AsyncFd& plain);
   // `latest` is that of the whole connection.
   Awaitable<OpenOutcome> Attempt(const Route& route, net::AsyncFd& plain, MonotonicTime latest);
+  void ReportRoundTrip(const std::string& cluster, MonotonicTime now);
   Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Dial(const Route& route,
                                                           MonotonicTime deadline);
   MonotonicTime AttemptDeadline(MonotonicTime latest) const {
@@ -229,6 +230,13 @@ Refused ToRefused(const OpenOutcome& outcome) {
   }
 }
 
+// How far away another cluster is, TCP knows after a handshake.
+void Outbound::ReportRoundTrip(const std::string& cluster, MonotonicTime now) {
+  if (!tunnel_is_new_ || cluster == context_.settings.cluster) return;
+  const auto tcp = net::ReadTcpState(tunnel_->stream().socket().get());
+  if (tcp.ok()) context_.balancer.OnRoundTrip(cluster, tcp->round_trip, now);
+}
+
 // Tries endpoints until one opens, none is left, or time is up. On success
 // tunnel_ is set.
 Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
@@ -254,6 +262,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
     if (outcome.kind == OpenOutcome::Kind::kOpened) {
       const MonotonicTime now = std::chrono::steady_clock::now();
       attempt.OnConnected(now - begun, now);
+      ReportRoundTrip(endpoint.cluster, now);
       attempt_ = std::move(attempt);
       co_return std::nullopt;
     }
