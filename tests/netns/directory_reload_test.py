@@ -14,6 +14,30 @@ from testing.yaml_text import to_yaml
 PERIODIC_LOOK = 5.0
 
 
+class DrainingReloadTest(ReloadCase):
+    """The server's cluster drains."""
+
+    topology_name = "reloaddrain"
+
+    def draining(self):
+        """The directory in which west takes nothing new while others can."""
+        content = self.topo.directory()
+        for cluster in content["clusters"]:
+            cluster["draining"] = cluster["name"] == self.west.name
+        return content
+
+    def test_idle_tunnels_end_and_what_runs_goes_on(self):
+        server = self.echo()
+        self.make_idle_tunnel(self.client)
+        held = self.hold()
+        self.make_idle_tunnel(self.client)
+        self.replace(self.draining(), [self.east])
+        self.assertEqual(self.idle_tunnels(self.client), set())
+        self.go_on(held)
+        self.assertEqual(self.ask(), "x")  # nobody else can
+        server.kill()
+
+
 class PolicyReloadTest(ReloadCase):
     """A rule is withdrawn."""
 

@@ -36,6 +36,11 @@ Connection AsConnection(const tunnel::Tunnel& tunnel) {
   return connection;
 }
 
+bool GoesToDraining(const mesh::Snapshot& snapshot, const tunnel::Tunnel& tunnel) {
+  const mesh::Cluster* cluster = snapshot.FindCluster(tunnel.info().peer.name().cluster);
+  return cluster != nullptr && cluster->draining;
+}
+
 // A thread that is woken takes the core from whoever has woken it, as a rule. With a batch
 // thread the application goes on until it waits: then there is more than one event to deal
 // with, and both have fewer context switches (docs/performance.md). Another policy than the
@@ -201,7 +206,7 @@ void DataThread::SetWorld(WorldPtr world) {
 }
 
 // A change of policy, of a service's identities or of credentials reaches what is
-// running, busy and idle.
+// running, busy and idle; a cluster that drains is rid of what is idle.
 void DataThread::Recheck() {
   const World& world = *context_->world;
   for (Connection& connection : context_->connections.all()) {
@@ -214,7 +219,9 @@ void DataThread::Recheck() {
            !StillAllowed(world, AsConnection(tunnel)).ok() || !CheckRevoked(world, tunnel).ok();
   };
   RetireAccepted(stale);
-  pool_->DiscardIf(stale);
+  pool_->DiscardIf([&](const tunnel::Tunnel& tunnel) {
+    return stale(tunnel) || GoesToDraining(*world.snapshot, tunnel);
+  });
 }
 
 void DataThread::Drain() {
