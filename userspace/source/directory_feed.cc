@@ -147,6 +147,12 @@ void DirectoryFeed::Work(std::vector<Batch> batches, std::unique_lock<std::mutex
   const MonotonicTime began = std::chrono::steady_clock::now();
   absl::Status taken;
   for (Batch& batch : batches) {
+    if (batch.listed && !listed_) {
+      // The first list is told as what there is; of what the disk had, the rest is gone.
+      shared_.ForEach([&](const std::string& key, const std::string&) {
+        batch.changes.try_emplace(key, std::nullopt);
+      });
+    }
     listed_ = listed_ || batch.listed;
     changed_ = changed_ || !batch.changes.empty();
     taken = shared_.Apply(std::move(batch.changes), batch.listed);

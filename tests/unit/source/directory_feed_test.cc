@@ -143,6 +143,13 @@ TEST(DirectoryFeedTest, BeginsWithWhatTheLastOneKnew) {
   const auto first = feed.Build(IndexedFile());
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_TRUE(HasWeb(*first));
+  // What is gone from etcd meanwhile goes with the first list.
+  Last last;
+  feed.Run(last.Setter());
+  Keys keys = WestKeys();
+  keys.erase("clusters/west/services/shop/web");
+  feed.Update(All(keys), /*listed=*/true);
+  EXPECT_NE(last.WaitFor([](const auto& built) { return !HasWeb(built); }), nullptr);
 }
 
 TEST(DirectoryFeedTest, BeginsWithoutWhatItCannotTrust) {
