@@ -126,9 +126,11 @@ class CrashTest : public ServeCase {
       EXPECT_EQ((*reader.FindToken(digest))->key, one.key);
     }
     EXPECT_EQ(tokens.size(), clients.tokens()) << "a client has lost a token's certificate";
+    std::size_t repeated = 0;
+    for (const auto& [token, serials] : paid) repeated += serials.size() - 1;
     std::cout << clients.acknowledged().size() << " certificates acknowledged, " << issued
-              << " recorded, " << clients.refused() << " requests refused, " << clients.cut()
-              << " not answered\n";
+              << " recorded, " << repeated << " of them without an answer, " << clients.refused()
+              << " requests refused, " << clients.cut() << " not answered\n";
   }
 
   // Every issuance is in the log once, and one that a token pays for again says so.
