@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/accept_loop.h"
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <utility>
 
@@ -33,6 +35,12 @@ bool Closed(const absl::Status& status) {
 }
 
 }  // namespace
+
+absl::StatusOr<Fd> DuplicateListener(int listener) {
+  Fd copy(fcntl(listener, F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return ErrnoStatus(errno, "duplicate a listener");
+  return copy;
+}
 
 Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescriptor& reserve,
                           AcceptedBy by) {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "agent/reserve_descriptor.h"
 #include "base/asio.h"
 #include "base/fd.h"
@@ -18,6 +19,9 @@ struct AcceptedBy {
   // There is no descriptor for what serving needs: say why, and close it.
   std::function<void(Fd, absl::Status)> refuse;
 };
+
+// For a thread of its own; they all accept from one queue.
+absl::StatusOr<Fd> DuplicateListener(int listener);
 
 // Accepts until `listener` is closed. While descriptors are out, connections are
 // refused at once with the help of `reserve`, which outlives the call.

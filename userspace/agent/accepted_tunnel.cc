@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/accepted_tunnel.h"
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,27 +38,11 @@ absl::StatusOr<tls::CredentialsPtr> CredentialsFor(const Context& context,
   return context.world->CredentialsOf(served->identity);
 }
 
-// A stranger's share of the handshakes at a time. Of an IPv6 address only the first
-// half counts: whoever has one address has the whole /64.
-struct HandshakeShare {
-  Quota::Share of_all, of_address;
-};
-
-std::string QuotaHolder(const net::IpAddress& ip) {
-  if (ip.is_v4()) return ip.ToString();
-  std::uint8_t network[16] = {};
-  std::copy_n(ip.bytes().begin(), 8, network);
-  return net::Prefix{net::IpAddress::FromBytes(network), 64}.ToString();
-}
-
-absl::StatusOr<HandshakeShare> TakeHandshake(Context& context, const net::IpAddress& peer) {
+// A stranger's share of the handshakes at a time.
+absl::StatusOr<AddressShare> TakeHandshake(Context& context, const net::IpAddress& peer) {
   const source::AgentConfig::Limits& limits = context.world->limits;
-  Quota& handshakes = context.quotas.handshakes;
-  auto of_address = handshakes.Take(QuotaHolder(peer), limits.handshakes_per_address);
-  if (!of_address.ok()) return Annotate(of_address.status(), "limits.handshakes_per_address");
-  auto of_all = handshakes.Take("this node", limits.handshakes);
-  if (!of_all.ok()) return Annotate(of_all.status(), "limits.handshakes");
-  return HandshakeShare{*std::move(of_all), *std::move(of_address)};
+  return TakeForAddress(context.quotas.handshakes, peer,
+                        {"limits.handshakes", limits.handshakes, limits.handshakes_per_address});
 }
 
 void Refuse(Context& context, Refusal reason, absl::string_view peer, const absl::Status& why) {
@@ -83,7 +66,7 @@ struct Accepted {
 
 // `share` lasts as long as the handshake.
 Awaitable<absl::StatusOr<Accepted>> Handshake(Context& context, Fd socket,
-                                              [[maybe_unused]] HandshakeShare share) {
+                                              [[maybe_unused]] AddressShare share) {
   net::SetKeepAlive(socket.get());
   CO_ASSIGN_OR_RETURN(net::AsyncFd fd, net::AsyncFd::Adopt(context.poller, std::move(socket)));
   absl::Status why_none;
@@ -219,7 +202,7 @@ Awaitable<std::unique_ptr<Tunnel>> Accept(Context& context, Fd socket) {
   const auto peer = net::PeerAddress(socket.get());
   if (!peer.ok()) co_return nullptr;  // it has gone already
   const std::string peer_address = peer->ToString();
-  absl::StatusOr<HandshakeShare> share = TakeHandshake(context, peer->ip);
+  absl::StatusOr<AddressShare> share = TakeHandshake(context, peer->ip);
   if (!share.ok()) {
     net::ResetOnClose(socket.get());
     Refuse(context, Refusal::kHandshakeLimit, peer_address, share.status());

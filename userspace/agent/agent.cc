@@ -15,7 +15,10 @@
 #include <malloc.h>
 
 #include "absl/strings/str_cat.h"
+#include "agent/accept_loop.h"
+#include "agent/config_reload.h"
 #include "agent/desired_state.h"
+#include "agent/drain.h"
 #include "agent/issuance_options.h"
 #include "agent/reserve_descriptor.h"
 #include "agent/wan.h"
@@ -33,20 +36,8 @@ constexpr Duration kWorkloadInterval = std::chrono::seconds(1);
 constexpr std::uint64_t kTrimAfter = 100;      // handshakes
 constexpr std::uint64_t kQuietHandshakes = 5;  // within kWorkloadInterval
 constexpr Duration kSweepInterval = std::chrono::seconds(30);
-constexpr Duration kDrainPoll = std::chrono::milliseconds(50);
 constexpr int kTunnelBacklog = 4096;
 constexpr char kBpffs[] = "/sys/fs/bpf";
-
-absl::StatusOr<Fd> Duplicate(int fd) {
-  Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!copy.valid()) return ErrnoStatus(errno, "duplicate a listener");
-  return copy;
-}
-
-Awaitable<void> Sleep(asio::io_context& io, Duration duration) {
-  asio::steady_timer timer(io, duration);
-  (void)co_await timer.async_wait(kUseTuple);
-}
 
 // kAuto is what bench/README.md shows to cost least: neither.
 bool SplicesSending(source::SpliceMode mode) {
@@ -189,7 +180,7 @@ absl::Status Agent::StartThreads() {
 absl::Status Agent::ListenForTunnels() {
   ASSIGN_OR_RETURN(const Fd listener, net::Listen(config_.tunnel.listen, kTunnelBacklog));
   for (auto& thread : threads_) {
-    ASSIGN_OR_RETURN(Fd copy, Duplicate(listener.get()));
+    ASSIGN_OR_RETURN(Fd copy, DuplicateListener(listener.get()));
     auto shared = std::make_shared<Fd>(std::move(copy));
     thread->Post([shared](DataThread& self) { self.AddTunnelListener(std::move(*shared)); });
   }
@@ -203,7 +194,7 @@ void Agent::PublishListeners() {
         thread->Post([key = change.key](DataThread& self) { self.RemoveListener(key); });
         continue;
       }
-      absl::StatusOr<Fd> copy = Duplicate(change.fd.get());
+      absl::StatusOr<Fd> copy = DuplicateListener(change.fd.get());
       if (!copy.ok()) {
         // Nobody would accept from it: the hook must find none, until the next try.
         log::Error("a workload's listener is not watched", {{"reason", copy.status()}});
@@ -269,7 +260,7 @@ Awaitable<void> Agent::FollowWorkloads() {
 }
 
 Awaitable<void> Agent::Run() {
-  tasks_.Spawn(FollowFiles());
+  tasks_.Spawn(FollowChanges(*watcher_, [this] { Reload(); }));
   tasks_.Spawn(FollowWorkloads());
   if (issuance_ != nullptr) issuance_->Run([this] { TakeIssued(); });
   if (shared_directory_ != nullptr) FollowSharedDirectory();
@@ -311,16 +302,14 @@ Awaitable<void> Agent::Drain() {
 }
 
 Awaitable<bool> Agent::DrainedBy(MonotonicTime deadline) {
-  const int stops_before = stops_;
-  while (std::chrono::steady_clock::now() < deadline && stops_ == stops_before) {
-    const ThreadSummary summary = co_await Summary();
-    if (summary.dialed + summary.accepted + summary.accepted_tunnels + summary.closing_tunnels ==
-        0) {
-      co_return true;
-    }
-    co_await Sleep(io_, kDrainPoll);
-  }
-  co_return false;
+  const auto enough = [this, before = stops_] { return stops_ != before; };
+  const auto left = [this] { return Running(); };
+  co_return co_await WaitUntilNoneLeft(io_, deadline, left, enough);
+}
+
+Awaitable<std::size_t> Agent::Running() {
+  const ThreadSummary summary = co_await Summary();
+  co_return summary.dialed + summary.accepted + summary.accepted_tunnels + summary.closing_tunnels;
 }
 
 }  // namespace tombolo::agent

@@ -57,7 +57,6 @@ class Agent {
 
   // Files -> config_, snapshot_, identities_; what is bad keeps its old state.
   void ReadFiles();
-  void ReadConfig();
   absl::Status ReadDirectory();
   absl::Status TakeFile(std::shared_ptr<mesh::Snapshot> file);
   void TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot);
@@ -73,11 +72,11 @@ class Agent {
   WorldPtr MakeWorld() const;
   void WatchFiles();
 
-  Awaitable<void> FollowFiles();
   Awaitable<void> FollowWorkloads();
   void GiveMemoryBack();
   Awaitable<void> Drain();
   Awaitable<bool> DrainedBy(MonotonicTime deadline);
+  Awaitable<std::size_t> Running();
 
   std::vector<std::string> NotReady() const;
   admin::Providers MakeProviders();

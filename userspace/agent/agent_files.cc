@@ -6,8 +6,8 @@
 #include <boost/asio/post.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "agent/agent.h"
+#include "agent/config_reload.h"
 #include "agent/issuance_options.h"
 #include "base/errno_status.h"
 #include "base/log.h"
@@ -36,29 +36,6 @@ void Agent::WatchFiles() {
   std::vector<std::string> files{config_path_, config_.directory, identity.authority->trust};
   if (!identity.authority->join_token.empty()) files.push_back(identity.authority->join_token);
   watcher_->Watch(std::move(files), {});
-}
-
-void Agent::ReadConfig() {
-  absl::StatusOr<source::AgentConfig> wanted = source::LoadAgentConfig(config_path_);
-  config_status_ = wanted.status();
-  if (!wanted.ok()) {
-    log::Error("configuration not taken over", {{"reason", config_status_}});
-    return;
-  }
-  if (const auto keys = source::RestartOnlyDifferences(config_, *wanted); !keys.empty()) {
-    config_status_ = absl::FailedPreconditionError(
-        absl::StrCat("a restart is needed for a change of ", absl::StrJoin(keys, ", ")));
-    log::Warning("configuration partly taken over", {{"reason", config_status_}});
-  }
-  config_.directory = wanted->directory;
-  if (!config_.identity.authority && !wanted->identity.authority) {
-    config_.identity = wanted->identity;
-  }
-  config_.deadlines = wanted->deadlines;
-  config_.limits = wanted->limits;
-  config_.capture.protected_ranges = wanted->capture.protected_ranges;
-  if (!(config_.log == wanted->log)) log::SetLevel(wanted->log.level);
-  config_.log = wanted->log;
 }
 
 absl::Status Agent::ReadDirectory() {
@@ -146,15 +123,10 @@ void Agent::ReadIdentityFiles() {
 
 void Agent::ReadFiles() {
   WatchFiles();  // before reading, so that no change falls between
-  ReadConfig();
+  config_status_ = ReloadConfig(config_path_, config_);
   WatchFiles();  // it may name other files
-  if (absl::Status read = ReadDirectory(); !read.ok()) {
-    log::Error("directory not taken over", {{"reason", read}});
-  } else {
-    log::Info("directory loaded", {{"version", snapshot_->version},
-                                   {"services", snapshot_->services.size()},
-                                   {"workloads", snapshot_->workloads.size()}});
-  }
+  const absl::Status read = ReadDirectory();
+  LogDirectory(read, *snapshot_);
   ReadIdentities();
 }
 
@@ -181,15 +153,6 @@ WorldPtr Agent::MakeWorld() const {
     world->homes[name] = {entry.ns, reachable ? absl::OkStatus() : entry.status};
   }
   return world;
-}
-
-Awaitable<void> Agent::FollowFiles() {
-  // Not as the loop's condition: g++ 12 miscompiles a co_await there.
-  for (;;) {
-    const absl::Status changed = co_await watcher_->Changed();
-    if (!changed.ok()) co_return;
-    Reload();
-  }
 }
 
 }  // namespace tombolo::agent

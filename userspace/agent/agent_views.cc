@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent tells of itself: the admin API's providers.
-#include <unistd.h>
-
 #include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "admin/process_metrics.h"
 #include "agent/agent.h"
+#include "agent/status_json.h"
 #include "base/status_macros.h"
 
 namespace tombolo::agent {
@@ -102,32 +101,17 @@ Awaitable<ThreadSummary> Agent::Summary() {
 
 Awaitable<json::value> Agent::Status() {
   const ThreadSummary summary = co_await Summary();
-  json::array not_ready;
-  for (const std::string& reason : NotReady()) not_ready.emplace_back(reason);
   const absl::Status& datapath_status = probe_status_.ok() ? apply_status_ : probe_status_;
-  json::object out;
-  out["instance"] = config_.instance;
-  out["cluster"] = config_.cluster;
-  out["node"] = config_.node;
-  out["version"] = std::string(admin::BuildVersion());
-  out["pid"] = getpid();
-  out["started_at"] = Rfc3339(started_at_);
-  out["ready"] = not_ready.empty();
-  out["not_ready"] = std::move(not_ready);
-  out["snapshot"] = json::object{{"version", snapshot_->version},
-                                 {"loaded_at", Rfc3339(snapshot_loaded_at_)},
-                                 {"trust_domain", snapshot_->trust_domain},
-                                 {"error", Message(directory_status_)}};
+  json::object out = ProcessJson({config_, *snapshot_, started_at_, snapshot_loaded_at_,
+                                  config_status_, directory_status_, NotReady(), threads_.size()});
   if (shared_directory_ != nullptr) {
     out["shared_directory"] = SharedDirectoryJson(shared_directory_->view(), refused_);
   }
-  out["config_error"] = Message(config_status_);
   out["datapath"] = json::object{{"attached", probe_status_.ok()},
                                  {"refuse_unknown", datapath_->refuse_unknown()},
                                  {"error", Message(datapath_status)}};
   for (auto& [name, value] : Identities()) out[name] = std::move(value);
   out["relay"] = RelayJson(source::Name(config_.relay), settings_.kernel_tls.any(), kernel_tls_);
-  out["threads"] = threads_.size();
   out["connections"] = json::object{{"dialed", summary.dialed}, {"accepted", summary.accepted}};
   out["tunnels"] = json::object{{"idle", summary.idle_tunnels},
                                 {"busy", summary.busy_tunnels},

@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/data_thread.h"
 
-#include <sched.h>
-
 #include <random>
 #include <utility>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
-#include <pthread.h>
 
 #include "agent/accept_loop.h"
 #include "agent/accepted_tunnel.h"
@@ -41,16 +35,6 @@ bool GoesToDraining(const mesh::Snapshot& snapshot, const tunnel::Tunnel& tunnel
   return cluster != nullptr && cluster->draining;
 }
 
-// A thread that is woken takes the core from whoever has woken it, as a rule. With a batch
-// thread the application goes on until it waits: then there is more than one event to deal
-// with, and both have fewer context switches (docs/performance.md). Another policy than the
-// default is somebody's decision, and is kept.
-void YieldToApplications() {
-  if (sched_getscheduler(0) != SCHED_OTHER) return;
-  const sched_param none{};
-  (void)sched_setscheduler(0, SCHED_BATCH, &none);  // costs speed only, if refused
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataThread>> DataThread::Start(const Settings& settings,
@@ -58,7 +42,7 @@ absl::StatusOr<std::unique_ptr<DataThread>> DataThread::Start(const Settings& se
                                                               Counters& counters, Quotas& quotas) {
   auto thread = std::unique_ptr<DataThread>(new DataThread(settings, datapath, counters, quotas));
   RETURN_IF_ERROR(thread->SetUp());
-  thread->thread_ = std::thread([raw = thread.get()] { raw->Run(); });
+  thread->events_->Start();
   return thread;
 }
 
@@ -67,7 +51,8 @@ DataThread::DataThread(const Settings& settings, datapath::Datapath& datapath, C
     : settings_(settings), datapath_(datapath), counters_(counters), quotas_(quotas) {}
 
 absl::Status DataThread::SetUp() {
-  ASSIGN_OR_RETURN(poller_, net::Poller::Create(io_));
+  ASSIGN_OR_RETURN(events_, EventThread::Create());
+  poller_ = &events_->poller();
   ASSIGN_OR_RETURN(auto own, net::NetworkNamespace::OfThisThread());  // every thread's
   own_namespace_ = std::make_unique<net::NetworkNamespace>(std::move(own));
   dials_ = std::make_unique<DialSlots>(*poller_);
@@ -83,7 +68,7 @@ absl::Status DataThread::SetUp() {
     OnAnswer(tunnel, took);
   };
   options.on_way_dead = [this](const tunnel::Tunnel& tunnel) { OnWayDead(tunnel); };
-  tasks_ = std::make_unique<TaskGroup>(io_.get_executor());
+  tasks_ = std::make_unique<TaskGroup>(events_->io().get_executor());
   pool_ = std::make_unique<tunnel::Pool>(*poller_, std::move(options));
   context_ = std::unique_ptr<Context>(new Context{settings_,
                                                   datapath_,
@@ -123,16 +108,12 @@ void DataThread::OnWayDead(const tunnel::Tunnel& tunnel) {
 }
 
 void DataThread::Stop() {
-  if (std::exchange(stopping_, true) || !thread_.joinable()) return;
-  Post([](DataThread& self) {
-    asio::co_spawn(self.io_, self.ShutDown(),
-                   [&self](std::exception_ptr) { self.poller_->Stop(); });
-  });
+  if (events_ != nullptr) events_->Stop([this] { return ShutDown(); });
 }
 
 DataThread::~DataThread() {
   Stop();
-  if (thread_.joinable()) thread_.join();
+  if (events_ != nullptr) events_->Join();
 }
 
 Awaitable<void> DataThread::ShutDown() {
@@ -147,15 +128,8 @@ Awaitable<void> DataThread::ShutDown() {
   co_await pool_->ShutDown();
 }
 
-void DataThread::Run() {
-  pthread_setname_np(pthread_self(), "tombolo-data");
-  YieldToApplications();
-  poller_->Run();
-}
-
 void DataThread::Post(std::function<void(DataThread&)> task) {
-  asio::post(io_, [this, task = std::move(task)] { task(*this); });
-  poller_->Wake();
+  events_->Post([this, task = std::move(task)] { task(*this); });
 }
 
 void DataThread::AddListener(std::uint64_t key, Fd listener, std::uint64_t netns_cookie) {

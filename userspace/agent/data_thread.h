@@ -6,15 +6,11 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
-
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "agent/context.h"
+#include "agent/event_thread.h"
 #include "base/asio.h"
 #include "base/fd.h"
 #include "base/task_group.h"
@@ -41,7 +37,9 @@ class DataThread {
 
   // The same, and waits for its value on the caller's executor.
   template <typename T>
-  Awaitable<T> Ask(std::function<T(DataThread&)> question);
+  Awaitable<T> Ask(std::function<T(DataThread&)> question) {
+    return events_->Ask<T>([this, question = std::move(question)] { return question(*this); });
+  }
 
   // What follows is called on the thread itself, from a posted task.
 
@@ -64,7 +62,6 @@ class DataThread {
   // Of the idle tunnels: what a PING has shown.
   void OnAnswer(const tunnel::Tunnel& tunnel, Duration took);
   void OnWayDead(const tunnel::Tunnel& tunnel);
-  void Run();
   void Recheck();
   void StopRelays(const absl::Status& why, tunnel::proto::Code code);
   void RetireAccepted(const std::function<bool(const tunnel::Tunnel&)>& which);
@@ -74,10 +71,10 @@ class DataThread {
   datapath::Datapath& datapath_;
   Counters& counters_;
   Quotas& quotas_;
-  asio::io_context io_{1};
   // In the order of their dependence: destroyed from the last to the first.
+  std::unique_ptr<EventThread> events_;
+  net::Poller* poller_ = nullptr;  // of that
   net::BufferPool buffers_;
-  std::unique_ptr<net::Poller> poller_;
   std::unique_ptr<DialSlots> dials_;
   std::unique_ptr<net::NetworkNamespace> own_namespace_;
   std::unique_ptr<balance::Balancer> balancer_;
@@ -86,25 +83,6 @@ class DataThread {
   std::map<std::uint64_t, std::shared_ptr<net::AsyncFd>> listeners_;
   std::shared_ptr<net::AsyncFd> tunnel_listener_;
   std::unique_ptr<TaskGroup> tasks_;
-  bool stopping_ = false;  // the control thread's
-  std::thread thread_;
 };
-
-template <typename T>
-Awaitable<T> DataThread::Ask(std::function<T(DataThread&)> question) {
-  const auto here = co_await asio::this_coro::executor;
-  // Named, not written inside the co_await: g++ 12 destroys a lambda's captures there
-  // twice.
-  auto ask = [&](auto handler) {
-    auto answer = std::make_shared<decltype(handler)>(std::move(handler));
-    Post([&question, here, answer](DataThread& self) {
-      asio::post(here, [answer, value = question(self)]() mutable {
-        std::move (*answer)(std::move(value));
-      });
-    });
-  };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
-      ask, asio::use_awaitable);
-}
 
 }  // namespace tombolo::agent

@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -16,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "agent/agent.h"
 #include "agent/agent_directory.h"
+#include "agent/gateway_agent.h"
 #include "agent/issuance_options.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -52,9 +55,24 @@ absl::Status CheckIdentities(const source::AgentConfig& config, const mesh::Snap
   return absl::OkStatus();
 }
 
-absl::Status Check(const std::string& config_path) {
-  ASSIGN_OR_RETURN(const source::AgentConfig config, source::LoadAgentConfig(config_path));
+absl::Status CheckGateway(const source::AgentConfig& config, const mesh::Snapshot& snapshot) {
+  const mesh::Cluster* cluster = snapshot.FindCluster(config.cluster);
+  if (cluster != nullptr) {
+    for (const mesh::Gateway& gateway : cluster->gateways) {
+      if (gateway.name != config.node) continue;
+      std::cout << "configuration is valid: " << snapshot.services.size() << " services, "
+                << cluster->nodes.size() << " nodes behind this gateway\n";
+      return absl::OkStatus();
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      config.directory, ": has no gateway '", config.node, "' in cluster '", config.cluster, "'"));
+}
+
+absl::Status Check(const std::string& config_path, std::optional<source::Role> role) {
+  ASSIGN_OR_RETURN(const source::AgentConfig config, source::LoadAgentConfig(config_path, role));
   ASSIGN_OR_RETURN(const auto snapshot, source::LoadDirectory(config.directory, config.cluster));
+  if (config.role == source::Role::kGateway) return CheckGateway(config, *snapshot);
   if (snapshot->FindNode(config.cluster, config.node) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(config.directory, ": has no node '", config.node,
                                                    "' in cluster '", config.cluster, "'"));
@@ -68,7 +86,8 @@ absl::Status Check(const std::string& config_path) {
   return absl::OkStatus();
 }
 
-Awaitable<void> HandleSignals(asio::io_context& io, Agent& agent) {
+template <typename AnyAgent>
+Awaitable<void> HandleSignals(asio::io_context& io, AnyAgent& agent) {
   asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
   for (;;) {
     auto [error, signal] = co_await signals.async_wait(kUseTuple);
@@ -81,20 +100,11 @@ Awaitable<void> HandleSignals(asio::io_context& io, Agent& agent) {
   }
 }
 
-// `relay` overrides the file's key; empty: it does not.
-int Serve(const std::string& config_path, const std::string& relay) {
-  absl::StatusOr<source::AgentConfig> config = source::LoadAgentConfig(config_path);
-  if (!config.ok()) return Fail(config.status());
-  if (!relay.empty()) {
-    config->relay = *source::ParseRelayMode(relay);
-    config->relay_overridden = true;
-  }
-  log::SetUp(config->log.level, config->log.format);
-  RaiseDescriptorLimit();
-  // OpenSSL and splice() write without MSG_NOSIGNAL.
-  signal(SIGPIPE, SIG_IGN);
+template <typename AnyAgent>
+int RunToEnd(const std::string& config_path, source::AgentConfig config) {
   asio::io_context io(1);
-  absl::StatusOr<std::unique_ptr<Agent>> agent = Agent::Start(io, config_path, *std::move(config));
+  absl::StatusOr<std::unique_ptr<AnyAgent>> agent =
+      AnyAgent::Start(io, config_path, std::move(config));
   if (!agent.ok()) return Fail(agent.status());
   asio::co_spawn(io, HandleSignals(io, **agent), [](std::exception_ptr) {});
   asio::co_spawn(io, (*agent)->Run(), [&io](std::exception_ptr error) {
@@ -105,12 +115,31 @@ int Serve(const std::string& config_path, const std::string& relay) {
   return EXIT_SUCCESS;
 }
 
+// `relay` overrides the file's key; empty: it does not. So does `role`.
+int Serve(const std::string& config_path, const std::string& relay,
+          std::optional<source::Role> role) {
+  absl::StatusOr<source::AgentConfig> config = source::LoadAgentConfig(config_path, role);
+  if (!config.ok()) return Fail(config.status());
+  if (!relay.empty()) {
+    config->relay = *source::ParseRelayMode(relay);
+    config->relay_overridden = true;
+  }
+  log::SetUp(config->log.level, config->log.format);
+  RaiseDescriptorLimit();
+  // OpenSSL and splice() write without MSG_NOSIGNAL.
+  signal(SIGPIPE, SIG_IGN);
+  if (config->role == source::Role::kGateway) {
+    return RunToEnd<GatewayAgent>(config_path, *std::move(config));
+  }
+  return RunToEnd<Agent>(config_path, *std::move(config));
+}
+
 int Main(int argc, char** argv) {
   // A peer's malformed message must not write to our standard error, past our log.
   google::protobuf::SetLogHandler(nullptr);
   CLI::App app(
       "Tombolo's node agent: captures, encrypts and carries the connections of the "
-      "workloads on this node.");
+      "workloads on this node. Or, as a gateway, takes tunnels across its cluster's edge.");
   std::string config_path = "/etc/tombolo/agent.yaml";
   bool check = false;
   app.add_option("--config", config_path, "the node's configuration file")->capture_default_str();
@@ -118,10 +147,15 @@ int Main(int argc, char** argv) {
   std::string relay;
   app.add_option("--relay", relay, "where records are sealed, instead of the file's 'relay'")
       ->check(CLI::IsMember({"auto", "kernel", "user"}));
+  std::string role_name;
+  app.add_option("--role", role_name, "what to be, instead of the file's 'role'")
+      ->check(CLI::IsMember({"node", "gateway"}));
   app.set_version_flag("--version", TOMBOLO_VERSION);
   CLI11_PARSE(app, argc, argv);
-  if (!check) return Serve(config_path, relay);
-  const absl::Status status = Check(config_path);
+  std::optional<source::Role> role;
+  if (!role_name.empty()) role = *source::ParseRole(role_name);
+  if (!check) return Serve(config_path, relay, role);
+  const absl::Status status = Check(config_path, role);
   return status.ok() ? EXIT_SUCCESS : Fail(status);
 }
 

@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/quota.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
 
 namespace tombolo::agent {
+namespace {
+
+std::string HolderOf(const net::IpAddress& ip) {
+  if (ip.is_v4()) return ip.ToString();
+  std::uint8_t network[16] = {};
+  std::copy_n(ip.bytes().begin(), 8, network);
+  return net::Prefix{net::IpAddress::FromBytes(network), 64}.ToString();
+}
+
+}  // namespace
 
 Quota::Share& Quota::Share::operator=(Share&& other) noexcept {
   if (this != &other) {
@@ -35,6 +48,17 @@ absl::StatusOr<Quota::Share> Quota::Take(const std::string& holder, std::uint32_
   }
   ++held->second;
   return Share(this, holder);
+}
+
+absl::StatusOr<AddressShare> TakeForAddress(Quota& quota, const net::IpAddress& address,
+                                            const AddressLimits& limits) {
+  auto of_address = quota.Take(HolderOf(address), limits.per_address);
+  if (!of_address.ok()) {
+    return Annotate(of_address.status(), absl::StrCat(limits.name, "_per_address"));
+  }
+  auto of_all = quota.Take("this node", limits.all);
+  if (!of_all.ok()) return Annotate(of_all.status(), limits.name);
+  return AddressShare{*std::move(of_all), *std::move(of_address)};
 }
 
 }  // namespace tombolo::agent

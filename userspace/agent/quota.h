@@ -8,7 +8,9 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "agent/reserve_descriptor.h"
+#include "net/address.h"
 
 namespace tombolo::agent {
 
@@ -43,9 +45,23 @@ class Quota {
   absl::flat_hash_map<std::string, std::uint32_t> held_;  // never 0
 };
 
+// One of all, and one of those of its source address.
+struct AddressShare {
+  Quota::Share of_all, of_address;
+};
+struct AddressLimits {
+  absl::string_view name;  // of the key, like "limits.handshakes"
+  std::uint32_t all = 0;
+  std::uint32_t per_address = 0;
+};
+// One more for `address`. Of an IPv6 address only the first half counts: whoever has one address
+// has the whole /64. ResourceExhausted names the limit.
+absl::StatusOr<AddressShare> TakeForAddress(Quota& quota, const net::IpAddress& address,
+                                            const AddressLimits& limits);
+
 // What keeps the node within its limits (source::AgentConfig::Limits, and RLIMIT_NOFILE).
 struct Quotas {
-  Quota connections;  // captured, by workload
+  Quota connections;  // captured, by workload; or those of a gateway, by source address
   Quota tunnels;      // accepted, by the peer's SPIFFE ID
   Quota handshakes;   // accepted and not finished, by source address, and all of them
   ReserveDescriptor reserve;

@@ -156,13 +156,9 @@ void AddSharedDirectory(Facts& facts, const json::value* shared, absl::Time now)
   }
 }
 
-std::string RenderStatus(const json::value* root, absl::Time now) {
+// What every role has.
+void AddProcess(Facts& facts, const json::value* root, absl::Time now) {
   const json::value* snapshot = Field(root, "snapshot");
-  const json::value* datapath = Field(root, "datapath");
-  const json::value* connections = Field(root, "connections");
-  const json::value* tunnels = Field(root, "tunnels");
-  Facts facts;
-  facts.Add("Node", TextOf(root, "node"));
   facts.Add("Cluster", TextOf(root, "cluster"));
   facts.Add("Instance", TextOf(root, "instance"));
   facts.Add("Version", TextOf(root, "version"));
@@ -177,6 +173,34 @@ std::string RenderStatus(const json::value* root, absl::Time now) {
   facts.Add("Directory error", TextOf(snapshot, "error"));
   AddSharedDirectory(facts, Field(root, "shared_directory"), now);
   facts.Add("Config error", TextOf(root, "config_error"));
+}
+
+std::string RenderGatewayStatus(const json::value* root, absl::Time now) {
+  const json::value* gateway = Field(root, "gateway");
+  Facts facts;
+  facts.Add("Gateway", TextOf(root, "node"));
+  AddProcess(facts, root, now);
+  facts.Add("Listens", TextOf(gateway, "listen"));
+  facts.Add("Names", TextOf(gateway, "names"));
+  facts.Add("Tunnels",
+            absl::StrCat(TextOf(gateway, "tunnels"), ", ", TextOf(gateway, "opening"), " opening"));
+  Table table({"NODE", "ADDRESS", "ZONE", "TUNNELS", "REACHED", "FAILED", "AVOIDED-FOR"});
+  for (const json::value& node : List(gateway, "nodes")) {
+    table.Add({TextOf(&node, "name"), TextOf(&node, "address"), TextOf(&node, "zone"),
+               TextOf(&node, "tunnels"), TextOf(&node, "reached"), TextOf(&node, "failed"),
+               Age(Field(&node, "avoided_for_ms"))});
+  }
+  return absl::StrCat(facts.ToString(), "\n", OrNone(table, "nodes"));
+}
+
+std::string RenderStatus(const json::value* root, absl::Time now) {
+  if (Field(root, "gateway") != nullptr) return RenderGatewayStatus(root, now);
+  const json::value* datapath = Field(root, "datapath");
+  const json::value* connections = Field(root, "connections");
+  const json::value* tunnels = Field(root, "tunnels");
+  Facts facts;
+  facts.Add("Node", TextOf(root, "node"));
+  AddProcess(facts, root, now);
   facts.Add("Datapath", absl::StrCat("attached ", TextOf(datapath, "attached"), ", refuse unknown ",
                                      TextOf(datapath, "refuse_unknown")));
   facts.Add("Datapath error", TextOf(datapath, "error"));
@@ -271,7 +295,23 @@ std::string RenderConnections(const json::value* root, absl::Time) {
   return OrNone(table, "connections");
 }
 
+std::string RenderGatewayTunnels(const json::value* root) {
+  Table table({"PEER-ADDRESS", "SERVICE", "PORT", "NODE", "NODE-ADDRESS", "RTT-US", "RETRANSMITS",
+               "TO-NODE", "FROM-NODE", "AGE"});
+  for (const json::value& t : List(root, "tunnels")) {
+    table.Add({TextOf(&t, "peer_address"), TextOf(&t, "service"), TextOf(&t, "port"),
+               TextOf(&t, "node"), TextOf(&t, "node_address"), TextOf(&t, "round_trip_us"),
+               TextOf(&t, "retransmits"), Bytes(Field(&t, "bytes_to_node")),
+               Bytes(Field(&t, "bytes_from_node")), Age(Field(&t, "age_ms"))});
+  }
+  return OrNone(table, "tunnels");
+}
+
 std::string RenderTunnels(const json::value* root, absl::Time) {
+  const json::array& tunnels = List(root, "tunnels");
+  if (!tunnels.empty() && TextOf(&tunnels.front(), "role") == "gateway") {
+    return RenderGatewayTunnels(root);
+  }
   Table table({"TUNNEL", "ROLE", "STATE", "LOCAL", "PEER", "PEER-ADDRESS", "TLS", "CIPHER", "GROUP",
                "RECORDS", "RTT-US", "RETRANSMITS", "CONNECTIONS", "SENT-RECORDS",
                "RECEIVED-RECORDS", "AGE"});
@@ -328,7 +368,8 @@ constexpr Renderer kRenderers[] = {
     {{"identities", "SVIDs of this node, and how their renewal goes"}, RenderIdentities},
     {{"workloads", "what has an identity on this node"}, RenderWorkloads},
     {{"connections", "application connections that this agent carries"}, RenderConnections},
-    {{"tunnels", "mTLS connections to and from other agents"}, RenderTunnels},
+    {{"tunnels", "mTLS connections to and from other agents, or through this gateway"},
+     RenderTunnels},
     {{"datapath", "eBPF programs, maps and counters in the kernel"}, RenderDatapath},
 };
 

@@ -19,7 +19,10 @@ namespace tombolo::source {
 namespace {
 
 constexpr std::uint16_t kTunnelPort = 15008;
+constexpr std::uint16_t kGatewayPort = 15443;
 constexpr std::uint16_t kAdminPort = 15020;
+// Before the dialer gives up, who has the handshake and the answer to OPEN to wait for as well.
+constexpr Duration kGatewayDial = std::chrono::seconds(3);
 constexpr std::uint32_t kMaxMapEntries = 1 << 24;  // 16 million: gigabytes of kernel memory
 constexpr std::uint32_t kMaxThreads = 1024;
 constexpr std::size_t kMaxPrefix = 128;
@@ -100,6 +103,24 @@ void ReadLimits(YamlMap map, AgentConfig::Limits& limits) {
   const auto count = [](absl::string_view text) { return ParseNumber(text, 1, kMaxLimit); };
   map.Optional("connections_per_workload", limits.connections_per_workload, count);
   map.Optional("tunnels_per_peer", limits.tunnels_per_peer, count);
+  map.Optional("handshakes", limits.handshakes, count);
+  map.Optional("handshakes_per_address", limits.handshakes_per_address, count);
+  map.Finish();
+}
+
+// A gateway's deadlines and limits are of other things: the keys of the node's are not its own.
+void ReadGatewayDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
+  deadlines.dial = kGatewayDial;
+  map.Optional("handshake", deadlines.handshake, ParseDeadline);
+  map.Optional("dial", deadlines.dial, ParseDeadline);
+  map.Optional("drain", deadlines.drain, ParseDuration);
+  map.Finish();
+}
+
+void ReadGatewayLimits(YamlMap map, AgentConfig::Limits& limits) {
+  const auto count = [](absl::string_view text) { return ParseNumber(text, 1, kMaxLimit); };
+  map.Optional("connections", limits.connections, count);
+  map.Optional("connections_per_address", limits.connections_per_address, count);
   map.Optional("handshakes", limits.handshakes, count);
   map.Optional("handshakes_per_address", limits.handshakes_per_address, count);
   map.Finish();
@@ -200,7 +221,28 @@ void ReadTunnel(YamlMap map, AgentConfig::Tunnel& tunnel) {
   map.Finish();
 }
 
-void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
+void ReadNode(YamlMap& map, const PathParser& path, AgentConfig& config) {
+  ReadIdentity(map.RequiredMap("identity"), path, config.identity);
+  ReadCapture(map.Map("capture"), config.capture);
+  ReadTunnel(map.Map("tunnel"), config.tunnel);
+  map.Optional("relay", config.relay, ParseRelayMode);
+  map.Optional("splice", config.splice, ParseSpliceMode);
+  ReadDeadlines(map.Map("deadlines"), config.deadlines);
+  ReadLimits(map.Map("limits"), config.limits);
+}
+
+void ReadGateway(YamlMap& map, AgentConfig& config) {
+  YamlMap gateway = map.Map("gateway");
+  gateway.Optional("listen", config.gateway.listen, ParseListen);
+  gateway.Finish();
+  ReadGatewayDeadlines(map.Map("deadlines"), config.deadlines);
+  ReadGatewayLimits(map.Map("limits"), config.limits);
+}
+
+void ReadAgent(YamlMap map, const PathParser& path, std::optional<Role> role, AgentConfig& config) {
+  map.Optional("role", config.role, ParseRole);
+  config.role_overridden = role.has_value();
+  config.role = role.value_or(config.role);
   map.Required("cluster", config.cluster, ParseLabel);
   map.Required("node", config.node, ParseLabel);
   map.Optional("instance", config.instance, ParseLabel);
@@ -209,17 +251,11 @@ void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
   if (map.Has("shared_directory")) {
     ReadSharedDirectory(shared, path, config.shared_directory.emplace());
   }
-  ReadIdentity(map.RequiredMap("identity"), path, config.identity);
-  ReadCapture(map.Map("capture"), config.capture);
-  ReadTunnel(map.Map("tunnel"), config.tunnel);
+  ReadWan(map.Map("wan"), config.wan);
+  config.role == Role::kGateway ? ReadGateway(map, config) : ReadNode(map, path, config);
   ReadAdmin(map.Map("admin"), path, config.admin);
   map.Optional("threads", config.threads,
                [](absl::string_view text) { return ParseNumber(text, 0, kMaxThreads); });
-  map.Optional("relay", config.relay, ParseRelayMode);
-  map.Optional("splice", config.splice, ParseSpliceMode);
-  ReadDeadlines(map.Map("deadlines"), config.deadlines);
-  ReadWan(map.Map("wan"), config.wan);
-  ReadLimits(map.Map("limits"), config.limits);
   ReadLog(map.Map("log"), config.log);
   map.Finish();
 }
@@ -228,17 +264,27 @@ void ReadAgent(YamlMap map, const PathParser& path, AgentConfig& config) {
 
 AgentConfig::AgentConfig()
     : tunnel{.listen = {*net::IpAddress::Parse("0.0.0.0"), kTunnelPort}},
+      gateway{.listen = {*net::IpAddress::Parse("0.0.0.0"), kGatewayPort}},
       admin{.listen = net::SocketAddress{net::IpAddress::Loopback(/*ipv6=*/false), kAdminPort}} {}
 
-absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
+absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path, std::optional<Role> role) {
   ASSIGN_OR_RETURN(const std::string text, ReadYamlFile(path));
   YamlErrors errors(path);
   const std::optional<YamlNode> root = ParseYaml(text, errors);
   AgentConfig config;
-  if (root) ReadAgent(YamlMap(*root, "", errors), PathParser(path), config);
+  if (root) ReadAgent(YamlMap(*root, "", errors), PathParser(path), role, config);
   RETURN_IF_ERROR(errors.ToStatus());
   return config;
 }
+
+absl::StatusOr<Role> ParseRole(absl::string_view text) {
+  for (const Role role : {Role::kNode, Role::kGateway}) {
+    if (text == Name(role)) return role;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not node or gateway"));
+}
+
+absl::string_view Name(Role role) { return role == Role::kGateway ? "gateway" : "node"; }
 
 absl::StatusOr<RelayMode> ParseRelayMode(absl::string_view text) {
   for (const RelayMode mode : {RelayMode::kAuto, RelayMode::kKernel, RelayMode::kUser}) {
@@ -290,6 +336,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
   const auto compare = [&](const char* key, const auto& a, const auto& b) {
     if (a != b) keys.emplace_back(key);
   };
+  if (!running.role_overridden) compare("role", running.role, wanted.role);
   compare("cluster", running.cluster, wanted.cluster);
   compare("node", running.node, wanted.node);
   compare("instance", running.instance, wanted.instance);
@@ -306,6 +353,7 @@ std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
           b.max_pending_per_workload);
   compare("capture.max_allowed", a.max_allowed, b.max_allowed);
   compare("tunnel.listen", running.tunnel.listen, wanted.tunnel.listen);
+  compare("gateway.listen", running.gateway.listen, wanted.gateway.listen);
   compare("admin.socket", running.admin.socket, wanted.admin.socket);
   compare("admin.listen", running.admin.listen, wanted.admin.listen);
   compare("threads", running.threads, wanted.threads);

@@ -16,6 +16,9 @@
 
 namespace tombolo::source {
 
+// What the process is: a node's agent, or one that takes tunnels across its cluster's edge.
+enum class Role { kNode, kGateway };
+
 // Where the records of tunnels are sealed and opened.
 enum class RelayMode {
   kAuto,    // in the kernel where the self-test at start has seen that work
@@ -27,7 +30,7 @@ enum class RelayMode {
 // records: what applications send, what they receive.
 enum class SpliceMode { kAuto, kNone, kSend, kReceive, kBoth };
 
-// One node's agent.yaml (docs/configuration.md). Paths are complete: relative
+// One node's or gateway's agent.yaml (docs/configuration.md). Paths are complete: relative
 // ones have been resolved against the file's directory.
 struct AgentConfig {
   // Where the node gets its identities from, over HTTPS.
@@ -71,6 +74,10 @@ struct AgentConfig {
     net::SocketAddress listen;
     friend bool operator==(const Tunnel&, const Tunnel&) = default;
   };
+  struct Gateway {
+    net::SocketAddress listen;
+    friend bool operator==(const Gateway&, const Gateway&) = default;
+  };
   struct Admin {
     std::string socket = "/run/tombolo/agent.sock";
     std::optional<net::SocketAddress> listen;  // none: turned off
@@ -98,6 +105,9 @@ struct AgentConfig {
     std::uint32_t tunnels_per_peer = 20000;
     std::uint32_t handshakes = 4096;
     std::uint32_t handshakes_per_address = 1024;
+    // A gateway's.
+    std::uint32_t connections = 65536;
+    std::uint32_t connections_per_address = 20000;
     friend bool operator==(const Limits&, const Limits&) = default;
   };
   struct Log {
@@ -106,14 +116,17 @@ struct AgentConfig {
     friend bool operator==(const Log&, const Log&) = default;
   };
 
+  Role role = Role::kNode;
+  bool role_overridden = false;  // by --role: the file's does not count
   std::string cluster;
-  std::string node;
+  std::string node;  // or the gateway's name
   std::string instance = "default";
   std::string directory;
   std::optional<SharedDirectory> shared_directory;  // none: the file says everything
   Identity identity;
   Capture capture;
   Tunnel tunnel;
+  Gateway gateway;
   Admin admin;
   std::uint32_t threads = 0;  // 0: one per core
   RelayMode relay = RelayMode::kAuto;
@@ -128,9 +141,15 @@ struct AgentConfig {
   friend bool operator==(const AgentConfig&, const AgentConfig&) = default;
 };
 
-// Reads and checks the file. InvalidArgument lists up to YamlErrors::kMaxErrors
+// Reads and checks the file, for the role that it names or `role`, if that is given: what belongs
+// to the other one is an error. InvalidArgument lists up to YamlErrors::kMaxErrors
 // errors, one a line, each with file, line, key and value.
-absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path);
+absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path,
+                                            std::optional<Role> role = std::nullopt);
+
+// "node" or "gateway".
+absl::StatusOr<Role> ParseRole(absl::string_view text);
+absl::string_view Name(Role role);
 
 // "auto", "kernel" or "user".
 absl::StatusOr<RelayMode> ParseRelayMode(absl::string_view text);

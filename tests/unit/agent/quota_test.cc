@@ -71,5 +71,34 @@ TEST(QuotaTest, HoldsAcrossThreads) {
   EXPECT_TRUE(quota.Take("a", 1).ok());  // none was lost
 }
 
+TEST(QuotaTest, OfAllAndOfOneAddress) {
+  Quota quota;
+  const AddressLimits limits{"limits.things", 3, 2};
+  const auto take = [&](const char* address) {
+    return TakeForAddress(quota, *net::IpAddress::Parse(address), limits);
+  };
+  const auto first = take("10.0.0.1"), second = take("10.0.0.1");
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(take("10.0.0.1").status().message(),
+            "limits.things_per_address: 10.0.0.1 has 2 already");
+  {
+    const auto third = take("10.0.0.2");
+    ASSERT_TRUE(third.ok());
+    EXPECT_EQ(take("10.0.0.3").status().message(), "limits.things: this node has 3 already");
+  }
+  // A refusal keeps nothing.
+  EXPECT_TRUE(take("10.0.0.3").ok());
+}
+
+// Whoever has one address of a /64 has them all.
+TEST(QuotaTest, OneAddressIsASlash64) {
+  Quota quota;
+  const AddressLimits limits{"limits.things", 10, 1};
+  const auto first = TakeForAddress(quota, *net::IpAddress::Parse("fd00::1"), limits);
+  ASSERT_TRUE(first.ok());
+  EXPECT_FALSE(TakeForAddress(quota, *net::IpAddress::Parse("fd00::ffff:2"), limits).ok());
+  EXPECT_TRUE(TakeForAddress(quota, *net::IpAddress::Parse("fd00:0:0:1::1"), limits).ok());
+}
+
 }  // namespace
 }  // namespace tombolo::agent

@@ -311,5 +311,82 @@ TEST_F(AgentConfigTest, SpliceIsOneOfItsWords) {
             "'yes' is not auto, none, send, receive or both");
 }
 
+constexpr char kGateway[] =
+    "role: gateway\ncluster: west\nnode: west-gw-1\ndirectory: directory.yaml\n";
+
+TEST_F(AgentConfigTest, AGatewayNeedsNoIdentity) {
+  const auto config = Load(kGateway);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->role, Role::kGateway);
+  EXPECT_EQ(config->node, "west-gw-1");
+  EXPECT_EQ(config->gateway.listen.ToString(), "0.0.0.0:15443");
+  EXPECT_EQ(config->deadlines.dial, std::chrono::seconds(3));
+  const auto node = Load(kRequired);
+  ASSERT_TRUE(node.ok());
+  EXPECT_EQ(node->role, Role::kNode);
+}
+
+// The example of docs/configuration.md is the defaults, so both must be equal.
+TEST_F(AgentConfigTest, TheDocumentedGatewayIsTheDefaults) {
+  const auto config = Load(absl::StrCat(kGateway, R"(
+instance: default
+gateway:
+  listen: 0.0.0.0:15443
+admin:
+  socket: /run/tombolo/agent.sock
+  listen: 127.0.0.1:15020
+threads: 0
+deadlines:
+  handshake: 5s
+  dial: 3s
+  drain: 30s
+limits:
+  connections: 65536
+  connections_per_address: 20000
+  handshakes: 4096
+  handshakes_per_address: 1024
+log:
+  level: info
+  format: text
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(*config, *Load(kGateway));
+}
+
+TEST_F(AgentConfigTest, EachRoleHasKeysOfItsOwn) {
+  const auto error = [&](absl::string_view text) {
+    return std::string(Load(text).status().message());
+  };
+  for (const char* more : {"identity: {svids: a, bundle: b}\n", "capture: {port: 1}\n",
+                           "tunnel: {listen: 0.0.0.0:1}\n", "relay: user\n", "splice: none\n",
+                           "deadlines: {idle_tunnel: 1s}\n", "limits: {tunnels_per_peer: 1}\n"}) {
+    EXPECT_THAT(error(absl::StrCat(kGateway, more)), HasSubstr("is not a known key")) << more;
+  }
+  for (const char* more : {"gateway: {listen: 0.0.0.0:1}\n", "limits: {connections: 1}\n"}) {
+    EXPECT_THAT(ErrorOf(more), HasSubstr("is not a known key")) << more;
+  }
+  EXPECT_THAT(error(absl::StrCat(kGateway, "gateway: {listen: nowhere}\n")),
+              HasSubstr("gateway.listen: "));
+  EXPECT_THAT(ErrorOf("role: proxy\n"), HasSubstr("'proxy' is not node or gateway"));
+}
+
+TEST_F(AgentConfigTest, TheCommandLinesRoleIsTheOne) {
+  const std::string path = dir_.Write("agent.yaml", kGateway);
+  EXPECT_FALSE(LoadAgentConfig(path, Role::kNode).ok());  // no identity
+  const std::string node = dir_.Write("node.yaml", "cluster: a\nnode: b\ndirectory: c\n");
+  const auto config = LoadAgentConfig(node, Role::kGateway);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->role, Role::kGateway);
+  AgentConfig wanted = *config;
+  wanted.role = Role::kNode;
+  EXPECT_THAT(RestartOnlyDifferences(*config, wanted), IsEmpty());
+  AgentConfig running = *Load(kGateway);
+  wanted = running;
+  wanted.role = Role::kNode;
+  wanted.gateway.listen.port = 1;
+  wanted.limits.connections = 1;
+  EXPECT_THAT(RestartOnlyDifferences(running, wanted), ElementsAre("role", "gateway.listen"));
+}
+
 }  // namespace
 }  // namespace tombolo::source

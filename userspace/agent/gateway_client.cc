@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/gateway_client.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "agent/reserve_descriptor.h"
+#include "base/errno_status.h"
+#include "base/rate_limited_log.h"
+#include "base/status_macros.h"
+#include "gateway/client_hello.h"
+#include "net/socket.h"
+#include "tls/alert.h"
+
+namespace tombolo::agent {
+namespace {
+
+using gateway::Refusal;
+
+constexpr std::uint8_t kAlertRecord = 21;
+// What a refused peer has sent already is read, or closing would be a reset, which may overtake
+// the alert. More than this nobody sends before it has an answer.
+constexpr std::size_t kReadAway = 256 * 1024;
+// Even late in the deadline a node of the same cluster needs no more than this.
+constexpr Duration kLeastAttempt = std::chrono::milliseconds(250);
+
+// Why a connection is not carried.
+struct Refused {
+  Refusal reason;
+  absl::Status why;
+};
+
+void Report(GatewayContext& context, absl::string_view peer, const Refused& refused) {
+  context.counters.refused.Add(refused.reason);
+  const absl::string_view name = gateway::Name(refused.reason);
+  // A load balancer that looks whether the port is open does nothing else.
+  const bool harmless = refused.reason == Refusal::kGone;
+  log::WriteLimited(harmless ? log::Level::kDebug : log::Level::kWarning, "tunnel refused", name,
+                    {{"peer", peer}, {"reason", name}, {"detail", refused.why}});
+}
+
+void ReadAway(int fd) {
+  std::size_t left = kReadAway;
+  while (left > 0) {
+    const ssize_t got = recv(fd, nullptr, left, MSG_TRUNC | MSG_DONTWAIT);
+    if (got <= 0) return;
+    left -= std::min(left, static_cast<std::size_t>(got));
+  }
+}
+
+// Without waiting: the alert is in the socket's buffer, and the kernel delivers it.
+void SayAndClose(net::AsyncFd client, std::uint8_t alert) {
+  const std::uint8_t record[] = {kAlertRecord, 3, 3, 0, 2, tls::kAlertFatal, alert};
+  if (send(client.get(), record, sizeof(record), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+      static_cast<ssize_t>(sizeof(record))) {
+    ReadAway(client.get());
+    net::CloseInOrder(client.get());
+  }
+}
+
+bool PeerHasEnded(int fd) {
+  pollfd state{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  return poll(&state, 1, /*timeout=*/0) > 0;
+}
+
+// The socket is readable when it has so many bytes, so that a peer that sends them one by one does
+// not wake this thread for each. A refusal costs wake-ups, nothing else.
+void SetLeastReadable(int fd, std::size_t bytes) {
+  const int value = static_cast<int>(bytes);
+  (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
+}
+
+struct Named {
+  std::string server_name;
+  std::optional<Refused> refused;
+};
+
+Named NotNamed(Refusal reason, absl::Status why) { return {{}, Refused{reason, std::move(why)}}; }
+
+// A look at what has arrived. Not set: there is more to come, for which the socket may wait.
+std::optional<Named> Peek(GatewayContext& context, net::AsyncFd& client, bool& waits) {
+  net::BufferPool::Lease buffer = context.buffers.Take();
+  ssize_t got;
+  do {
+    got =
+        recv(client.get(), buffer.span().data(), gateway::kMaxClientHello, MSG_PEEK | MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0 && errno == EAGAIN) return std::nullopt;
+  if (got < 0) return NotNamed(Refusal::kGone, ErrnoStatus(errno, "read the ClientHello"));
+  gateway::HelloView view =
+      gateway::ReadClientHello(buffer.span().first(static_cast<std::size_t>(got)));
+  if (view.refusal) return NotNamed(*view.refusal, absl::InvalidArgumentError("no tunnel's hello"));
+  if (view.needed == 0) return Named{std::move(view.server_name), std::nullopt};
+  // What has been seen already makes no second edge.
+  if (PeerHasEnded(client.get())) {
+    return NotNamed(Refusal::kGone, absl::UnavailableError("ended within its ClientHello"));
+  }
+  waits = true;
+  SetLeastReadable(client.get(), view.needed);
+  return std::nullopt;
+}
+
+// The ClientHello stays where it is. `share` lasts as long as this.
+Awaitable<Named> AwaitName(GatewayContext& context, net::AsyncFd& client,
+                           [[maybe_unused]] AddressShare share) {
+  const MonotonicTime deadline = After(context.world->deadlines.handshake);
+  bool waits = false;
+  for (;;) {
+    const absl::Status waited = co_await client.WaitReadable(deadline);
+    if (!waited.ok()) {
+      const bool late = absl::IsDeadlineExceeded(waited);
+      Named none = NotNamed(late ? Refusal::kTimeout : Refusal::kDraining, waited);
+      co_return none;
+    }
+    client.ClearReadable();
+    std::optional<Named> named = Peek(context, client, waits);
+    if (!named) continue;
+    if (waits) SetLeastReadable(client.get(), 1);
+    co_return *std::move(named);
+  }
+}
+
+Awaitable<absl::StatusOr<net::AsyncFd>> Dial(GatewayContext& context, net::SocketAddress address,
+                                             MonotonicTime deadline) {
+  CO_ASSIGN_OR_RETURN(Fd socket, net::TcpSocket(address));
+  if (!context.quotas.reserve.Keep()) co_return ReserveNeeded();
+  net::SetKeepAlive(socket.get());
+  net::ResetOnClose(socket.get());
+  co_return co_await net::Connect(context.poller, std::move(socket), address, deadline);
+}
+
+struct Reached {
+  gateway::Node::Use node;
+  net::AsyncFd socket;
+};
+
+// The last one there is gets all the time that is left; the others leave some.
+MonotonicTime AttemptDeadline(MonotonicTime now, MonotonicTime deadline, bool last) {
+  if (last) return deadline;
+  return std::min(deadline, now + std::max((deadline - now) / 2, kLeastAttempt));
+}
+
+// `route` is of a world that the caller keeps.
+Awaitable<absl::StatusOr<Reached>> DialSomewhere(GatewayContext& context,
+                                                 const gateway::Route* route) {
+  const GatewayWorldPtr world = context.world;
+  const MonotonicTime deadline = After(world->deadlines.dial);
+  absl::Status last = absl::UnavailableError("no node could be dialled in time");
+  std::vector<const gateway::Node*> tried;
+  for (;;) {
+    const MonotonicTime now = std::chrono::steady_clock::now();
+    if (now >= deadline) co_return last;
+    gateway::Node::Use node = gateway::Choose(*route, tried, world->zone, now, context.random);
+    if (node.get() == nullptr) co_return last;
+    const bool only = tried.size() + 1 == route->candidates.size();
+    absl::StatusOr<net::AsyncFd> socket =
+        co_await Dial(context, node->address(), AttemptDeadline(now, deadline, only));
+    if (socket.ok()) {
+      node->Reached();
+      Reached reached{std::move(node), *std::move(socket)};
+      co_return reached;
+    }
+    last = Annotate(socket.status(), absl::StrCat("node ", node->name()));
+    if (OutOfDescriptors(socket.status())) co_return last;  // says nothing about the node
+    node->Failed(std::chrono::steady_clock::now());
+    log::WriteLimited(log::Level::kWarning, "node not reached", "",
+                      {{"node", node->name()}, {"reason", socket.status()}});
+    tried.push_back(node.get());
+  }
+}
+
+void OnEnd(GatewayContext& context, std::list<GatewayTunnel>::iterator tunnel,
+           const absl::Status& status) {
+  if (!status.ok() && !absl::IsCancelled(status)) {
+    Add(context.counters.reset);
+    log::WriteLimited(log::Level::kInfo, "tunnel reset", absl::StatusCodeToString(status.code()),
+                      {{"peer", tunnel->peer.ToString()},
+                       {"service", tunnel->service},
+                       {"node", tunnel->node->name()},
+                       {"reason", status}});
+  }
+  context.tunnels.erase(tunnel);
+}
+
+void Carry(GatewayContext& context, net::AsyncFd client, net::AsyncFd node, GatewayTunnel tunnel) {
+  Add(context.counters.tunnels);
+  const auto at = context.tunnels.insert(context.tunnels.end(), std::move(tunnel));
+  at->mover = std::make_unique<gateway::Mover>(std::move(client), std::move(node), context.buffers,
+                                               context.counters.bytes);
+  at->mover->Start([&context, at](const absl::Status& status) { OnEnd(context, at, status); });
+}
+
+// Until the tunnel is carried, or it is known why not.
+Awaitable<std::optional<Refused>> Open(GatewayContext& context, net::AsyncFd& client,
+                                       GatewayTunnel tunnel, AddressShare handshake) {
+  Named named = co_await AwaitName(context, client, std::move(handshake));
+  if (named.refused) co_return named.refused;
+  const GatewayWorldPtr world = context.world;
+  const gateway::Routes::Found found = world->routes.Find(named.server_name);
+  if (found.refusal) {
+    co_return Refused{*found.refusal, absl::NotFoundError(named.server_name)};
+  }
+  absl::StatusOr<Reached> reached = co_await DialSomewhere(context, found.route);
+  if (!reached.ok()) {
+    Refused refused{Refusal::kUnavailable, reached.status()};
+    if (OutOfDescriptors(reached.status())) refused.reason = Refusal::kResources;
+    co_return refused;
+  }
+  tunnel.server_name = std::move(named.server_name);
+  tunnel.service = found.route->service;
+  tunnel.port = found.route->port;
+  tunnel.node = std::move(reached->node);
+  Carry(context, std::move(client), std::move(reached->socket), std::move(tunnel));
+  co_return std::nullopt;
+}
+
+// What a source address may have: the error is for Report().
+absl::StatusOr<AddressShare> TakeShares(GatewayContext& context, const net::IpAddress& peer,
+                                        AddressShare& handshake, Refusal& refusal) {
+  const source::AgentConfig::Limits& limits = context.world->limits;
+  refusal = Refusal::kConnectionLimit;
+  ASSIGN_OR_RETURN(
+      AddressShare connection,
+      TakeForAddress(context.quotas.connections, peer,
+                     {"limits.connections", limits.connections, limits.connections_per_address}));
+  refusal = Refusal::kHandshakeLimit;
+  ASSIGN_OR_RETURN(handshake, TakeForAddress(context.quotas.handshakes, peer,
+                                             {"limits.handshakes", limits.handshakes,
+                                              limits.handshakes_per_address}));
+  return connection;
+}
+
+}  // namespace
+
+Awaitable<void> ServeClient(GatewayContext& context, Fd socket) {
+  const auto peer = net::PeerAddress(socket.get());
+  if (!peer.ok()) co_return;  // it has gone already
+  ++context.opening;
+  const absl::Cleanup opened = [&context] { --context.opening; };
+  const std::string name = peer->ToString();
+  AddressShare handshake;
+  gateway::Refusal limit = gateway::Refusal::kConnectionLimit;
+  absl::StatusOr<AddressShare> connection = TakeShares(context, peer->ip, handshake, limit);
+  // Closing is a reset: the listener said so.
+  if (!connection.ok()) co_return Report(context, name, {limit, connection.status()});
+  net::SetKeepAlive(socket.get());
+  auto client = net::AsyncFd::Adopt(context.poller, std::move(socket));
+  if (!client.ok())
+    co_return Report(context, name, {gateway::Refusal::kResources, client.status()});
+  GatewayTunnel tunnel;
+  tunnel.peer = *peer;
+  tunnel.share = *std::move(connection);
+  const std::optional<Refused> refused =
+      co_await Open(context, *client, std::move(tunnel), std::move(handshake));
+  if (!refused) co_return;
+  Report(context, name, *refused);
+  const std::optional<std::uint8_t> alert = gateway::AlertOf(refused->reason);
+  if (alert) SayAndClose(*std::move(client), *alert);
+}
+
+void RefuseClient(GatewayContext& context, Fd socket, const absl::Status& why) {
+  const auto peer = net::PeerAddress(socket.get());
+  Report(context, peer.ok() ? peer->ToString() : "unknown", {gateway::Refusal::kResources, why});
+}
+
+}  // namespace tombolo::agent

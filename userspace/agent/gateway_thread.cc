@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/gateway_thread.h"
+
+#include <chrono>
+
+#include "agent/accept_loop.h"
+#include "agent/gateway_client.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace tombolo::agent {
+namespace {
+
+constexpr Duration kTurn = std::chrono::milliseconds(1);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GatewayThread>> GatewayThread::Start(Quotas& quotas) {
+  auto thread = std::unique_ptr<GatewayThread>(new GatewayThread(quotas));
+  RETURN_IF_ERROR(thread->SetUp());
+  thread->events_->Start();
+  return thread;
+}
+
+absl::Status GatewayThread::SetUp() {
+  ASSIGN_OR_RETURN(events_, EventThread::Create());
+  tasks_ = std::make_unique<TaskGroup>(events_->io().get_executor());
+  context_ = std::unique_ptr<GatewayContext>(
+      new GatewayContext{events_->poller(), buffers_, counters_, quotas_, *tasks_});
+  return absl::OkStatus();
+}
+
+void GatewayThread::Stop() {
+  if (events_ != nullptr) events_->Stop([this] { return ShutDown(); });
+}
+
+GatewayThread::~GatewayThread() {
+  Stop();
+  if (events_ != nullptr) events_->Join();
+}
+
+Awaitable<void> GatewayThread::ShutDown() {
+  Drain();
+  tasks_->Cancel();
+  // A tunnel ends in a turn of its own; one that was opening may just have begun.
+  while (!context_->tunnels.empty() || tasks_->size() != 0) {
+    ResetAll();
+    net::Waiter turn(events_->poller());
+    (void)co_await turn.Wait(After(kTurn));
+  }
+}
+
+void GatewayThread::Post(std::function<void(GatewayThread&)> task) {
+  events_->Post([this, task = std::move(task)] { task(*this); });
+}
+
+void GatewayThread::AddListener(Fd listener) {
+  auto fd = net::AsyncFd::Adopt(events_->poller(), std::move(listener), /*exclusive=*/true);
+  if (!fd.ok()) {
+    log::Error("cannot watch the gateway's listener", {{"reason", fd.status()}});
+    return;
+  }
+  listener_ = std::make_shared<net::AsyncFd>(*std::move(fd));
+  AcceptedBy by;
+  by.serve = [this](Fd socket) { tasks_->Spawn(ServeClient(*context_, std::move(socket))); };
+  by.refuse = [this](Fd socket, const absl::Status& why) {
+    RefuseClient(*context_, std::move(socket), why);
+  };
+  tasks_->Spawn(AcceptAll(listener_, quotas_.reserve, std::move(by)));
+}
+
+void GatewayThread::SetWorld(GatewayWorldPtr world) { context_->world = std::move(world); }
+
+void GatewayThread::Drain() {
+  if (listener_ != nullptr) listener_->Close();
+}
+
+void GatewayThread::ResetAll() {
+  for (GatewayTunnel& tunnel : context_->tunnels) {
+    tunnel.mover->Stop(absl::CancelledError("the gateway is shutting down"));
+  }
+}
+
+}  // namespace tombolo::agent

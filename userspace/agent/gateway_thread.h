@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "agent/event_thread.h"
+#include "agent/gateway_context.h"
+#include "base/asio.h"
+#include "base/fd.h"
+#include "base/task_group.h"
+#include "net/async_fd.h"
+#include "net/buffer_pool.h"
+
+namespace tombolo::agent {
+
+// One of a gateway's data threads: an event loop and every tunnel that it accepted. A tunnel lives
+// and dies on one thread, so nothing here is locked.
+class GatewayThread {
+ public:
+  // The thread stays in the network namespace of the caller. `quotas` is of all threads.
+  static absl::StatusOr<std::unique_ptr<GatewayThread>> Start(Quotas& quotas);
+  // Begins to reset what still runs.
+  void Stop();
+  // Stops, and joins the thread.
+  ~GatewayThread();
+
+  // Runs `task` on the thread, in the order of the calls.
+  void Post(std::function<void(GatewayThread&)> task);
+  // The same, and waits for its value on the caller's executor.
+  template <typename T>
+  Awaitable<T> Ask(std::function<T(GatewayThread&)> question) {
+    return events_->Ask<T>([this, question = std::move(question)] { return question(*this); });
+  }
+  const GatewayCounters& counters() const { return counters_; }  // any thread
+
+  // What follows is called on the thread itself, from a posted task.
+
+  // `listener` is a duplicate of the gateway's. What it accepts resets on close.
+  void AddListener(Fd listener);
+  // Holds for what comes next: running tunnels go on.
+  void SetWorld(GatewayWorldPtr world);
+  // Accepts no more.
+  void Drain();
+  // Resets what still runs.
+  void ResetAll();
+  const GatewayContext& context() const { return *context_; }
+
+ private:
+  // Two descriptors each. Each slow reader of bulk holds one; those that find none left have
+  // their bytes copied.
+  static constexpr std::size_t kPipes = 512;
+
+  explicit GatewayThread(Quotas& quotas) : quotas_(quotas) {}
+  absl::Status SetUp();
+  Awaitable<void> ShutDown();
+
+  Quotas& quotas_;
+  GatewayCounters counters_;
+  // In the order of their dependence: destroyed from the last to the first.
+  std::unique_ptr<EventThread> events_;
+  net::BufferPool buffers_{kPipes};
+  std::unique_ptr<TaskGroup> tasks_;
+  std::unique_ptr<GatewayContext> context_;
+  std::shared_ptr<net::AsyncFd> listener_;
+};
+
+}  // namespace tombolo::agent
