@@ -10,6 +10,7 @@
 #include "agent/accept_loop.h"
 #include "agent/config_reload.h"
 #include "agent/drain.h"
+#include "agent/wan.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
@@ -47,6 +48,10 @@ absl::Status GatewayAgent::SetUp() {
   RETURN_IF_ERROR(StartThreads());
   Publish();
   RETURN_IF_ERROR(Listen());
+  // Nobody is told of a gateway that does not listen yet.
+  if (config_.shared_directory) {
+    ASSIGN_OR_RETURN(publishing_, Publishing::Start(config_, snapshot_));
+  }
   return StartAdmin();
 }
 
@@ -63,6 +68,8 @@ absl::Status GatewayAgent::StartThreads() {
 absl::Status GatewayAgent::Listen() {
   ASSIGN_OR_RETURN(const Fd listener, net::Listen(config_.gateway.listen, kBacklog));
   net::ResetOnClose(listener.get());
+  // What is accepted inherits them.
+  net::SetWanOptions(listener.get(), ChooseWanOptions(config_.wan));
   for (auto& thread : threads_) {
     ASSIGN_OR_RETURN(Fd copy, DuplicateListener(listener.get()));
     auto shared = std::make_shared<Fd>(std::move(copy));
@@ -81,6 +88,7 @@ absl::Status GatewayAgent::ReadDirectory() {
   (*loaded)->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
   snapshot_ = *std::move(loaded);
   snapshot_loaded_at_ = std::chrono::system_clock::now();
+  if (publishing_ != nullptr) publishing_->SetFile(snapshot_);
   if (Own() == nullptr) {
     log::Warning("this gateway is not in the directory, so nobody is sent to it",
                  {{"cluster", config_.cluster}, {"node", config_.node}});
@@ -145,6 +153,7 @@ void GatewayAgent::Stop() {
 // New tunnels find nobody here and go to another gateway; running ones have until the deadline.
 Awaitable<void> GatewayAgent::Drain() {
   log::Info("draining");
+  if (publishing_ != nullptr) publishing_->Withdraw();
   for (auto& thread : threads_) thread->Post([](GatewayThread& self) { self.Drain(); });
   const bool drained = co_await DrainedBy(After(config_.deadlines.drain));
   if (drained) co_return;

@@ -16,6 +16,7 @@
 #include "admin/server.h"
 #include "agent/gateway_context.h"
 #include "agent/gateway_thread.h"
+#include "agent/publishing.h"
 #include "base/asio.h"
 #include "base/task_group.h"
 #include "gateway/node.h"
@@ -71,7 +72,8 @@ class GatewayAgent {
   Quotas quotas_;
   gateway::Nodes nodes_;
   mesh::SnapshotPtr snapshot_;
-  std::size_t routes_ = 0;  // names that are taken
+  std::unique_ptr<Publishing> publishing_;  // null: others learn of this cluster from files
+  std::size_t routes_ = 0;                  // names that are taken
   WallTime started_at_ = std::chrono::system_clock::now();
   WallTime snapshot_loaded_at_;
   absl::Status config_status_;  // of the newest files; the state in use may be older

@@ -106,6 +106,7 @@ void AddNodes(const gateway::Nodes& nodes, std::vector<Sample>& samples) {
 absl::Status GatewayAgent::StartAdmin() {
   metrics_.Add(admin::ProcessMetrics);
   metrics_.Add([this] { return Samples(); });
+  if (publishing_ != nullptr) metrics_.Add([this] { return publishing_->Samples(); });
   admin::Server::Options options;
   options.socket_path = config_.admin.socket;
   options.listen = config_.admin.listen;
@@ -145,6 +146,7 @@ Awaitable<json::value> GatewayAgent::Status() {
   }
   json::object out = ProcessJson({config_, *snapshot_, started_at_, snapshot_loaded_at_,
                                   config_status_, directory_status_, NotReady(), threads_.size()});
+  if (publishing_ != nullptr) out["shared_directory"] = publishing_->View();
   out["gateway"] = json::object{{"listen", config_.gateway.listen.ToString()},
                                 {"names", routes_},
                                 {"tunnels", sums.tunnels},
