@@ -76,6 +76,7 @@ class TopologyCase(unittest.TestCase):
             kept += [cluster.link.process for cluster in self.topo.clusters if cluster.link]
             if self.topo.authority:
                 kept.append(self.topo.authority.process)
+            kept += [helper.process for helper in self.topo.helpers]
             for process in self.topo.processes[started:]:
                 if process not in kept and process.poll() is None:
                     process.kill()

@@ -85,6 +85,7 @@ class Topology:
         self.clusters, self.services, self.rules, self.processes = [], [], [], []
         self.extra_workloads = []  # entries that no pod stands behind
         self.authority = None  # set by use_authority()
+        self.helpers = []  # what else runs for as long as the topology, each with a `process`
         self._lock = None
 
     def cluster(self, name, nodes=1, gateways=0):
