@@ -7,8 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "testing/temporary_directory.h"
 #include "testing/shell.h"
+#include "testing/temporary_directory.h"
 
 namespace tombolo::ca {
 
