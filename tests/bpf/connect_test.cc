@@ -166,6 +166,20 @@ TEST_F(DatapathTest, ProtectedRangesAreClosedToCallersWithoutWorkload) {
   EXPECT_EQ(ConnectError(stranger_, "10.96.7.7:22"), ENETUNREACH);
 }
 
+TEST_F(DatapathTest, NothingButServicesIsReachedInServiceRanges) {
+  desired_.service_ranges = {*net::Prefix::Parse("10.96.0.0/16")};
+  Apply();
+  EXPECT_EQ(ConnectError(workload_, kVip), 0);
+  EXPECT_EQ(ConnectError(workload_, "10.96.7.7:22"), ECONNREFUSED);
+  EXPECT_EQ(ConnectError(stranger_, "10.96.7.7:22"), EACCES);
+  EXPECT_EQ(ConnectError(workload_, "10.97.7.7:22"), ENETUNREACH);
+
+  // A VIP that somebody still knows stays refused.
+  desired_.service_ranges.clear();
+  Apply();
+  EXPECT_EQ(ConnectError(workload_, "10.96.7.7:22"), ECONNREFUSED);
+}
+
 TEST_F(DatapathTest, ASocketThatConnectsAgainForgetsItsFirstDestination) {
   const Attempt attempt = Connect(workload_, kVip);
   ASSERT_EQ(attempt.error, 0);

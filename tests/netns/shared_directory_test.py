@@ -96,6 +96,10 @@ class SharedDirectoryTest(case.TopologyCase):
         self.assertTrue(status["in_sync"])
         self.assertEqual(status["refused"], [])
 
+    def test_only_services_are_reached_where_imported_ones_may_be(self):
+        result = driver.connect(self.client, "10.112.200.200", 80, "recv-eof")
+        self.assertEqual(result["connect"], "ECONNREFUSED")
+
     def test_a_drained_cluster_gets_nothing_new(self):
         self.etcd.command("cluster", "drain", "west")
         self.addCleanup(self.etcd.command, "cluster", "undrain", "west")

@@ -45,6 +45,8 @@ State MakeDesiredState(const mesh::Snapshot& snapshot,
                        const std::vector<net::Prefix>& protected_ranges, std::uint64_t own_cgroup) {
   State state;
   state.protected_ranges = protected_ranges;
+  // A client may know such a VIP before this agent does, from a cache for example.
+  if (snapshot.imports) state.service_ranges = snapshot.imports->vips;
   AddServices(snapshot, state);
   for (const auto& [name, entry] : entries) {
     const mesh::Workload* workload = snapshot.FindWorkload(name);

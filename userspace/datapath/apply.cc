@@ -68,27 +68,33 @@ absl::Status Change::ReadRanges() {
 }
 
 void Change::AddRanges() {
-  for (const net::Prefix& prefix : desired_.protected_ranges) {
-    RangeEntry wanted{RangeKey(prefix), TB_RANGE_GUARDED};
-    bool present = false;
-    for (const RangeEntry& known : ranges_) {
-      const bool same = Same(known.first, wanted.first);
-      present |= same && (known.second & TB_RANGE_GUARDED) != 0;
-      // The longest prefix decides alone, so it takes over what its
-      // surroundings say.
-      const bool inside = known.first.prefix_length <= wanted.first.prefix_length &&
-                          PrefixOf(known.first).Contains(prefix.ip);
-      if (inside) wanted.second |= known.second & TB_RANGE_CLOSED;
-    }
-    if (!present) WriteRange(wanted);
+  for (const net::Prefix& prefix : desired_.protected_ranges) AddRange(prefix, TB_RANGE_GUARDED);
+  for (const net::Prefix& prefix : desired_.service_ranges) {
+    AddRange(prefix, TB_RANGE_GUARDED | TB_RANGE_CLOSED);
   }
 }
 
-// A closed range stands for reclaimed tombstones and outlives its guard.
+void Change::AddRange(const net::Prefix& prefix, std::uint32_t flags) {
+  RangeEntry wanted{RangeKey(prefix), flags};
+  bool present = false;
+  for (const RangeEntry& known : ranges_) {
+    const bool same = Same(known.first, wanted.first);
+    present |= same && (known.second & flags) == flags;
+    // The longest prefix decides alone, so it takes over what its
+    // surroundings say.
+    const bool inside = known.first.prefix_length <= wanted.first.prefix_length &&
+                        PrefixOf(known.first).Contains(prefix.ip);
+    if (inside) wanted.second |= known.second & TB_RANGE_CLOSED;
+  }
+  if (!present) WriteRange(wanted);
+}
+
+// A closed range stands for reclaimed tombstones, or for services that are to come, and outlives
+// its guard.
 void Change::RemoveRanges() {
   absl::flat_hash_set<std::string> wanted;
-  for (const net::Prefix& prefix : desired_.protected_ranges) {
-    wanted.emplace(Bytes(RangeKey(prefix)));
+  for (const auto* prefixes : {&desired_.protected_ranges, &desired_.service_ranges}) {
+    for (const net::Prefix& prefix : *prefixes) wanted.emplace(Bytes(RangeKey(prefix)));
   }
   const std::vector<RangeEntry> known = ranges_;
   for (const auto& [key, flags] : known) {

@@ -32,6 +32,7 @@ class Change {
 
   absl::Status ReadRanges();
   void AddRanges();
+  void AddRange(const net::Prefix& prefix, std::uint32_t flags);
   void RemoveRanges();
   bool WriteRange(const RangeEntry& entry);
   absl::Status ApplyAllowed();

@@ -42,6 +42,8 @@ struct DesiredState {
   std::vector<Workload> workloads;
   std::vector<Allowed> allowed;  // a known pair that is not here is refused with EACCES
   std::vector<net::Prefix> protected_ranges;
+  // Where nothing but services can be: workloads are refused what is none there, too.
+  std::vector<net::Prefix> service_ranges;
   // Something else is wrong with capture: refuse what the maps do not know, and
   // refuse services to whoever is no workload.
   bool closed = false;

@@ -67,7 +67,7 @@ TB_STATIC_ASSERT(sizeof(struct tb_allowed_key) == 16, "tb_allowed_key is ABI");
 enum {
 	TB_RANGE_GUARDED = 1, /* callers without a workload are refused */
 	TB_RANGE_CLOSED =
-	    2, /* workloads are refused what is no service: tombstones were reclaimed */
+	    2, /* workloads are refused what is no service: it was one, or only may be one */
 };
 struct tb_range_key {
 	__u32 prefix_length;

@@ -114,7 +114,14 @@ TEST_F(DesiredStateTest, OnlyTheAgentsOwnCgroupIsExempt) {
 
 TEST_F(DesiredStateTest, ProtectedRangesPassThrough) {
   ranges_ = {*net::Prefix::Parse("10.96.0.0/16")};
-  EXPECT_EQ(Make().protected_ranges, ranges_);
+  const auto state = Make();
+  EXPECT_EQ(state.protected_ranges, ranges_);
+  EXPECT_THAT(state.service_ranges, IsEmpty());
+}
+
+TEST_F(DesiredStateTest, WhereImportedServicesMayBeOnlyServicesAre) {
+  snapshot_->imports.emplace().vips = {*net::Prefix::Parse("10.112.0.0/16")};
+  EXPECT_EQ(Make().service_ranges, snapshot_->imports->vips);
 }
 
 }  // namespace
