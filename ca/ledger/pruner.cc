@@ -30,7 +30,7 @@ std::string Detail(const AuditEntry& entry, const std::string& name) {
 // Whether the entry has a time of this name that has been over for long enough.
 bool Over(const AuditEntry& entry, const std::string& name, WallTime now) {
   const std::optional<WallTime> time = ParseTimeText(Detail(entry, name));
-  return time && *time + kExpiredLife <= now;
+  return time && *time <= now - kExpiredLife;  // it may be the last time that there is
 }
 
 // Of the record that the entry has made, when nobody needs it any longer; or "".

@@ -26,9 +26,11 @@ BioPtr ReadOnlyBio(absl::string_view text) {
 WallTime ToWallTime(const ASN1_TIME* time) {
   std::tm fields{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &fields) != 1) return WallTime::min();
-  // Some never end: that is written as the last second of the year 9999, which is no WallTime.
+  // Some never end: that is written as the last second of the year 9999, which is no WallTime. Nor
+  // is what was before 1677.
+  const auto first = std::chrono::system_clock::to_time_t(WallTime::min());
   const auto last = std::chrono::system_clock::to_time_t(WallTime::max());
-  return std::chrono::system_clock::from_time_t(std::min(timegm(&fields), last));
+  return std::chrono::system_clock::from_time_t(std::clamp(timegm(&fields), first, last));
 }
 
 std::string SerialHex(const X509* certificate) {

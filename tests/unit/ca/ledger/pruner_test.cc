@@ -103,6 +103,19 @@ TEST_F(PrunerTest, RemovesWhatCameFromElsewhereToo) {
   EXPECT_THAT(Serials(), IsEmpty());
 }
 
+TEST_F(PrunerTest, WhatNeverEndsStays) {
+  Certificate foreign = NewLeaf();
+  // As that of the year 9999 is read.
+  foreign.not_after =
+      std::chrono::system_clock::from_time_t(std::chrono::system_clock::to_time_t(WallTime::max()));
+  ASSERT_TRUE(Ledger::Await([&](Ledger::Done done) {
+                ledger_->Install(foreign, "test", std::move(done));
+              }).ok());
+  now_ += kRecordLife;
+  EXPECT_EQ(Prune(), 0);
+  EXPECT_THAT(Serials(), UnorderedElementsAre(foreign.serial));
+}
+
 TEST_F(PrunerTest, RemovesTokensThatHaveExpired) {
   const std::string spent = Made(hours(1)), unspent = Made(hours(1)), lasting = Made(hours(48));
   ASSERT_TRUE(Issue(NewLeaf(), Payment{.digest = spent, .subject = "one"}).ok());
