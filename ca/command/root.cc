@@ -96,11 +96,19 @@ absl::Status ForgetExpired(const Context& context, const std::vector<std::string
   for (const std::string& node : nodes) {
     ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(context.config.trust_domain, node));
     const absl::Status forgotten = ForgetNode(context, node, id);
-    // It has come back, or another one has forgotten it.
+    // It has just said what it holds, or another one has forgotten it.
     if (absl::IsAborted(forgotten) || absl::IsNotFound(forgotten)) continue;
     RETURN_IF_ERROR(forgotten);
   }
   return absl::OkStatus();
+}
+
+// The step has been taken, whatever comes of this.
+void TryToForgetExpired(const Context& context, const std::vector<std::string>& nodes) {
+  const absl::Status forgotten = ForgetExpired(context, nodes);
+  if (forgotten.ok()) return;
+  Print(absl::StrCat("warning: not all nodes that have expired are forgotten, which 'root forget' ",
+                     "does, too: ", forgotten.message()));
 }
 
 absl::Status Run(const Command& command, const RootOptions& options) {
@@ -127,7 +135,7 @@ absl::Status Run(const Command& command, const RootOptions& options) {
   RETURN_IF_ERROR(made.Settle(WriterOf(context).Put(next, state.trust_revision)));
   if (!waiting.empty()) Print(absl::StrCat("did not wait: ", waiting.Text()));
   Print(options.undo ? absl::StrCat("undone: ", command.name) : command.done);
-  if (step == RotationStep::kRevoke) return ForgetExpired(context, waiting.expired);
+  if (step == RotationStep::kRevoke) TryToForgetExpired(context, waiting.expired);
   return absl::OkStatus();
 }
 

@@ -136,5 +136,20 @@ TEST_F(GoneNodeTest, IsNotWaitedForWhenItHasExpired) {
   EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known"));
 }
 
+TEST_F(GoneNodeTest, IsNotForgottenByAStoreThatFailsButTheRootIsRevoked) {
+  Seen("n1", std::chrono::hours(25));
+  Good("root activate");
+  Good("root taint");
+  const auto stuck =
+      Run("python3 -c \"import sqlite3; c = sqlite3.connect('ca.db'); "
+          "c.execute('CREATE TRIGGER stuck BEFORE DELETE ON entries "
+          "BEGIN SELECT RAISE(ABORT, \\\"stuck\\\"); END'); c.commit()\"");
+  ASSERT_EQ(stuck.status, 0) << stuck.output;
+  const std::string output = Good("root revoke");
+  EXPECT_THAT(output, HasSubstr("have left the trust bundle"));
+  EXPECT_THAT(output, HasSubstr("warning: not all nodes that have expired are forgotten"));
+  EXPECT_THAT(Good("root status"), Not(HasSubstr("tainted")));
+}
+
 }  // namespace
 }  // namespace tombolo::ca
