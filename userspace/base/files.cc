@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -45,12 +46,17 @@ absl::Status WriteAll(int fd, absl::string_view content, mode_t mode, const std:
 }
 
 // Takes back what it has made when it cannot be written.
-absl::Status WriteNew(const std::string& path, absl::string_view content, mode_t mode) {
-  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd.valid()) return Failed("create", path);
+absl::Status WriteInto(const Fd& fd, const std::string& path, absl::string_view content,
+                       mode_t mode) {
   absl::Status status = WriteAll(fd.get(), content, mode, path);
   if (!status.ok()) (void)unlink(path.c_str());
   return status;
+}
+
+absl::Status WriteNew(const std::string& path, absl::string_view content, mode_t mode) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid()) return Failed("create", path);
+  return WriteInto(fd, path, content, mode);
 }
 
 // A new name in a directory is durable only after this.
@@ -60,6 +66,27 @@ absl::Status SyncDirectoryOf(const std::string& path) {
   if (!fd.valid()) return Failed("open", directory);
   if (fsync(fd.get()) != 0) return Failed("fsync", directory);
   return absl::OkStatus();
+}
+
+// `fresh` takes the place of `path`, or is removed.
+absl::Status Publish(const std::string& fresh, const std::string& path) {
+  if (std::rename(fresh.c_str(), path.c_str()) != 0) {
+    absl::Status status = Failed("rename to", path);
+    (void)unlink(fresh.c_str());
+    return status;
+  }
+  return SyncDirectoryOf(path);
+}
+
+// A device, a pipe or a link, such as /dev/stdout, would be gone.
+absl::Status CheckReplaceable(const std::string& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) {
+    return errno == ENOENT ? absl::OkStatus() : Failed("stat", path);
+  }
+  if (S_ISREG(info.st_mode)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("'", path, "' is there and is no regular file: it is not replaced"));
 }
 
 }  // namespace
@@ -108,22 +135,24 @@ absl::Status CreateFile(const std::string& path, absl::string_view content, mode
 }
 
 absl::Status ReplaceFile(const std::string& path, absl::string_view content, mode_t mode) {
-  const std::string fresh = absl::StrCat(path, ".new");
-  // What a crash has left may be readable for others.
-  if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return Failed("remove", fresh);
-  RETURN_IF_ERROR(WriteNew(fresh, content, mode));
-  if (std::rename(fresh.c_str(), path.c_str()) != 0) {
-    absl::Status status = Failed("rename to", path);
-    (void)unlink(fresh.c_str());
-    return status;
-  }
-  return SyncDirectoryOf(path);
+  RETURN_IF_ERROR(CheckReplaceable(path));
+  // A name of its own: whoever chose `path` may have files of any other name beside it.
+  std::string fresh = absl::StrCat(path, ".XXXXXX");
+  const Fd fd(mkostemp(fresh.data(), O_CLOEXEC));
+  if (!fd.valid()) return Failed("create a file beside", path);
+  RETURN_IF_ERROR(WriteInto(fd, fresh, content, mode));
+  return Publish(fresh, path);
 }
 
 absl::Status ReplacePrivateFile(const std::string& path, absl::string_view content) {
   const std::string directory = DirectoryOf(path);
   if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return Failed("mkdir", directory);
-  return ReplaceFile(path, content, 0600);
+  // Always the same name, so that crashes leave one file at most.
+  const std::string fresh = absl::StrCat(path, ".new");
+  // What a crash has left may be readable for others.
+  if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return Failed("remove", fresh);
+  RETURN_IF_ERROR(WriteNew(fresh, content, 0600));
+  return Publish(fresh, path);
 }
 
 absl::Status RemoveFile(const std::string& path) {

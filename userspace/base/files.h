@@ -28,11 +28,13 @@ absl::Status MakeDirectory(const std::string& path, mode_t mode);
 // AlreadyExists when there is anything at `path`, a dangling link included.
 absl::Status CreateFile(const std::string& path, absl::string_view content, mode_t mode);
 
-// Readers see the old content or the new, never a part, also after a loss of power. One writer of a
-// file at a time: it is written as `path`.new first.
+// Readers see the old content or the new, never a part, also after a loss of power. It is written
+// as `path`.XXXXXX (of letters and digits) first, so of several writers at a time the last one's
+// stays, and no other file is touched. FailedPrecondition when `path` is no regular file.
 absl::Status ReplaceFile(const std::string& path, absl::string_view content, mode_t mode);
 
-// The same with the mode 0600, in a directory (0700) that is made when it is not there.
+// For a program's own state, in a directory (0700) that is made when it is not there: the same with
+// the mode 0600, but one writer of a file at a time. It is written as `path`.new first.
 absl::Status ReplacePrivateFile(const std::string& path, absl::string_view content);
 
 // It need not be there.

@@ -125,7 +125,7 @@ DirectoryFeed::View DirectoryFeed::view() const {
 void DirectoryFeed::Save() {
   if (!changed_ || options_.state.empty()) return;
   absl::Status saved = MakeDirectory(options_.state, 0700);
-  if (saved.ok()) saved = ReplaceFile(StatePath(), Archive(shared_), 0600);
+  if (saved.ok()) saved = ReplacePrivateFile(StatePath(), Archive(shared_));
   changed_ = !saved.ok();
   next_save_ = After(options_.save_gap);
   const std::lock_guard lock(mutex_);

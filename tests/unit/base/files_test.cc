@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <iterator>
+#include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -53,6 +56,48 @@ TEST(FilesTest, AReplacedFileHasTheModeThatIsAskedFor) {
   EXPECT_EQ(*ReadFile(path), "new");
   EXPECT_FALSE(CheckPrivate(path).ok());
   EXPECT_FALSE(ReplaceFile(dir.Path("none/svid.pem"), "x", 0644).ok()) << "makes no directory";
+}
+
+TEST(FilesTest, NothingBesideAReplacedFileIsTouched) {
+  const source::TempDir dir;
+  const std::string path = dir.Path("svid.pem");
+  const std::string other = dir.Write("svid.pem.new", "an operator's");
+  ASSERT_TRUE(ReplaceFile(path, "one", 0644).ok());
+  ASSERT_TRUE(ReplaceFile(path, "two", 0644).ok());
+  EXPECT_EQ(*ReadFile(path), "two");
+  EXPECT_EQ(*ReadFile(other), "an operator's");
+  const std::filesystem::directory_iterator files(std::filesystem::path(path).parent_path());
+  EXPECT_EQ(std::distance(begin(files), end(files)), 2) << "nothing is left";
+}
+
+TEST(FilesTest, OfSeveralWritersOneHasWrittenTheWhole) {
+  const source::TempDir dir;
+  const std::string path = dir.Path("svid.pem");
+  std::vector<std::thread> writers;
+  for (const char byte : {'a', 'b', 'c', 'd'}) {
+    writers.emplace_back([&path, byte] {
+      for (int i = 0; i < 20; ++i) {
+        const absl::Status status = ReplaceFile(path, std::string(1000, byte), 0644);
+        EXPECT_TRUE(status.ok()) << status;
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const std::string text = *ReadFile(path);
+  EXPECT_EQ(text, std::string(1000, text[0]));
+}
+
+TEST(FilesTest, OnlyARegularFileIsReplaced) {
+  const source::TempDir dir;
+  const std::string target = dir.Write("target", "old"), link = dir.Path("stdout");
+  std::filesystem::create_symlink(target, link);
+  const absl::Status status = ReplaceFile(link, "new", 0644);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("stdout' is there and is no regular file"));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(*ReadFile(target), "old");
+  std::filesystem::create_directory(dir.Path("directory"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(ReplaceFile(dir.Path("directory"), "new", 0644)));
 }
 
 TEST(FilesTest, WhatIsThereIsNotMadeAgain) {
