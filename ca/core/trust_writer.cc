@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "core/stored_state.h"
 
@@ -81,6 +82,9 @@ absl::Status TrustWriter::Unrevoke(const Revocation& revocation) {
     const absl::Status done =
         UntilNothingHasChanged([&](const Basis& basis) { return UnrevokeSome(revocation, basis); });
     if (!first && absl::IsNotFound(done)) return absl::OkStatus();
+    if (!first && !done.ok()) {
+      return Annotate(done, "some were taken back; give the command again");
+    }
     RETURN_IF_ERROR(done);
   }
 }

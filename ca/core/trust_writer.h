@@ -35,7 +35,8 @@ class TrustWriter {
   absl::Status Put(const TrustState& state, std::int64_t revision);
 
   absl::Status Revoke(const Revocation& revocation);
-  // Takes back all of this kind and subject. NotFound when there is none.
+  // Takes back all of this kind and subject. NotFound when there is none. Other errors say so when
+  // some were taken back.
   absl::Status Unrevoke(const Revocation& revocation);
 
  private:

@@ -14,6 +14,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 const std::string kWeb = "spiffe://test.example/cluster/east/ns/shop/sa/web";
 const std::string kApi = "spiffe://test.example/cluster/east/ns/shop/sa/api";
@@ -117,6 +118,19 @@ TEST_F(TrustWriterTest, WhatAClusterHasSpokenForNeedsRoomOfItsOwn) {
   EXPECT_TRUE(Writer().Unrevoke(Of(Kind::kCluster, "east")).ok());
   EXPECT_THAT(State().revoked.set.ids, ElementsAre(kApi));
   EXPECT_TRUE(absl::IsNotFound(Writer().Unrevoke(Of(Kind::kCluster, "east"))));
+}
+
+TEST_F(TrustWriterTest, SaysWhenOnlySomeWereTakenBack) {
+  // More often than one change takes back.
+  for (int i = 0; i < 40; ++i) Revoke(Kind::kWorkload, kWeb);
+  // After that nothing holds any more.
+  faulty_->SetOnCommit([this](Store& store, const Transaction& transaction) {
+    if (++commits_ > 1) Revoke(Kind::kWorkload, kApi);
+    return store.Commit(transaction);
+  });
+  const absl::Status some = Writer().Unrevoke(Of(Kind::kWorkload, kWeb));
+  EXPECT_TRUE(absl::IsUnavailable(some)) << some;
+  EXPECT_THAT(std::string(some.message()), StartsWith("some were taken back; give the command"));
 }
 
 // As an authority that wrote without knowing may have left it.
