@@ -69,7 +69,8 @@ struct RotationEvidence {
   // "<cluster>/<node>" -> the bundle that it holds, of nodes that are not revoked.
   std::map<std::string, std::int64_t> acks;
   // Of those, who cannot ask for a newer one with what they have: nothing that was issued for them
-  // is good any more, and nothing was issued for them within the last day.
+  // is good any more, and nothing was issued for them within the last day. Nobody when the audit
+  // log has no entry of the last day, or one that is still to come.
   std::set<std::string> expired;
 };
 

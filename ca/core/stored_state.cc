@@ -75,6 +75,19 @@ void NoteLately(const Certificate& certificate, WallTime now, std::set<std::stri
   if (id.ok()) places.insert(PlaceOf(*id));
 }
 
+// An authority that serves writes every now and then, and clocks differ by seconds.
+constexpr std::chrono::hours kQuiet{24};
+constexpr std::chrono::minutes kClocksDiffer{5};
+
+// Whether what was not issued lately was not asked for either. It may have been when the authority
+// was away, or when `now` is wrong; then nobody has expired, and everybody is waited for.
+absl::StatusOr<bool> WasThereLately(const Reader& reader, WallTime now) {
+  ASSIGN_OR_RETURN(const Reader::Head end, reader.FindHead());
+  ASSIGN_OR_RETURN(const std::vector<AuditEntry> last, reader.Entries(end.head.sequence - 1, 1));
+  if (last.empty()) return false;
+  return last[0].time > now - kQuiet && last[0].time < now + kClocksDiffer;
+}
+
 // What is no node's name is nobody's.
 bool MayComeBack(const std::string& node, const StoredState& state) {
   const absl::StatusOr<SpiffeId> id = NodeAt(state.trust.trust_domain, node);
@@ -137,6 +150,8 @@ absl::StatusOr<RotationEvidence> ReadEvidence(Store& store, const StoredState& s
   evidence.sequence = state.basis.document;
   ASSIGN_OR_RETURN(evidence.acks, ReadAcks(store));
   std::erase_if(evidence.acks, [&](const auto& ack) { return !MayComeBack(ack.first, state); });
+  ASSIGN_OR_RETURN(const bool was_there, WasThereLately(reader, now));
+  if (!was_there) return evidence;
   for (const auto& [node, sequence] : evidence.acks) {
     if (!lately.contains(node)) evidence.expired.insert(node);
   }

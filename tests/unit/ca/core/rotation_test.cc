@@ -299,5 +299,18 @@ TEST_F(RotationTest, ANodeHasExpiredADayAfterTheLastThatItWasGiven) {
   EXPECT_EQ(evidence->acks.size(), 6u);
 }
 
+TEST_F(RotationTest, NobodyHasExpiredWhenTheAuthorityWasAwayOrTheClockIsWrong) {
+  using std::chrono::hours;
+  ASSERT_TRUE(store_->Commit({.puts = {{"ack/east/n1", "1"}}}).ok());
+  Revoke(Kind::kWorkload, "spiffe://test.example/cluster/east/ns/a/sa/b");  // the last entry
+  const WallTime now = std::chrono::system_clock::now();
+  const auto expired = [&](WallTime at) { return ReadEvidence(*store_, State(), at)->expired; };
+  EXPECT_THAT(expired(now), ElementsAre("east/n1"));
+  EXPECT_THAT(expired(now + hours(23)), ElementsAre("east/n1"));
+  EXPECT_THAT(expired(now + hours(25)), IsEmpty());
+  EXPECT_THAT(expired(now - std::chrono::minutes(4)), ElementsAre("east/n1"));
+  EXPECT_THAT(expired(now - std::chrono::minutes(6)), IsEmpty());
+}
+
 }  // namespace
 }  // namespace tombolo::ca
