@@ -91,7 +91,8 @@ absl::Status ForgetNode(const Context& context, const std::string& node, const S
       .status();
 }
 
-// What a node that has expired holds is of no use to it once the old root is gone.
+// A node that has expired is not waited for, and what it holds is of no use to it once the old root
+// is gone.
 absl::Status ForgetExpired(const Context& context, const std::vector<std::string>& nodes) {
   for (const std::string& node : nodes) {
     ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(context.config.trust_domain, node));
@@ -135,7 +136,9 @@ absl::Status Run(const Command& command, const RootOptions& options) {
   RETURN_IF_ERROR(made.Settle(WriterOf(context).Put(next, state.trust_revision)));
   if (!waiting.empty()) Print(absl::StrCat("did not wait: ", waiting.Text()));
   Print(options.undo ? absl::StrCat("undone: ", command.name) : command.done);
-  if (step == RotationStep::kRevoke) TryToForgetExpired(context, waiting.expired);
+  if (step == RotationStep::kPrepare || step == RotationStep::kRevoke) {
+    TryToForgetExpired(context, waiting.expired);
+  }
   return absl::OkStatus();
 }
 

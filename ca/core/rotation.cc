@@ -301,7 +301,11 @@ Waiting WaitsFor(RotationStep step, const TrustState& state, const RotationEvide
     case RotationStep::kUndoPrepare:
       if (state.other() == nullptr) return {};
       return {.agents = {}, .identities = IdentitiesWith(state, state.other()->id, evidence)};
-    case RotationStep::kPrepare:
+    case RotationStep::kPrepare: {
+      Waiting waiting;  // for nobody, but so those who are gone do not add up
+      waiting.expired.assign(evidence.expired.begin(), evidence.expired.end());
+      return waiting;
+    }
     case RotationStep::kUndoActivate:
     case RotationStep::kTaint:
     case RotationStep::kUndoTaint:

@@ -78,7 +78,8 @@ struct RotationEvidence {
 struct Waiting {
   std::vector<std::string> agents;      // "<cluster>/<node>": do not hold the bundle of now yet
   std::vector<std::string> identities;  // depend on certificates that would not be good any more
-  // "<cluster>/<node>": would be agents, but have expired. Nobody waits for them.
+  // "<cluster>/<node>": would be agents, but have expired. Nobody waits for them. Before a rotation
+  // is prepared, all who have.
   std::vector<std::string> expired{};
   bool empty() const { return agents.empty() && identities.empty(); }
   // For an operator; name the first few.

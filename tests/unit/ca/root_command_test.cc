@@ -136,6 +136,16 @@ TEST_F(GoneNodeTest, IsNotWaitedForWhenItHasExpired) {
   EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known"));
 }
 
+TEST_F(GoneNodeTest, IsForgottenBeforeARotation) {
+  Good("root prepare --undo");
+  Seen("n1", std::chrono::hours(25));
+  Seen("n2", std::chrono::hours(2));
+  EXPECT_THAT(Good("root prepare --dry-run"), HasSubstr("1 node is not waited for"));
+  EXPECT_THAT(Good("root prepare"), HasSubstr("east/n1"));
+  EXPECT_THAT(Bad("root forget east/n1"), HasSubstr("nothing is known"));
+  EXPECT_THAT(Bad("root activate"), HasSubstr("east/n2 (--force")) << "which has not expired";
+}
+
 TEST_F(GoneNodeTest, IsNotForgottenByAStoreThatFailsButTheRootIsRevoked) {
   Seen("n1", std::chrono::hours(25));
   Good("root activate");

@@ -173,6 +173,9 @@ TEST_F(RotationTest, NobodyWaitsForWhoeverHasExpired) {
     EXPECT_THAT(waiting.ExpiredText(), HasSubstr("1 node is not waited for"));
     EXPECT_THAT(waiting.ExpiredText(), HasSubstr("east/old"));
   }
+  const Waiting before = WaitsFor(RotationStep::kPrepare, first_, evidence);
+  EXPECT_TRUE(before.empty());
+  EXPECT_THAT(before.expired, ElementsAre("east/old", "east/told"));
   evidence.acks.erase("east/off");
   EXPECT_TRUE(WaitsFor(RotationStep::kActivate, Prepared(), evidence).empty());
   EXPECT_THAT(WaitsFor(RotationStep::kTaint, Activated(), evidence).expired, IsEmpty());
