@@ -28,6 +28,12 @@ Client::Options KnowingKey(Client::Options client, const std::string& prefix) {
   return client;
 }
 
+// A watch from the same revision would end in the same way. ResourceExhausted: what has happened
+// since then is more than Watch::Next() takes.
+bool NeedsList(const absl::Status& status) {
+  return absl::IsOutOfRange(status) || absl::IsResourceExhausted(status);
+}
+
 }  // namespace
 
 class Follower::Impl {
@@ -71,9 +77,10 @@ class Follower::Impl {
       if (stopping()) return;
       failed = stood_ ? 1 : failed + 1;
       const bool outage = failed >= client_.members();
-      // What is compacted is listed. After an outage of all members the history of before may
-      // no longer be etcd's: somebody may have restored a backup meanwhile.
-      listed = listed && !absl::IsOutOfRange(status) && !outage;
+      // What is compacted, or too much to be told as changes, is listed. After an outage of all
+      // members the history of before may no longer be etcd's: somebody may have restored a
+      // backup meanwhile.
+      listed = listed && !NeedsList(status) && !outage;
       if (outage) client_.ForgetCluster();
       if (listed && stood_ && quick_ < client_.members()) continue;  // at once, at another member
       SetState(/*in_sync=*/false, status);
@@ -105,7 +112,7 @@ class Follower::Impl {
     if (!Hold(watch->get())) return absl::CancelledError("stopping");
     absl::Status status = Read(**watch);
     Hold(nullptr);
-    if (!absl::IsOutOfRange(status)) client_.Leave(**watch);
+    if (!NeedsList(status)) client_.Leave(**watch);
     return Annotate(status, client_.UrlOf(**watch));
   }
 

@@ -280,6 +280,35 @@ TEST_F(FollowerTest, ListsAgainWhatWasCompactedMeanwhile) {
   EXPECT_EQ(state().listings, 2);
 }
 
+// More than Watch::kMaxBatch has happened while it tries to go on at a member that does not answer:
+// watching from the same revision again would never come to an end.
+TEST_F(FollowerTest, ListsWhatIsTooMuchForAWatch) {
+  Start(1);
+  Set("a", "1");
+  auto silent = std::make_unique<testing::LoopbackListener>();
+  Client::Options client =
+      To({cluster_->endpoint(0), absl::StrCat("http://127.0.0.1:", silent->port()),
+          cluster_->endpoint(0)});
+  client.connect = client.call = seconds(60);
+  Follow(client);
+  ExpectSame();
+  ExpectInSync();
+  cluster_->Kill(0);
+  const Fd asked = silent->Accept();
+  cluster_->Begin(0);
+  ASSERT_TRUE(cluster_->WaitUntilReady().ok());
+  constexpr std::size_t kValue = 1'400'000;
+  for (std::size_t i = 0; i <= Watch::kMaxBatch / kValue; ++i) {
+    Set("large", std::string(kValue, static_cast<char>('a' + i % 26)));
+  }
+  silent.reset();
+  shutdown(asked.get(), SHUT_RDWR);
+  EXPECT_TRUE(Eventually([&] { return sum_.contents() == expected_; }, seconds(120)));
+  ExpectSame();
+  ExpectInSync();
+  EXPECT_EQ(state().listings, 2);
+}
+
 TEST_F(FollowerTest, NoticesABackup) {
   Start(1);
   Set("a", "1");
