@@ -1,20 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "directory/subscriber.h"
 
+#include <string>
 #include <utility>
+
+#include "absl/strings/string_view.h"
+#include "source/directory_keys.h"
+#include "source/directory_records.h"
 
 namespace tombolo::directory {
 namespace {
+
+constexpr std::size_t kMaxKey = 512;  // below the prefix: more than any that counts
+// About twice what DirectoryLimits lets one have, as it is written.
+constexpr std::size_t kMaxOfCluster = 16 * 1024 * 1024;
 
 absl::Status StatusOf(const etcd::Follower::State& state) {
   if (state.in_sync) return absl::OkStatus();
   return state.error.ok() ? absl::UnavailableError("etcd has not answered yet") : state.error;
 }
 
+// No cluster can keep the others from being heard by what it writes.
+etcd::Follower::Options Bounded(etcd::Follower::Options options) {
+  options.bounds = {.max_key = options.prefix.size() + kMaxKey,
+                    .max_value = source::DirectoryLimits::kRecordBytes,
+                    .max_of_writer = kMaxOfCluster,
+                    .writer_of = [prefix = options.prefix.size()](absl::string_view key) {
+                      return std::string(source::WriterOf(absl::ClippedSubstr(key, prefix)));
+                    }};
+  return options;
+}
+
 }  // namespace
 
 Subscriber::Subscriber(Options options)
-    : feed_(std::move(options.feed)), options_(std::move(options.follower)) {}
+    : feed_(std::move(options.feed)), options_(Bounded(std::move(options.follower))) {}
 
 void Subscriber::Run(OnBuilt on_built) {
   feed_.Run(std::move(on_built));

@@ -44,7 +44,7 @@ class Follower::Impl {
         on_state_(std::move(on_state)),
         client_(KnowingKey(options_.client, options_.prefix)),
         backoff_(options_.first_delay, options_.max_delay),
-        mirror_(options_.prefix, options_.max_bytes) {
+        mirror_(options_.prefix, options_.max_bytes, options_.bounds) {
     state_.since = std::chrono::system_clock::now();
     thread_ = std::thread([this] { Run(); });
   }
@@ -89,9 +89,10 @@ class Follower::Impl {
   }
 
   absl::Status List() {
+    Account account(options_.bounds);
     ASSIGN_OR_RETURN(RangeAnswer answer,
                      ListAll(client_, {.key = options_.prefix, .end = PrefixEnd(options_.prefix)},
-                             options_.max_bytes));
+                             options_.max_bytes, &account));
     ASSIGN_OR_RETURN(Changes changes, mirror_.Replace(std::move(answer)));
     {
       const std::lock_guard lock(mutex_);

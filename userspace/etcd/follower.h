@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "base/time.h"
+#include "etcd/bounds.h"
 #include "etcd/client.h"
 
 namespace tombolo::etcd {
@@ -54,7 +55,10 @@ class Follower {
         std::chrono::minutes(12);  // of a watch: etcd tells its progress every 10 min
     Duration first_delay = std::chrono::milliseconds(100);  // after a failure of all members
     Duration max_delay = std::chrono::seconds(10);
-    // Of keys and values together. With more the last good state stays (ResourceExhausted).
+    // What is kept of each writer, and of each key: what is more is left out.
+    Bounds bounds{};
+    // Of all keys and values that are kept. With more the last good state stays
+    // (ResourceExhausted).
     std::size_t max_bytes = 256 << 20;
   };
   using OnUpdate = std::function<void(Update update)>;

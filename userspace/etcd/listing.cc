@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
@@ -22,7 +23,8 @@ bool Within(const KeyValue& entry, const RangeRequest& range) {
 
 }  // namespace
 
-absl::StatusOr<RangeAnswer> ListAll(Client& client, RangeRequest range, std::size_t max_bytes) {
+absl::StatusOr<RangeAnswer> ListAll(Client& client, RangeRequest range, std::size_t max_bytes,
+                                    Account* account) {
   const std::size_t limit = range.limit;
   std::size_t page = kPage;
   std::size_t bytes = 0;
@@ -41,23 +43,31 @@ absl::StatusOr<RangeAnswer> ListAll(Client& client, RangeRequest range, std::siz
       all.term = answer->term;
       if (range.revision == 0) range.revision = answer->revision;
     }
-    for (const KeyValue& entry : answer->entries) {
+    const bool last = !answer->more || answer->entries.empty();
+    std::vector<KeyValue>& entries = answer->entries;
+    for (const KeyValue& entry : entries) {
       if (!Within(entry, range)) {
         return absl::DataLossError(absl::StrCat("etcd was asked for what follows '",
                                                 absl::CHexEscape(range.key),
                                                 "' and answered with another key"));
       }
       range.key = entry.key + '\0';
-      bytes += entry.key.size() + entry.value.size();
     }
+    if (account != nullptr) {
+      std::erase_if(entries, [account](KeyValue& entry) {
+        account->Clip(entry);
+        return !account->Admit(entry);
+      });
+    }
+    for (const KeyValue& entry : entries) bytes += entry.key.size() + entry.value.size();
     if (bytes > max_bytes) {
       return absl::ResourceExhaustedError(
           absl::StrCat("the keys have more than ", max_bytes, " bytes"));
     }
-    all.entries.insert(all.entries.end(), std::make_move_iterator(answer->entries.begin()),
-                       std::make_move_iterator(answer->entries.end()));
+    all.entries.insert(all.entries.end(), std::make_move_iterator(entries.begin()),
+                       std::make_move_iterator(entries.end()));
     all.more = answer->more;
-    if (!answer->more || answer->entries.empty() || all.entries.size() == limit) return all;
+    if (last || all.entries.size() == limit) return all;
   }
 }
 

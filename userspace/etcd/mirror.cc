@@ -31,10 +31,13 @@ absl::StatusOr<Changes> Mirror::Replace(RangeAnswer listed) {
   std::map<std::string, std::string> values;
   std::size_t bytes = 0;
   KeyValue last;
+  Account account(bounds_);
   for (KeyValue& entry : listed.entries) {
     if (!absl::StartsWith(entry.key, prefix_)) {
       return absl::DataLossError("etcd lists keys that do not have the prefix");
     }
+    account.Clip(entry);
+    if (!account.Admit(entry)) continue;
     bytes += entry.key.size() + entry.value.size();
     if (entry.mod_revision > last.mod_revision) {
       last.key = entry.key;
@@ -44,6 +47,7 @@ absl::StatusOr<Changes> Mirror::Replace(RangeAnswer listed) {
   }
   Changes changes = Difference(values_, values);
   values_ = std::move(values);
+  account_ = std::move(account);
   bytes_ = bytes;
   revision_ = listed.revision;
   term_ = listed.term;
@@ -53,12 +57,16 @@ absl::StatusOr<Changes> Mirror::Replace(RangeAnswer listed) {
 
 absl::StatusOr<Changes> Mirror::Apply(Watch::Batch batch) {
   std::size_t added = 0;
-  for (const Event& event : batch.events) {
+  KeyValue last;  // as etcd knows it
+  for (Event& event : batch.events) {
     if (!absl::StartsWith(event.entry.key, prefix_)) {
       return absl::DataLossError("etcd tells of a key that does not have the prefix");
     }
     // A watch that was resumed at the right place tells nothing twice.
     if (event.entry.mod_revision <= revision_) return absl::OutOfRangeError("told twice");
+    last.key = event.entry.key;
+    last.mod_revision = event.deleted ? 0 : event.entry.mod_revision;
+    account_.Clip(event.entry);
     added += event.entry.key.size() + event.entry.value.size();
   }
   if (bytes_ + added > max_bytes_) {
@@ -71,8 +79,11 @@ absl::StatusOr<Changes> Mirror::Apply(Watch::Batch batch) {
     const auto old = values_.find(key);
     const bool known = old != values_.end();
     before.emplace(key, known ? std::optional(old->second) : std::nullopt);  // the first one stays
-    if (known) bytes_ -= event.entry.key.size() + old->second.size();
-    if (event.deleted) {
+    if (known) {
+      bytes_ -= event.entry.key.size() + old->second.size();
+      account_.Remove(event.entry.key, old->second.size());
+    }
+    if (event.deleted || !account_.Admit(event.entry)) {
       if (known) values_.erase(old);
       changes[key] = std::nullopt;
     } else {
@@ -82,9 +93,7 @@ absl::StatusOr<Changes> Mirror::Apply(Watch::Batch batch) {
     }
   }
   std::erase_if(changes, [&](const auto& change) { return change.second == before[change.first]; });
-  const Event& last = batch.events.back();
-  last_.key = last.entry.key;
-  last_.mod_revision = last.deleted ? 0 : last.entry.mod_revision;
+  last_ = std::move(last);
   revision_ = std::max(revision_, batch.revision);
   term_ = std::max(term_, batch.term);
   return changes;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "etcd/bounds.h"
 #include "etcd/messages.h"
 #include "etcd/watch.h"
 
@@ -20,8 +21,12 @@ using Changes = std::map<std::string, std::optional<std::string>>;
 // What is below a prefix, as it was told. Of one thread.
 class Mirror {
  public:
-  Mirror(std::string prefix, std::size_t max_bytes)
-      : prefix_(std::move(prefix)), max_bytes_(max_bytes) {}
+  // `max_bytes` of all that is kept within `bounds`.
+  Mirror(std::string prefix, std::size_t max_bytes, Bounds bounds = {})
+      : prefix_(std::move(prefix)),
+        max_bytes_(max_bytes),
+        bounds_(std::move(bounds)),
+        account_(bounds_) {}
 
   // Both return what is different from before. What fails changes nothing.
   absl::StatusOr<Changes> Replace(RangeAnswer listed);  // DataLoss
@@ -41,6 +46,8 @@ class Mirror {
  private:
   const std::string prefix_;
   const std::size_t max_bytes_;
+  const Bounds bounds_;
+  Account account_;                            // of values_
   std::map<std::string, std::string> values_;  // by key, without prefix
   std::size_t bytes_ = 0;
   std::int64_t revision_ = 0;

@@ -181,5 +181,43 @@ TEST_F(PublisherTest, WhatOneClusterExportsAnotherOneCanUse) {
   EXPECT_TRUE(Eventually(served));
 }
 
+// West writes more than followers keep of everybody, before and after east begins to follow.
+TEST_F(PublisherTest, OneClusterCannotKeepOthersFromBeingHeard) {
+  const std::string large(1'400'000, 'x');
+  const auto flood = [&](int from) {
+    for (int i = from; i < from + 8; ++i) {
+      Say(absl::StrCat("clusters/west/services/shop/s", i), large);
+    }
+  };
+  const auto has = [&](const Subscriber::Built& built, const char* cluster) {
+    return built.snapshot->FindCluster(cluster) != nullptr;
+  };
+  Say("admin/clusters/south", R"({"gateways":["198.51.100.0/24"]})");
+  flood(0);
+  Subscriber::Options options{.feed = {.cluster = "east"},
+                              .follower = {.client = ToEtcd(), .prefix = prefix_}};
+  options.follower.max_bytes = 8'000'000;
+  std::mutex mutex;
+  bool south = false, refused = false;
+  const auto file = source::EastFile();
+  ASSERT_TRUE(file->Index().ok());
+  Subscriber east(options);
+  ASSERT_TRUE(east.Begin(file).ok());
+  east.Run([&](Subscriber::Built built) {
+    const std::lock_guard lock(mutex);
+    south = has(built, "south");
+    refused = built.refusals.groups().contains({"west", source::RefusalReason::kMalformed});
+  });
+  const auto sees = [&](bool wanted) {
+    const std::lock_guard lock(mutex);
+    return south == wanted && refused;
+  };
+  EXPECT_TRUE(Eventually([&] { return sees(false); })) << east.view().status;
+  flood(8);
+  Say("clusters/south/gateways/g1", R"({"address":"198.51.100.1:15443"})");
+  EXPECT_TRUE(Eventually([&] { return sees(true); })) << east.view().status;
+  EXPECT_TRUE(Eventually([&] { return east.view().status.ok(); })) << east.view().status;
+}
+
 }  // namespace
 }  // namespace tombolo::directory

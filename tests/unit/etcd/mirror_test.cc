@@ -76,5 +76,73 @@ TEST_F(MirrorTest, CountsWhatItHolds) {
   EXPECT_EQ(mirror_.size(), 1);
 }
 
+class BoundedMirrorTest : public ::testing::Test {
+ protected:
+  Mirror mirror_{
+      "p/",
+      100'000,
+      {.max_key = 100,
+       .max_value = 1000,
+       .max_of_writer = 3000,
+       .writer_of = [](absl::string_view key) { return std::string(key.substr(2, 1)); }}};
+};
+
+TEST_F(BoundedMirrorTest, KeepsALargeValueAsItsPlace) {
+  const std::string large(1001, 'x');
+  const auto listed = mirror_.Replace({.revision = 9, .entries = {Entry("p/a", large, 4)}});
+  EXPECT_THAT(*listed, ElementsAre(Pair("a", kTooLargeValue)));
+  EXPECT_THAT(*mirror_.Apply(Batch({Put("p/a", large + "y", 10)})), IsEmpty());
+  EXPECT_THAT(*mirror_.Apply(Batch({Put("p/a", "1", 11), Put("p/b", large, 12)})),
+              ElementsAre(Pair("a", "1"), Pair("b", kTooLargeValue)));
+}
+
+TEST_F(BoundedMirrorTest, KeepsTheBeginningOfALongKey) {
+  const std::string key = "p/a" + std::string(200, 'x');
+  const auto put = mirror_.Apply(Batch({Put(key + "1", "1", 10), Put(key + "2", "1", 11)}));
+  EXPECT_EQ(put->size(), 2u) << "they are told apart";
+  EXPECT_LT(put->begin()->first.size(), 100u);
+  EXPECT_EQ(mirror_.last().key, key + "2") << "what etcd can be asked for";
+  EXPECT_EQ(mirror_.Apply(Batch({Deletion(key + "1", 12)}))->size(), 1u);
+  EXPECT_EQ(mirror_.size(), 1u);
+  EXPECT_EQ(mirror_.Apply(Batch({Deletion(key + "2", 13)}))->size(), 1u);
+  EXPECT_EQ(mirror_.size(), 0u);
+  const auto listed =
+      mirror_.Replace({.revision = 20, .entries = {Entry("p/b", "", 4), Entry(key, "1", 19)}});
+  ASSERT_TRUE(listed.ok());
+  EXPECT_EQ(mirror_.last().key, "p/b");
+}
+
+TEST_F(BoundedMirrorTest, OneWriterHasNoMoreThanItsShare) {
+  const std::string value(900, 'x');
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(mirror_.Apply(Batch({Put("p/a" + std::to_string(i), value, 10 + i)})).ok());
+  }
+  EXPECT_GE(mirror_.size(), 3u);
+  EXPECT_LT(mirror_.size(), 20u);
+  EXPECT_THAT(*mirror_.Apply(Batch({Put("p/b", value, 200)})), ElementsAre(Pair("b", value)))
+      << "another one has all of its own";
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(mirror_.Apply(Batch({Deletion("p/a" + std::to_string(i), 300 + i)})).ok());
+  }
+  EXPECT_EQ(mirror_.size(), 1u);
+  EXPECT_THAT(*mirror_.Apply(Batch({Put("p/a", value, 500)})), ElementsAre(Pair("a", value)))
+      << "what is gone does not count";
+}
+
+// A list, as it is read page by page, goes through the same twice.
+TEST(AccountTest, OnceIsEnough) {
+  const Bounds bounds{.max_key = 100, .max_value = 1000, .max_of_writer = 3000};
+  Account first(bounds), second(bounds);
+  for (int i = 0; i < 50; ++i) {
+    KeyValue entry = Entry("p/" + std::to_string(i), std::string(i * 37 % 1200, 'x'), i + 1);
+    first.Clip(entry);
+    if (!first.Admit(entry)) continue;
+    KeyValue again = entry;
+    second.Clip(again);
+    EXPECT_TRUE(second.Admit(again)) << i;
+    EXPECT_EQ(again.value, entry.value) << i;
+  }
+}
+
 }  // namespace
 }  // namespace tombolo::etcd
