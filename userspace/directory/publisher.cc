@@ -80,8 +80,22 @@ Publisher::View Publisher::view() const {
   return view_;
 }
 
+// That it has been put is not enough: an administrator may have removed the cluster, and with it
+// the key, and let it join again, all while the lease lives.
+absl::StatusOr<bool> Publisher::Keeps(const std::string& key, std::int64_t lease) {
+  etcd::Txn txn;
+  txn.compares.push_back(HasLease(key, lease));
+  ASSIGN_OR_RETURN(const etcd::TxnAnswer answer, client_.Commit(txn));
+  return answer.succeeded;
+}
+
 absl::Status Publisher::Announce(const Work& work) {
-  if (announced_with_ == work.lease && announced_ == work.record) return absl::OkStatus();
+  if (announced_with_ == work.lease && announced_ == work.record) {
+    if (!work.record) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const bool keeps, Keeps(gateway_key_, work.lease));
+    if (keeps) return absl::OkStatus();
+  }
+  announced_with_ = 0;
   etcd::Txn txn;
   txn.then.push_back(work.record
                          ? etcd::Operation::Put(gateway_key_, Encode(*work.record), work.lease)
@@ -94,7 +108,11 @@ absl::Status Publisher::Announce(const Work& work) {
 
 // Takes the key when nobody has it, or when it is left from an earlier life of this gateway.
 absl::Status Publisher::BecomePublisher(const Work& work) {
-  if (publisher_with_ == work.lease) return absl::OkStatus();
+  if (publisher_with_ == work.lease) {
+    ASSIGN_OR_RETURN(const bool keeps, Keeps(publisher_key_, work.lease));
+    if (keeps) return absl::OkStatus();
+    publisher_with_ = 0;
+  }
   const std::string own = Encode(source::PublisherRecord{options_.gateway});
   etcd::Compare free{.key = publisher_key_, .target = etcd::Compare::Target::kCreateRevision};
   etcd::Compare left{

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/time.h"
 #include "etcd/client.h"
 #include "etcd/lease.h"
@@ -64,6 +65,8 @@ class Publisher {
 
   void Loop();
   absl::Status Do(const Work& work);
+  // Whether etcd has `key` with this lease.
+  absl::StatusOr<bool> Keeps(const std::string& key, std::int64_t lease);
   absl::Status Announce(const Work& work);
   absl::Status BecomePublisher(const Work& work);
   absl::Status Publish(const Work& work);

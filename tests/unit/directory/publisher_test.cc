@@ -77,6 +77,19 @@ TEST_F(PublisherTest, AGatewayIsThereForAsLongAsItLives) {
   EXPECT_EQ(At(kPublisherKey), "(none)");
 }
 
+// As when a cluster is removed and joins again, while its gateways run.
+TEST_F(PublisherTest, WhatSomebodyDeletedIsPutAgain) {
+  auto publisher = Start("g1", "203.0.113.10:15443");
+  ASSERT_TRUE(Eventually([&] { return publisher->view().publisher; })) << publisher->view().error;
+  Delete(*client_, prefix_ + "clusters/west/gateways/g1");
+  Delete(*client_, prefix_ + kPublisherKey);
+  EXPECT_TRUE(Eventually([&] { return At("clusters/west/gateways/g1") != "(none)"; }));
+  EXPECT_TRUE(Eventually([&] { return At(kPublisherKey) != "(none)"; }));
+  EXPECT_TRUE(Eventually([&] { return publisher->view().publisher; }));
+  publisher.reset();
+  EXPECT_EQ(At("clusters/west/gateways/g1"), "(none)") << "with its lease";
+}
+
 TEST_F(PublisherTest, OneWritesAndAnotherGoesOn) {
   auto first = Start("g1", "203.0.113.10:15443");
   ASSERT_TRUE(Eventually([&] { return first->view().publisher; }));
