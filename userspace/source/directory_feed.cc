@@ -108,7 +108,14 @@ void DirectoryFeed::SetFile(FilePtr file) {
 
 void DirectoryFeed::Update(SharedDirectory::Changes changes, bool listed) {
   const std::lock_guard lock(mutex_);
-  batches_.push_back({std::move(changes), listed});
+  if (!told_) {
+    told_ = {std::move(changes), listed};
+  } else {
+    // By key: what changes all the time costs no more for being waited for. A list is told as what
+    // is different from before, so it adds to what was told, too.
+    for (auto& [key, value] : changes) told_->changes[key] = std::move(value);
+    told_->listed = told_->listed || listed;
+  }
   wake_.notify_all();
 }
 
@@ -140,24 +147,28 @@ void DirectoryFeed::KeepFresh() {
   next_save_ = After(kFreshFor);
 }
 
-void DirectoryFeed::Work(std::vector<Batch> batches, std::unique_lock<std::mutex>& lock) {
+absl::Status DirectoryFeed::Take(Batch batch) {
+  if (batch.listed && !listed_) {
+    // The first list is told as what there is; of what the disk had, the rest is gone.
+    shared_.ForEach([&](const std::string& key, const std::string&) {
+      batch.changes.try_emplace(key, std::nullopt);
+    });
+  }
+  listed_ = listed_ || batch.listed;
+  changed_ = changed_ || !batch.changes.empty();
+  const absl::Status taken = shared_.Apply(std::move(batch.changes), batch.listed);
+  current_ = taken.ok() && listed_;
+  return taken;
+}
+
+void DirectoryFeed::Work(std::optional<Batch> batch, std::unique_lock<std::mutex>& lock) {
   const FilePtr file = file_;
   new_file_ = false;
   lock.unlock();
   const MonotonicTime began = std::chrono::steady_clock::now();
   absl::Status taken;
-  for (Batch& batch : batches) {
-    if (batch.listed && !listed_) {
-      // The first list is told as what there is; of what the disk had, the rest is gone.
-      shared_.ForEach([&](const std::string& key, const std::string&) {
-        batch.changes.try_emplace(key, std::nullopt);
-      });
-    }
-    listed_ = listed_ || batch.listed;
-    changed_ = changed_ || !batch.changes.empty();
-    taken = shared_.Apply(std::move(batch.changes), batch.listed);
-    current_ = taken.ok() && listed_;
-  }
+  const bool told = batch.has_value();
+  if (told) taken = Take(*std::move(batch));
   absl::StatusOr<Built> built = Make(file);
   const bool is_built = built.ok();
   if (is_built) on_built_(*std::move(built));
@@ -165,18 +176,18 @@ void DirectoryFeed::Work(std::vector<Batch> batches, std::unique_lock<std::mutex
   next_build_ = now + std::max(options_.gap, kIdleShare * (now - began));
   lock.lock();
   view_.listed = listed_;
-  if (!batches.empty()) view_.etcd_error = std::move(taken);
+  if (told) view_.etcd_error = std::move(taken);
   if (!is_built) view_.etcd_error = built.status();
 }
 
 void DirectoryFeed::Loop() {
   std::unique_lock lock(mutex_);
-  const auto work = [this] { return stop_ || new_file_ || !batches_.empty(); };
+  const auto work = [this] { return stop_ || new_file_ || told_; };
   const auto stopped = [this] { return stop_; };
   while (!stop_) {
     wake_.wait_until(lock, std::max(next_save_, After(std::chrono::seconds(1))), work);
     if (!stop_ && work() && !wake_.wait_until(lock, next_build_, stopped)) {
-      Work(std::exchange(batches_, {}), lock);
+      Work(std::exchange(told_, std::nullopt), lock);
     }
     const bool in_sync = in_sync_ && view_.listed && view_.etcd_error.ok();
     lock.unlock();

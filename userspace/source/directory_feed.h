@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "base/time.h"
@@ -84,7 +83,8 @@ class DirectoryFeed {
   void Save();
   void KeepFresh();
   void Loop();
-  void Work(std::vector<Batch> batches, std::unique_lock<std::mutex>& lock);
+  void Work(std::optional<Batch> batch, std::unique_lock<std::mutex>& lock);
+  absl::Status Take(Batch batch);
 
   const Options options_;
   // The thread's, once that runs.
@@ -99,7 +99,8 @@ class DirectoryFeed {
   std::condition_variable wake_;  // what follows is guarded by mutex_
   FilePtr file_;
   bool new_file_ = false;
-  std::vector<Batch> batches_;
+  // What was told since the last snapshot, together: each key as it is now.
+  std::optional<Batch> told_;
   bool in_sync_ = false;
   bool stop_ = false;
   View view_;

@@ -7,10 +7,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/clipped.h"
 #include "base/status_macros.h"
 
 namespace tombolo::source {
 namespace {
+
+// Of a key that is refused, which may be any: all of each that counts is shorter.
+constexpr std::size_t kToldBytes = 256;
 
 using Kind = DirectoryKey::Kind;
 using Limits = DirectoryLimits;
@@ -78,12 +82,12 @@ absl::Status SharedDirectory::Apply(Changes changes, bool listed) {
         "etcd has no member of the directory any more: was it emptied, or is it another one? "
         "What it said before stays");
   }
+  // What goes makes room for what comes.
   for (const auto& [key, value] : changes) {
-    if (value) {
-      Put(key, *value);
-    } else {
-      Erase(key);
-    }
+    if (!value) Erase(key);
+  }
+  for (const auto& [key, value] : changes) {
+    if (value) Put(key, *value);
   }
   return absl::OkStatus();
 }
@@ -101,7 +105,7 @@ void SharedDirectory::Put(absl::string_view key, absl::string_view value) {
 
 void SharedDirectory::Erase(absl::string_view key) {
   if (const auto bad = bad_.find(WriterOf(key)); bad != bad_.end()) {
-    const auto found = bad->second.keys.find(key);
+    const auto found = bad->second.keys.find(Clipped(key, kToldBytes));
     if (found != bad->second.keys.end()) bad->second.keys.erase(found);
     if (bad->second.keys.empty()) bad_.erase(bad);
   }
@@ -115,7 +119,8 @@ void SharedDirectory::Refuse(absl::string_view key, RefusalReason reason, const 
     ++bad.left_out[reason];
     return;
   }
-  bad.keys.emplace(key, Refusal{cluster, std::string(key), reason, std::string(why.message())});
+  const std::string told = Clipped(key, kToldBytes);
+  bad.keys.emplace(told, Refusal{cluster, told, reason, Clipped(why.message(), 2 * kToldBytes)});
 }
 
 void SharedDirectory::RemoveService(Member& member, const ServiceName& name) {

@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "source/directory_archive.h"
 #include "unit/source/shared_mesh.h"
 #include "unit/source/temp_dir.h"
@@ -170,6 +171,28 @@ TEST(DirectoryFeedTest, BeginsWithoutWhatItCannotTrust) {
   const auto first = feed.Build(IndexedFile());
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_FALSE(HasWeb(*first));
+}
+
+// What was told before a list that a break has made necessary counts as much as the list.
+TEST(DirectoryFeedTest, TakesTogetherWhatComesBeforeItIsReady) {
+  DirectoryFeed feed(Quick());
+  Last last;
+  ASSERT_TRUE(feed.Build(IndexedFile()).ok());
+  Keys keys = WestKeys();
+  const std::string web = keys.at("clusters/west/services/shop/web");
+  keys.erase("clusters/west/services/shop/web");
+  feed.Update(All(keys), /*listed=*/true);
+  for (int i = 0; i < 100; ++i) {
+    feed.Update({{"clusters/west/services/shop/web", absl::StrCat(i)}}, /*listed=*/false);
+  }
+  feed.Update({{"clusters/west/services/shop/web", web}}, /*listed=*/false);
+  feed.Update({{"clusters/south/cluster", "{}"}}, /*listed=*/true);
+  feed.Run(last.Setter());
+  EXPECT_TRUE(last.WaitForMore(0));
+  const auto built = last.WaitFor([](const auto&) { return true; });
+  ASSERT_NE(built, nullptr);
+  EXPECT_TRUE(HasWeb(*built)) << "at once";
+  EXPECT_TRUE(built->refusals.groups().contains({"south", RefusalReason::kNotAMember}));
 }
 
 TEST(DirectoryFeedTest, AnEmptiedEtcdIsSaid) {

@@ -68,6 +68,24 @@ TEST(SharedDirectoryTest, AKeyOfNoKindIsRefusedAsItsWriters) {
   EXPECT_EQ(CountOf(shared, RefusalReason::kMalformed), 0u);
 }
 
+TEST(SharedDirectoryTest, OfALongKeyTheBeginningIsRemembered) {
+  SharedDirectory shared("east");
+  const std::string key = "clusters/west/" + std::string(1'000'000, 'x');
+  shared.Put(key + "1", "{}");
+  shared.Put(key + "2", "{}");
+  Refusals refusals;
+  shared.AddRefusals(refusals);
+  const Refusals::Group& group = refusals.groups().at({"west", RefusalReason::kMalformed});
+  ASSERT_EQ(group.told.size(), 2u);
+  for (const Refusal& refusal : group.told) {
+    EXPECT_LT(refusal.key.size() + refusal.what.size(), 1000u);
+  }
+  shared.Erase(key + "1");
+  EXPECT_EQ(CountOf(shared, RefusalReason::kMalformed), 1u);
+  shared.Erase(key + "2");
+  EXPECT_EQ(CountOf(shared, RefusalReason::kMalformed), 0u);
+}
+
 TEST(SharedDirectoryTest, OneClusterCostsOthersOnlySoMuch) {
   SharedDirectory shared("east");
   for (std::size_t i = 0; i < Limits::kServices + 200; ++i) {
