@@ -92,6 +92,7 @@ void Planner::PlanCluster() {
 
 std::map<ServiceName, ServiceRecord> Planner::Exports() {
   std::map<ServiceName, ServiceRecord> exports;
+  ServiceSize all;
   for (const mesh::Service& service : file_.services) {
     if (!service.exported) continue;
     const std::string name = service.FullName();
@@ -106,7 +107,14 @@ std::map<ServiceName, ServiceRecord> Planner::Exports() {
                            " services of a cluster"));
     } else if (auto taken = DecodeService(key, Encode(record)); !taken.ok()) {
       Problem(absl::StrCat(name, " is not exported: ", taken.status().message()));
+    } else if (const ServiceSize size = SizeOf(record);
+               all.backends + size.backends > Limits::kBackends ||
+               all.bytes + size.bytes > Limits::kBytes) {
+      Problem(absl::StrCat(name, " is not exported: others remember ", Limits::kBackends,
+                           " backends and ", Limits::kBytes, " bytes of a cluster's services"));
     } else {
+      all.backends += size.backends;
+      all.bytes += size.bytes;
       exports.emplace(ServiceName(service.ns, service.name), std::move(record));
     }
   }

@@ -23,13 +23,15 @@ constexpr std::array<absl::string_view, kRefusalReasons> kReasons = {
     "malformed",       "too_much",  "not_a_member", "in_file", "no_gateway",
     "gateway_address", "namespace", "identity",     "vip"};
 
-struct Size {
-  std::size_t backends = 0, bytes = 0;
-};
+absl::Status TooMuch(absl::string_view of, std::size_t limit) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the cluster has more ", of, " than others remember: ", limit));
+}
 
-// About what it costs to remember.
-Size SizeOf(const ServiceRecord& record) {
-  Size size{.backends = 0, .bytes = sizeof(record)};
+}  // namespace
+
+ServiceSize SizeOf(const ServiceRecord& record) {
+  ServiceSize size{.backends = 0, .bytes = sizeof(record)};
   for (const ExportedPort& port : record.ports) {
     size.backends += port.backends.size();
     size.bytes += sizeof(port);
@@ -39,13 +41,6 @@ Size SizeOf(const ServiceRecord& record) {
   }
   return size;
 }
-
-absl::Status TooMuch(absl::string_view of, std::size_t limit) {
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the cluster has more ", of, " than others remember: ", limit));
-}
-
-}  // namespace
 
 absl::string_view Name(RefusalReason reason) { return kReasons[static_cast<std::size_t>(reason)]; }
 
@@ -126,7 +121,7 @@ void SharedDirectory::Refuse(absl::string_view key, RefusalReason reason, const 
 void SharedDirectory::RemoveService(Member& member, const ServiceName& name) {
   const auto found = member.services.find(name);
   if (found == member.services.end()) return;
-  const Size size = SizeOf(found->second);
+  const ServiceSize size = SizeOf(found->second);
   member.backends -= size.backends;
   member.bytes -= size.bytes;
   member.services.erase(found);
@@ -161,7 +156,7 @@ absl::Status SharedDirectory::StoreGateway(const DirectoryKey& key, GatewayRecor
 }
 
 absl::Status SharedDirectory::StoreService(const DirectoryKey& key, ServiceRecord record) {
-  const Size size = SizeOf(record);
+  const ServiceSize size = SizeOf(record);
   if (const auto found = members_.find(key.cluster); found != members_.end()) {
     const Member& member = found->second;
     if (member.services.size() >= Limits::kServices) return TooMuch("services", Limits::kServices);

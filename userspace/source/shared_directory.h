@@ -62,6 +62,12 @@ class Refusals {
   Groups groups_;
 };
 
+// About what it costs others to remember a service: DirectoryLimits::kBackends and kBytes.
+struct ServiceSize {
+  std::size_t backends = 0, bytes = 0;
+};
+ServiceSize SizeOf(const ServiceRecord& record);
+
 // What the directory in etcd says at one moment, decoded and within the limits, but not judged
 // yet: source/directory_import.h does that. What cannot be decoded is absent, also when there
 // was something better under the same key before: what counts depends on what is in etcd now,

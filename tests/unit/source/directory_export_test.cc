@@ -100,6 +100,36 @@ TEST(DirectoryExportTest, OnlyWhatIsMarkedGrantedAndHere) {
   EXPECT_THAT(plan.problems, ElementsAre(HasSubstr("granted namespace 'shop'")));
 }
 
+TEST(DirectoryExportTest, WhatOthersWouldNotRememberIsSaid) {
+  auto file = Exporting();
+  const mesh::Endpoint one = file->services[0].ports[0].endpoints[0];
+  for (std::size_t b = 0; b < DirectoryLimits::kBackendsOfPort; ++b) {
+    mesh::Workload workload = file->workloads[1];
+    workload.service_account = absl::StrCat("s", b);
+    workload.name = absl::StrCat("east/s", b);
+    workload.id = *SpiffeId::ForWorkload("td", "east", "shop", workload.service_account);
+    file->workloads.push_back(workload);
+  }
+  std::size_t backends = 1;
+  for (int i = 0; backends <= DirectoryLimits::kBackends; ++i) {
+    mesh::Service service = file->services[0];
+    service.name = absl::StrCat("large", i);
+    service.vips = {*net::IpAddress::Parse(absl::StrCat("10.97.", i, ".1"))};
+    service.ports[0].endpoints.clear();
+    for (std::size_t b = 0; b < DirectoryLimits::kBackendsOfPort; ++b, ++backends) {
+      mesh::Endpoint endpoint = one;
+      endpoint.workload = file->workloads[b + 2].name;
+      endpoint.identity = file->workloads[b + 2].id;
+      service.ports[0].endpoints.push_back(endpoint);
+    }
+    file->services.push_back(std::move(service));
+  }
+  const std::size_t services = file->services.size();
+  const Publication plan = Plan(file, Shared(WestKeys()));
+  EXPECT_THAT(plan.problems, ElementsAre(HasSubstr("50000 backends")));
+  EXPECT_EQ(plan.puts.size(), services) << "all but one, and the cluster";
+}
+
 TEST(DirectoryExportTest, ChangesAreAsSmallAsTheyCanBe) {
   SharedDirectory shared = Shared(WestKeys());
   Carry(Plan(Exporting(), shared), shared);
