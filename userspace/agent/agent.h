@@ -16,6 +16,7 @@
 #include "agent/counters.h"
 #include "agent/data_thread.h"
 #include "agent/enrolment.h"
+#include "agent/mailbox.h"
 #include "agent/views.h"
 #include "base/asio.h"
 #include "base/task_group.h"
@@ -102,6 +103,7 @@ class Agent {
   std::unique_ptr<datapath::Datapath> datapath_;
   std::unique_ptr<Enrolment> enrolment_;
   std::shared_ptr<const mesh::Snapshot> snapshot_;
+  Mailbox<directory::Subscriber::Built> built_;              // by shared_directory_'s thread
   std::unique_ptr<directory::Subscriber> shared_directory_;  // null: the file says everything
   directory::Subscriber::FilePtr file_;                      // that snapshot_ was made of, then
   Refused refused_;

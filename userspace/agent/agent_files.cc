@@ -78,8 +78,8 @@ void Agent::TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot) {
 
 void Agent::FollowSharedDirectory() {
   shared_directory_->Run([this](directory::Subscriber::Built built) {
-    auto shared = std::make_shared<directory::Subscriber::Built>(std::move(built));
-    asio::post(io_, [this, shared] { TakeBuilt(std::move(*shared)); });
+    if (!built_.Put(std::move(built))) return;
+    asio::post(io_, [this] { TakeBuilt(built_.Take()); });
   });
 }
 
