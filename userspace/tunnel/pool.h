@@ -23,7 +23,7 @@ namespace tombolo::tunnel {
 // dead tunnel is rarely handed out.
 //
 // A peer, or all of a way (the tunnels to one peer_address), may also die without a
-// word: packets are dropped. So the tunnel of each key that would be handed out next is
+// word: packets are dropped. So of each key and way the tunnel that would be handed out next is
 // asked (PING) when nothing has been heard on it for a while. While it owes the answer the
 // one behind it is asked too. Without an answer in time it is closed; and if nothing has been
 // heard on any other idle tunnel of that way since it was asked, the way is dead, and all of
