@@ -176,10 +176,7 @@ class GatewayCase(case.TopologyCase):
             sock.close()
         if self.gateway.process.poll() is None:
             host.wait_until("the gateway to carry nothing", lambda: not self.gateway.tunnels())
-        while not all(node.has_none() for node in self.nodes):
-            for node in self.nodes:
-                if not node.has_none():
-                    node.take().close()
+        self.drop_untaken()
         self.assertEqual(self.gateway.complaints(self.log_start), [])
         super().tearDown()
 
@@ -203,10 +200,29 @@ class GatewayCase(case.TopologyCase):
         self._sockets.append(sock)
         return sock, number
 
+    def drop_untaken(self):
+        """Closes the connections to nodes that nobody has taken."""
+        while not all(node.has_none() for node in self.nodes):
+            for node in self.nodes:
+                if not node.has_none():
+                    node.take().close()
+
+    def dial_known(self, hello):
+        """A connection with this ClientHello to a gateway that knows the name: a new directory
+        reaches it, and then each of its threads, in its own time."""
+        before = self.gateway.refused("unknown_name")
+        client = self.dial(hello)
+
+        def answered():
+            return (self.gateway.refused("unknown_name") > before
+                    or not all(node.has_none() for node in self.nodes))
+        host.wait_until("an answer of the gateway", answered)
+        return None if self.gateway.refused("unknown_name") > before else client
+
     def tunnel(self, hello=None):
         """Both ends of a tunnel whose ClientHello has arrived, and the node's number."""
         hello = hello or client_hello(name_of())
-        client = self.dial(hello)
+        client = host.wait_until("the name to be known", lambda: self.dial_known(hello))
         node, number = self.taken()
         got = b""
         while len(got) < len(hello):
@@ -582,12 +598,9 @@ class LifeTest(GatewayCase):
                         > 1)
 
         def refused():
-            # Until the threads have it, too.
-            before = self.gateway.refused("unknown_name")
-            self.dial(client_hello(name_of()))
-            host.wait_until("an answer", lambda: self.gateway.refused("unknown_name") > before
-                            or not all(n.has_none() for n in self.nodes))
-            return self.gateway.refused("unknown_name") > before
+            is_known = self.dial_known(client_hello(name_of())) is not None
+            self.drop_untaken()
+            return not is_known
         host.wait_until("the old name to be refused", refused)
         self.assertEqual(self.tunnel(client_hello(name_of("new")))[2], 1)
         # What runs goes on: the nodes judge it.
