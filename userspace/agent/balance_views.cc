@@ -22,7 +22,7 @@ std::int64_t Count(Duration duration) {
 template <typename Visit>
 void ForEachWay(const mesh::Cluster& cluster, const std::string& own_cluster, Visit visit) {
   if (cluster.name != own_cluster && !cluster.gateways.empty()) {
-    for (const mesh::Gateway& way : cluster.gateways) {
+    for (const mesh::Gateway& way : cluster.ways) {
       visit("gateway", way.name, way.address, way.zone);
     }
   } else {

@@ -93,7 +93,7 @@ absl::StatusOr<Route> Outbound::FindRoute(const balance::Choice& choice) const {
   const mesh::Cluster* cluster = snapshot.FindCluster(endpoint.cluster);
   const bool by_gateway = choice.gateway && cluster != nullptr;
   return RouteTo(snapshot, target, endpoint,
-                 by_gateway ? &cluster->gateways[*choice.gateway] : nullptr);
+                 by_gateway ? &cluster->ways[*choice.gateway] : nullptr);
 }
 
 void Outbound::TakeIdle(const Route& route, balance::Choice& choice) {
@@ -101,9 +101,9 @@ void Outbound::TakeIdle(const Route& route, balance::Choice& choice) {
   tunnel_is_new_ = tunnel_ == nullptr;
   way_ = tunnel_is_new_ ? route.address.ToString() : tunnel_->peer_address;
   if (!choice.gateway) return;
-  const auto& gateways = request_.world->snapshot->FindCluster(route.endpoint->cluster)->gateways;
-  for (std::size_t i = 0; i < gateways.size(); ++i) {
-    if (gateways[i].address.ToString() == way_) choice.gateway = i;
+  const auto& ways = request_.world->snapshot->FindCluster(route.endpoint->cluster)->ways;
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    if (ways[i].address.ToString() == way_) choice.gateway = i;
   }
 }
 

@@ -36,7 +36,9 @@ std::optional<source::GatewayRecord> Publishing::Own(const mesh::Snapshot& file)
   const mesh::Cluster* cluster = file.FindCluster(cluster_);
   if (cluster == nullptr) return std::nullopt;
   for (const mesh::Gateway& gateway : cluster->gateways) {
-    if (gateway.name == gateway_) return source::GatewayRecord{gateway.address, gateway.zone};
+    if (gateway.name == gateway_)
+      return source::GatewayRecord{
+          .address = gateway.address, .zone = gateway.zone, .via = gateway.via};
   }
   return std::nullopt;
 }

@@ -22,6 +22,7 @@ class Maker {
   void AddCluster(absl::string_view name);
   std::optional<std::size_t> TierOf(const mesh::Endpoint& endpoint, std::uint32_t cluster) const;
   void AddTiers();
+  bool OutOfReach(const mesh::Endpoint& endpoint) const;
   void AddEndpoint(std::uint32_t index, std::shared_ptr<EndpointState> state);
   Group& GroupOf(Tier& tier, std::uint32_t cluster);
 
@@ -60,7 +61,7 @@ void Maker::AddCluster(absl::string_view name) {
   cluster.state = ways_.Cluster(name);
   const mesh::Cluster* found = wanted_.snapshot->FindCluster(name);
   if (found != nullptr && name != own_.cluster) {
-    for (const mesh::Gateway& gateway : found->gateways) {
+    for (const mesh::Gateway& gateway : found->ways) {
       cluster.gateways.push_back(ways_.ToGateway(name, gateway));
       cluster.gateway_is_near.push_back(!zone_.empty() && gateway.zone == zone_);
     }
@@ -97,6 +98,11 @@ Group& Maker::GroupOf(Tier& tier, std::uint32_t cluster) {
   return tier.groups.emplace_back(Group{.cluster = of});
 }
 
+bool Maker::OutOfReach(const mesh::Endpoint& endpoint) const {
+  const mesh::Cluster* cluster = wanted_.snapshot->FindCluster(endpoint.cluster);
+  return endpoint.behind_gateways() && (cluster == nullptr || cluster->ways.empty());
+}
+
 void Maker::AddEndpoint(std::uint32_t index, std::shared_ptr<EndpointState> state) {
   const mesh::Endpoint& endpoint = port_.endpoints[index];
   const std::uint32_t cluster = cluster_of_[index];
@@ -104,7 +110,7 @@ void Maker::AddEndpoint(std::uint32_t index, std::shared_ptr<EndpointState> stat
   if (!tier) return;
   Group& group = GroupOf(plan_.sets[draining_[cluster] ? 1 : 0].tiers[*tier], cluster);
   group.all += endpoint.members;
-  if (!endpoint.ready) return;
+  if (!endpoint.ready || OutOfReach(endpoint)) return;
   Member member{.index = index, .cluster = cluster, .weight = endpoint.weight};
   member.ready = std::max<std::uint32_t>(1, endpoint.ready_members);
   if (balancing_.affinity != mesh::LoadBalancing::Affinity::kNone) {

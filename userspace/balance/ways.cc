@@ -13,7 +13,7 @@ bool IsIn(const mesh::Snapshot& snapshot, const NameAndAddress& key, const Way& 
   }
   const mesh::Cluster* cluster = snapshot.FindCluster(key.first);
   return cluster != nullptr &&
-         std::any_of(cluster->gateways.begin(), cluster->gateways.end(),
+         std::any_of(cluster->ways.begin(), cluster->ways.end(),
                      [&](const mesh::Gateway& gateway) { return gateway.address == key.second; });
 }
 

@@ -25,7 +25,7 @@ using Value = std::optional<std::string>;
 
 struct ClusterOptions : DirectoryOptions {
   std::string name, credentials;
-  std::vector<std::string> gateways;
+  std::vector<std::string> gateways, via;
 };
 
 DirectoryKey GrantOf(const std::string& cluster) {
@@ -40,12 +40,36 @@ absl::StatusOr<std::vector<net::Prefix>> ParseGateways(const std::vector<std::st
   return prefixes;
 }
 
+absl::Status CheckVia(const ClusterOptions& options) {
+  if (options.gateways.empty() && options.via.empty()) {
+    return absl::InvalidArgumentError("--gateways or --via has to say where its gateways may be");
+  }
+  for (const std::string& cluster : options.via) {
+    RETURN_IF_ERROR(source::ParseLabel(cluster).status());
+    if (cluster == options.name) {
+      return absl::InvalidArgumentError(absl::StrCat("--via: '", cluster, "' is no other cluster"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string WhereGatewaysMayBe(const ClusterOptions& options) {
+  std::vector<std::string> where;
+  if (!options.gateways.empty()) {
+    where.push_back(absl::StrCat("in ", absl::StrJoin(options.gateways, ", ")));
+  }
+  if (!options.via.empty()) {
+    where.push_back(absl::StrCat("linked to ", absl::StrJoin(options.via, ", ")));
+  }
+  return absl::StrJoin(where, ", or ");
+}
+
 // A member again keeps whether it is draining.
 absl::Status PutGrant(const DirectoryAccess& access, const std::string& cluster,
-                      std::vector<net::Prefix> gateways) {
+                      const ClusterGrant& wanted) {
   const DirectoryKey key = GrantOf(cluster);
   return access.Replace(key, [&](const Value& before) -> absl::StatusOr<Value> {
-    ClusterGrant grant{.gateways = gateways};
+    ClusterGrant grant = wanted;
     if (before) {
       const auto old = source::DecodeClusterGrant(key.Text(), *before);
       grant.draining = old.ok() && old->draining;
@@ -56,7 +80,9 @@ absl::Status PutGrant(const DirectoryAccess& access, const std::string& cluster,
 
 absl::StatusOr<std::string> Join(const ClusterOptions& options) {
   RETURN_IF_ERROR(source::ParseLabel(options.name).status());
-  ASSIGN_OR_RETURN(std::vector<net::Prefix> gateways, ParseGateways(options.gateways));
+  ClusterGrant grant{.via = options.via};
+  ASSIGN_OR_RETURN(grant.gateways, ParseGateways(options.gateways));
+  RETURN_IF_ERROR(CheckVia(options));
   ASSIGN_OR_RETURN(const DirectoryAccess access, DirectoryAccess::Open(options));
   const std::string user = UserOf(options.name);
   RETURN_IF_ERROR(
@@ -65,9 +91,9 @@ absl::StatusOr<std::string> Join(const ClusterOptions& options) {
   RETURN_IF_ERROR(etcd::EnsureUser(access.client(), user, password));
   RETURN_IF_ERROR(etcd::SetPassword(access.client(), user, password));
   RETURN_IF_ERROR(etcd::EnsureRoleOf(access.client(), user, user));
-  RETURN_IF_ERROR(PutGrant(access, options.name, std::move(gateways)));
-  return absl::StrCat("cluster ", options.name, " is a member; its gateways may be in ",
-                      absl::StrJoin(options.gateways, ", "), "\nits agents are the user ", user,
+  RETURN_IF_ERROR(PutGrant(access, options.name, grant));
+  return absl::StrCat("cluster ", options.name, " is a member; its gateways may be ",
+                      WhereGatewaysMayBe(options), "\nits agents are the user ", user,
                       ", with the password in ", options.credentials,
                       "\nit may serve no namespace yet: tombolo namespace grant\n");
 }
@@ -141,6 +167,14 @@ std::map<std::string, Said> CountWhatTheySay(const std::vector<etcd::KeyValue>& 
   return clusters;
 }
 
+// "203.0.113.0/24,via east"
+std::string Allowed(const ClusterGrant& grant) {
+  std::vector<std::string> allowed;
+  for (const net::Prefix& prefix : grant.gateways) allowed.push_back(prefix.ToString());
+  for (const std::string& cluster : grant.via) allowed.push_back(absl::StrCat("via ", cluster));
+  return absl::StrJoin(allowed, ",");
+}
+
 absl::StatusOr<std::string> List(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const DirectoryAccess access, DirectoryAccess::Open(options));
   ASSIGN_OR_RETURN(const std::vector<etcd::KeyValue> grants,
@@ -154,11 +188,7 @@ absl::StatusOr<std::string> List(const ClusterOptions& options) {
     const Said& own = said[key.cluster];
     const char* alive = own.gateways > 0 ? "alive" : "away";
     table.Add({key.cluster, grant.draining ? "draining" : alive, absl::StrCat(own.gateways),
-               absl::StrJoin(grant.gateways, ",",
-                             [](std::string* out, const net::Prefix& prefix) {
-                               absl::StrAppend(out, prefix.ToString());
-                             }),
-               absl::StrCat(own.services), own.publisher});
+               Allowed(grant), absl::StrCat(own.services), own.publisher});
   }
   return table.empty() ? "no cluster has joined\n" : table.ToString();
 }
@@ -181,8 +211,10 @@ void AddClusters(CLI::App& app, Action& action) {
   CLI::App* join =
       Add(*cluster, "join", "make a cluster a member, or change it", options, action, Join);
   join->add_option("--gateways", options->gateways, "CIDR ranges that its gateways may be in")
-      ->delimiter(',')
-      ->required();
+      ->delimiter(',');
+  join->add_option("--via", options->via,
+                   "clusters through which those that nobody can dial may be reached")
+      ->delimiter(',');
   join->add_option("--credentials", options->credentials,
                    "file for the password of its agents (new if there is none)")
       ->required();

@@ -64,6 +64,32 @@ absl::Status Snapshot::IndexClusters() {
       }
     }
   }
+  for (Cluster& cluster : clusters) RETURN_IF_ERROR(AddWays(cluster));
+  return absl::OkStatus();
+}
+
+absl::Status Snapshot::AddWays(Cluster& cluster) const {
+  cluster.ways.clear();
+  absl::flat_hash_set<absl::string_view> through;
+  for (const Gateway& gateway : cluster.gateways) {
+    if (gateway.via.empty()) {
+      cluster.ways.push_back(gateway);
+      continue;
+    }
+    const Cluster* other = FindCluster(gateway.via);
+    // What cannot be known from a file alone may yet come.
+    if (other == &cluster || (other == nullptr && !imports)) {
+      return Invalid("gateway", absl::StrCat(cluster.name, "/", gateway.name),
+                     absl::StrCat("is reached via '", gateway.via, "', which is no other cluster"));
+    }
+    if (other == nullptr || !through.insert(other->name).second) continue;
+    for (const Gateway& way : other->gateways) {
+      if (!way.via.empty()) continue;  // a tunnel takes one link, not a chain of them
+      cluster.ways.push_back(way);
+      cluster.ways.back().name = absl::StrCat(other->name, "/", way.name);
+      cluster.ways.back().via = other->name;
+    }
+  }
   return absl::OkStatus();
 }
 

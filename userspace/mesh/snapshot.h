@@ -31,8 +31,11 @@ struct Node {
 // Where a cluster takes tunnels from other clusters.
 struct Gateway {
   std::string name;
-  net::SocketAddress address;
-  std::string zone{};  // "": not known
+  net::SocketAddress address{};  // unset: nobody can dial it
+  std::string zone{};            // "": not known
+  // The cluster whose gateways hand it its tunnels, over links that it has dialled; "": it is
+  // dialled itself.
+  std::string via{};
 };
 
 struct Cluster {
@@ -42,6 +45,10 @@ struct Cluster {
   std::vector<Gateway> gateways{};
   std::string region{};   // "": not known
   bool draining = false;  // takes no new connections while others can
+  // Derived by Index(): what is dialled to reach it through a gateway. Its own gateways, and for
+  // those that cannot be dialled all that the cluster has through which they are reached, those
+  // with that cluster's name before theirs. None although it has gateways: out of reach.
+  std::vector<Gateway> ways{};
 };
 
 // Something with an identity, on one node. The cgroup names it there; the
@@ -151,6 +158,7 @@ struct Snapshot {
   using NamePair = std::pair<absl::string_view, absl::string_view>;
 
   absl::Status IndexClusters();
+  absl::Status AddWays(Cluster& cluster) const;
   absl::Status IndexWorkloads();
   absl::Status IndexServices();
   absl::Status IndexVips(const Service& service);

@@ -162,7 +162,8 @@ void DirectoryReader::ReadGateway(YamlMap& map, mesh::Cluster& cluster) {
     Once(map, "name", gateway.name, gateways_[cluster.name]);
   }
   // Two clusters behind one address could not be told apart when it does not answer.
-  if (map.Required("address", gateway.address, ParseTarget)) {
+  if (!map.Optional("via", gateway.via, ParseLabel) &&
+      map.Required("address", gateway.address, ParseTarget)) {
     Once(map, "address", gateway.address.ToString(), gateway_addresses_);
   }
   map.Optional("zone", gateway.zone, ParseLabel);

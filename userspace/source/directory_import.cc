@@ -48,6 +48,7 @@ class Importer {
   void RefuseCluster(const std::string& cluster, RefusalReason reason, std::string what);
   // Whether what it says of services is to be looked at.
   bool AddCluster(const std::string& name, const Member& member);
+  bool MayBeReachedVia(const std::string& cluster, const std::string& via) const;
   std::vector<mesh::Gateway> GatewaysOf(const std::string& cluster, const Member& member);
   // What a cluster's services of one namespace have in common.
   struct Grant {
@@ -97,7 +98,9 @@ Importer::Importer(const mesh::Snapshot& file, const SharedDirectory& shared)
   }
   for (const mesh::AllowRule& rule : file.allow) ruled_.insert(rule.service);
   for (const mesh::Cluster& cluster : file.clusters) {
-    for (const mesh::Gateway& gateway : cluster.gateways) gateways_.insert(gateway.address);
+    for (const mesh::Gateway& gateway : cluster.gateways) {
+      if (gateway.via.empty()) gateways_.insert(gateway.address);
+    }
   }
 }
 
@@ -110,11 +113,25 @@ void Importer::RefuseCluster(const std::string& cluster, RefusalReason reason, s
   out_.refusals.Add({cluster, ClusterKeys(cluster), reason, std::move(what)});
 }
 
+bool Importer::MayBeReachedVia(const std::string& cluster, const std::string& via) const {
+  const auto grant = shared_.grants().find(cluster);
+  return via != cluster && grant != shared_.grants().end() &&
+         std::ranges::find(grant->second.via, via) != grant->second.via.end();
+}
+
 std::vector<mesh::Gateway> Importer::GatewaysOf(const std::string& cluster, const Member& member) {
   std::vector<mesh::Gateway> gateways;
   for (const auto& [name, gateway] : member.gateways) {
     const DirectoryKey key{.kind = Kind::kGateway, .cluster = cluster, .name = name};
-    if (absl::Status mine = owners_.Check(cluster, gateway.address.ip); !mine.ok()) {
+    if (!gateway.via.empty()) {
+      if (MayBeReachedVia(cluster, gateway.via)) {
+        gateways.push_back({.name = name, .zone = gateway.zone, .via = gateway.via});
+      } else {
+        Refuse(key, RefusalReason::kGatewayAddress,
+               absl::StrCat("'via': no administrator lets '", cluster, "' be reached via '",
+                            gateway.via, "'"));
+      }
+    } else if (absl::Status mine = owners_.Check(cluster, gateway.address.ip); !mine.ok()) {
       Refuse(key, RefusalReason::kGatewayAddress, absl::StrCat("'address': ", mine.message()));
     } else if (!gateways_.insert(gateway.address).second) {
       Refuse(key, RefusalReason::kGatewayAddress,

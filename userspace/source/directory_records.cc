@@ -166,9 +166,13 @@ void ReadPort(Reader& reader, ExportedPort& out) {
 }  // namespace
 
 std::string Encode(const ClusterGrant& record) {
-  return json::serialize(json::object{
+  json::object object{
       {"gateways", Texts(record.gateways, [](const net::Prefix& p) { return p.ToString(); })},
-      {"draining", record.draining}});
+      {"draining", record.draining}};
+  if (!record.via.empty()) {
+    object["via"] = Texts(record.via, [](const std::string& cluster) { return cluster; });
+  }
+  return json::serialize(object);
 }
 
 std::string Encode(const NamespaceGrant& record) {
@@ -183,7 +187,12 @@ std::string Encode(const ClusterRecord& record) {
 }
 
 std::string Encode(const GatewayRecord& record) {
-  json::object object{{"address", record.address.ToString()}};
+  json::object object;
+  if (record.via.empty()) {
+    object["address"] = record.address.ToString();
+  } else {
+    object["via"] = record.via;
+  }
   if (!record.zone.empty()) object["zone"] = record.zone;
   return json::serialize(object);
 }
@@ -213,6 +222,7 @@ absl::StatusOr<ClusterGrant> DecodeClusterGrant(absl::string_view key, absl::str
   Reader reader(key, value);
   ClusterGrant grant;
   reader.List("gateways", Limits::kPrefixesOfCluster, grant.gateways, net::Prefix::Parse);
+  if (reader.Has("via")) reader.List("via", Limits::kViasOfCluster, grant.via, ParseLabel);
   reader.OptionalFlag("draining", grant.draining);
   return reader.Finish(std::move(grant));
 }
@@ -235,7 +245,11 @@ absl::StatusOr<ClusterRecord> DecodeCluster(absl::string_view key, absl::string_
 absl::StatusOr<GatewayRecord> DecodeGateway(absl::string_view key, absl::string_view value) {
   Reader reader(key, value);
   GatewayRecord record;
-  reader.Text("address", record.address, ParseGatewayAddress);
+  if (reader.Has("via")) {
+    reader.Text("via", record.via, ParseLabel);
+  } else {
+    reader.Text("address", record.address, ParseGatewayAddress);
+  }
   reader.OptionalText("zone", record.zone, ParseLabel);
   return reader.Finish(std::move(record));
 }

@@ -26,6 +26,7 @@ struct DirectoryLimits {
   static constexpr std::size_t kBackendsOfPort = 256;
   static constexpr std::size_t kVipsOfService = 8;
   static constexpr std::size_t kPrefixesOfCluster = 256;
+  static constexpr std::size_t kViasOfCluster = 64;
   static constexpr std::size_t kClustersOfNamespace = 4096;
   static constexpr std::uint32_t kEndpointsOfBackend = 65535;
   static constexpr std::uint32_t kWeightOfEndpoint = 65535;
@@ -36,9 +37,11 @@ struct DirectoryLimits {
   static constexpr std::size_t kBytes = 8 * 1024 * 1024;
 };
 
-// admin/clusters/<cluster>: it is a member. {"gateways": ["203.0.113.0/24"], "draining": false}
+// admin/clusters/<cluster>: it is a member.
+// {"gateways": ["203.0.113.0/24"], "via": ["east"], "draining": false}
 struct ClusterGrant {
   std::vector<net::Prefix> gateways{};  // where its gateways may be
+  std::vector<std::string> via{};       // clusters whose gateways may hand it its tunnels
   bool draining = false;
   friend bool operator==(const ClusterGrant&, const ClusterGrant&) = default;
 };
@@ -56,10 +59,11 @@ struct ClusterRecord {
 };
 
 // clusters/<c>/gateways/<name>, with that gateway's lease:
-// {"address": "203.0.113.10:15443", "zone": "a"}
+// {"address": "203.0.113.10:15443", "zone": "a"}, or {"via": "east"} if nobody can dial it
 struct GatewayRecord {
-  net::SocketAddress address{};
-  std::string zone{};  // "": not known
+  net::SocketAddress address{};  // unset: `via` is there
+  std::string zone{};            // "": not known
+  std::string via{};
   friend bool operator==(const GatewayRecord&, const GatewayRecord&) = default;
 };
 

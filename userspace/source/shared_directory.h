@@ -25,7 +25,7 @@ enum class RefusalReason {
   kNotAMember,      // no admin/clusters/<cluster>
   kInFile,          // the cluster is described by the own file, which counts
   kNoGateway,       // no gateway that counts: nobody could reach the cluster
-  kGatewayAddress,  // a gateway outside of what an administrator allowed, or somebody else's
+  kGatewayAddress,  // a gateway where no administrator allows one, or somebody else's
   kNamespace,       // a service of a namespace that the cluster was not granted
   kIdentity,        // an identity that is not the cluster's own in the service's namespace
   kVip,             // an address that the own cluster cannot use for a service

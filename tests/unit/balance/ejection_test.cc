@@ -340,5 +340,17 @@ TEST_F(HalfTest, OfTheGateways) {
   });
 }
 
+// Its gateways can be reached through nobody: the link's other cluster is not there.
+TEST_F(BalanceCase, AClusterOutOfReachIsNotChosen) {
+  AddGateways(2, 1);
+  clusters_[1].gateways = {{.name = "linked", .via = "south"}};
+  Use({Behind("west"), Behind("south")});
+  EXPECT_EQ(Histogram(50).size(), 2u);
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(Pick()->gateway.has_value());
+  clusters_[2].gateways = {{.name = "linked", .via = "east"}};
+  Use({Behind("west")});
+  EXPECT_EQ(Pick(), std::nullopt);
+}
+
 }  // namespace
 }  // namespace tombolo::balance

@@ -125,6 +125,21 @@ TEST_F(DirectoryCommandsTest, AClusterThatHasJoinedWritesItsOwnKeys) {
   EXPECT_TRUE(Write(*As("tombolo-cluster-west", "west"), "/d/clusters/west/cluster").ok());
 }
 
+TEST_F(DirectoryCommandsTest, AClusterMayBeReachedViaOthers) {
+  Expect("directory init");
+  EXPECT_THAT(Expect("cluster join west --via east,north --credentials " + Path("west")),
+              HasSubstr("its gateways may be linked to east, north"));
+  EXPECT_EQ(Value("/d/admin/clusters/west"),
+            R"({"gateways":[],"draining":false,"via":["east","north"]})");
+  EXPECT_THAT(Expect("cluster list"), HasSubstr("via east,via north"));
+  EXPECT_THAT(Refused("cluster join west --via west --credentials " + Path("west")),
+              HasSubstr("--via: 'west' is no other cluster"));
+  EXPECT_THAT(Refused("cluster join west --via West --credentials " + Path("west")),
+              HasSubstr("'West'"));
+  EXPECT_THAT(Refused("cluster join west --credentials " + Path("west")),
+              HasSubstr("--gateways or --via"));
+}
+
 TEST_F(DirectoryCommandsTest, DrainsShowsAndRemoves) {
   Expect("directory init");
   EXPECT_EQ(Expect("cluster list"), "no cluster has joined\n");

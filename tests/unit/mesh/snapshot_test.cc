@@ -4,10 +4,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "unit/mesh/small_mesh.h"
 
 namespace tombolo::mesh {
@@ -51,6 +53,40 @@ TEST(SnapshotTest, FindsRulesInTheOrderOfTheList) {
   EXPECT_THAT(snapshot->FindRules("shop/web", "spiffe://td/*"), ElementsAre(1));
   EXPECT_THAT(snapshot->FindRules("shop/web", "spiffe://td"), IsEmpty());
   EXPECT_THAT(snapshot->FindRules("shop/other", "spiffe://td/*"), IsEmpty());
+}
+
+Gateway At(const char* name, const char* address) {
+  return {.name = name, .address = *net::SocketAddress::Parse(address)};
+}
+
+std::vector<std::string> WaysTo(const Snapshot& snapshot, const char* cluster) {
+  std::vector<std::string> ways;
+  for (const Gateway& way : snapshot.FindCluster(cluster)->ways) {
+    ways.push_back(absl::StrCat(way.name, " ", way.address.ToString()));
+  }
+  return ways;
+}
+
+TEST(SnapshotTest, ThroughOtherGatewaysWhereNobodyCanDial) {
+  const auto snapshot = SmallMesh();
+  snapshot->clusters[0].gateways = {
+      At("gw-1", "192.0.2.1:1"), At("gw-2", "192.0.2.2:1"), {.name = "private", .via = "west"}};
+  snapshot->clusters[1].gateways = {
+      At("gw-1", "192.0.2.3:1"), {.name = "a", .via = "east"}, {.name = "b", .via = "east"}};
+  ASSERT_TRUE(snapshot->Index().ok());
+  // Once each, and no chain of links.
+  EXPECT_THAT(WaysTo(*snapshot, "west"),
+              ElementsAre("gw-1 192.0.2.3:1", "east/gw-1 192.0.2.1:1", "east/gw-2 192.0.2.2:1"));
+  EXPECT_EQ(snapshot->FindCluster("west")->ways[1].via, "east");
+  EXPECT_EQ(snapshot->FindCluster("west")->ways[0].via, "");
+}
+
+TEST(SnapshotTest, WhatIsBehindAnUnknownClusterIsOutOfReach) {
+  const auto snapshot = SmallMesh();
+  snapshot->clusters[1].gateways = {{.name = "a", .via = "north"}};
+  snapshot->imports.emplace();
+  ASSERT_TRUE(snapshot->Index().ok());
+  EXPECT_THAT(WaysTo(*snapshot, "west"), IsEmpty());
 }
 
 struct Misfit {
@@ -105,6 +141,12 @@ INSTANTIATE_TEST_SUITE_P(
                  s.services[0].ports[0].endpoints[0].identity = s.workloads[0].id;
                },
                "endpoint of cluster 'west' with the identity 'spiffe://td/cluster/east/"},
+        Misfit{"via_unknown",
+               [](Snapshot& s) { s.clusters[1].gateways = {{.name = "gw", .via = "north"}}; },
+               "gateway 'west/gw' is reached via 'north', which is no other cluster"},
+        Misfit{"via_itself",
+               [](Snapshot& s) { s.clusters[1].gateways = {{.name = "gw", .via = "west"}}; },
+               "gateway 'west/gw' is reached via 'west', which is no other cluster"},
         Misfit{"rule", [](Snapshot& s) { s.allow[0].service = "shop/gone"; }, "'shop/gone'"},
         Misfit{"rule_port", [](Snapshot& s) { s.allow[0].ports = {81}; }, "no port 81"}),
     [](const auto& info) { return std::string(info.param.name); });

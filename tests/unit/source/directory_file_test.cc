@@ -147,6 +147,21 @@ TEST(DirectoryFileTest, AClusterMayBeBehindGateways) {
   EXPECT_TRUE((*seen)->services[0].ports[0].endpoints[0].behind_gateways());
 }
 
+TEST(DirectoryFileTest, AGatewayMayBeReachedViaAnotherCluster) {
+  const TempDir dir;
+  const auto load = [&](const char* via) {
+    const std::string west =
+        absl::StrCat("  - name: west\n    gateways: [{name: gw, via: ", via, "}]\n");
+    return LoadDirectory(
+        dir.Write("directory.yaml", absl::StrReplaceAll(kExample, {{"  - name: west\n", west}})));
+  };
+  const auto linked = load("east");
+  ASSERT_TRUE(linked.ok()) << linked.status();
+  EXPECT_EQ((*linked)->FindCluster("west")->gateways.at(0).via, "east");
+  EXPECT_THAT(std::string(load("north").status().message()),
+              AllOf(HasSubstr("directory.yaml"), HasSubstr("'west/gw' is reached via 'north'")));
+}
+
 TEST(DirectoryFileTest, NestedCgroupsAreAllowed) {
   EXPECT_TRUE(Load(absl::StrReplaceAll(
                        kExample,

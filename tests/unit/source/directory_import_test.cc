@@ -125,6 +125,21 @@ TEST(DirectoryImportTest, OneForeignIdentityTakesTheWholeRecordAway) {
   EXPECT_EQ(PortOf(imported, "shop/web", 80), nullptr);
 }
 
+TEST(DirectoryImportTest, AnAdministratorSaysThroughWhomAClusterMayBeReached) {
+  Keys keys = WestKeys();
+  keys["clusters/west/gateways/a"] = R"({"via":"east"})";
+  keys["clusters/west/gateways/b"] = R"({"via":"north"})";
+  keys["clusters/west/gateways/c"] = R"({"via":"west"})";
+  keys["admin/clusters/west"] = R"({"gateways":["203.0.113.0/24"],"via":["east","west"]})";
+  const ImportedDirectory imported = Import(keys);
+  EXPECT_THAT(Refused(imported), ElementsAre("clusters/west/gateways/b: gateway_address",
+                                             "clusters/west/gateways/c: gateway_address"));
+  EXPECT_TRUE(Served(imported));
+  for (const mesh::Gateway& gateway : imported.snapshot->FindCluster("west")->gateways) {
+    EXPECT_EQ(gateway.via, gateway.name == "a" ? "east" : "") << gateway.name;
+  }
+}
+
 TEST(DirectoryImportTest, AGatewayHasToBeWhereAnAdministratorAllows) {
   Keys keys = WestKeys();
   keys["clusters/west/gateways/g2"] = R"({"address":"198.51.100.1:15443"})";

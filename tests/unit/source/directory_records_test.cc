@@ -76,6 +76,10 @@ TEST(DirectoryRecordsTest, AreReadAsTheyAreWritten) {
   EXPECT_EQ(*DecodeCluster(kKey, Encode(ClusterRecord{})), ClusterRecord{});
   const GatewayRecord gateway{*net::SocketAddress::Parse("[2001:db8::1]:15443"), "a"};
   EXPECT_EQ(*DecodeGateway(kKey, Encode(gateway)), gateway);
+  const GatewayRecord linked{.zone = "a", .via = "east"};
+  EXPECT_EQ(*DecodeGateway(kKey, Encode(linked)), linked);
+  const ClusterGrant hidden{.via = {"east", "north"}};
+  EXPECT_EQ(*DecodeClusterGrant(kKey, Encode(hidden)), hidden);
   const VipsRecord vips{{*net::IpAddress::Parse("10.112.0.7")}, 1764288000};
   EXPECT_EQ(*DecodeVips(kKey, Encode(vips)), vips);
   EXPECT_EQ(*DecodePublisher(kKey, Encode(PublisherRecord{"west-gw-1"})),
@@ -91,6 +95,13 @@ TEST(DirectoryRecordsTest, ErrorsNameKeyFieldAndValue) {
   EXPECT_EQ(bad.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(Why(bad.status()), AllOf(HasSubstr("clusters/west/gateways/g"), HasSubstr("address"),
                                        HasSubstr("'127.0.0.1:15443' is a loopback address")));
+}
+
+TEST(DirectoryRecordsTest, AGatewayIsDialledOrLinked) {
+  const auto both = DecodeGateway(kKey, R"({"address":"192.0.2.1:15443","via":"east"})");
+  EXPECT_THAT(Why(both.status()), HasSubstr("unknown field 'address'"));
+  EXPECT_THAT(Why(DecodeGateway(kKey, "{}").status()), HasSubstr("'address' is missing"));
+  EXPECT_THAT(Why(DecodeGateway(kKey, R"({"via":""})").status()), HasSubstr("'via'"));
 }
 
 // What a record of another cluster could be changed to, and what the error has to name.
