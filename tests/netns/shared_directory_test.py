@@ -66,18 +66,18 @@ class SharedDirectoryTest(case.TopologyCase):
         self.vip = host.wait_until("a VIP for shop/web", self.web_vip)
         self.wait_for_clusters("west", "south")
 
-    def web(self):
-        """shop/web as east's node sees it, or {}."""
-        services = self.east.agent.cli("services")["services"]
+    def web(self, agent=None):
+        """shop/web as east's node, or another agent, sees it; or {}."""
+        services = (agent or self.east.agent).cli("services")["services"]
         return next((service for service in services if service["name"] == "shop/web"), {})
 
     def web_vip(self):
         """What east calls it."""
         return next(iter(self.web().get("vips", [])), None)
 
-    def clusters(self):
+    def clusters(self, agent=None):
         """Who serves it, ready, for east."""
-        return {endpoint["cluster"] for port in self.web().get("ports", [])
+        return {endpoint["cluster"] for port in self.web(agent).get("ports", [])
                 for endpoint in port["endpoints"] if endpoint["ready"]}
 
     def wait_for_clusters(self, *names):
@@ -95,6 +95,17 @@ class SharedDirectoryTest(case.TopologyCase):
         status = self.east.agent.cli("status")["shared_directory"]
         self.assertTrue(status["in_sync"])
         self.assertEqual(status["refused"], [])
+
+    def test_a_gateway_follows_what_others_say(self):
+        gateway = self.east.gateways[0].agent
+        host.wait_until("the gateway to know of both",
+                        lambda: self.clusters(gateway) == {"west", "south"})
+        self.exported.remove(self.south)
+        self.addCleanup(self.write_directories)
+        self.addCleanup(self.exported.add, self.south)
+        self.write_directories()
+        host.wait_until("the gateway to know of the change",
+                        lambda: self.clusters(gateway) == {"west"})
 
     def test_only_services_are_reached_where_imported_ones_may_be(self):
         result = driver.connect(self.client, "10.112.200.200", 80, "recv-eof")

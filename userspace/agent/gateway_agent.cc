@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include <boost/asio/post.hpp>
+
 #include "absl/strings/str_cat.h"
 #include "agent/accept_loop.h"
 #include "agent/config_reload.h"
@@ -49,10 +51,22 @@ absl::Status GatewayAgent::SetUp() {
   Publish();
   RETURN_IF_ERROR(Listen());
   // Nobody is told of a gateway that does not listen yet.
-  if (config_.shared_directory) {
-    ASSIGN_OR_RETURN(publishing_, Publishing::Start(config_, snapshot_));
-  }
+  if (config_.shared_directory) RETURN_IF_ERROR(StartPublishing());
   return StartAdmin();
+}
+
+absl::Status GatewayAgent::StartPublishing() {
+  const auto take = [this] {
+    std::shared_ptr<mesh::Snapshot> snapshot = built_.Take();
+    if (stops_ > 0 || snapshot == snapshot_) return;
+    TakeSnapshot(std::move(snapshot));
+    Publish();
+  };
+  const auto on_snapshot = [this, take](std::shared_ptr<mesh::Snapshot> snapshot) {
+    if (built_.Put(std::move(snapshot))) asio::post(io_, take);
+  };
+  ASSIGN_OR_RETURN(publishing_, Publishing::Start(config_, file_, on_snapshot));
+  return absl::OkStatus();
 }
 
 absl::Status GatewayAgent::StartThreads() {
@@ -85,10 +99,12 @@ absl::Status GatewayAgent::ReadDirectory() {
       source::LoadDirectory(config_.directory, config_.cluster);
   directory_status_ = loaded.status();
   if (!loaded.ok()) return directory_status_;
-  (*loaded)->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
-  snapshot_ = *std::move(loaded);
-  snapshot_loaded_at_ = std::chrono::system_clock::now();
-  if (publishing_ != nullptr) publishing_->SetFile(snapshot_);
+  file_ = *loaded;
+  if (publishing_ != nullptr) {
+    publishing_->SetFile(file_);
+  } else {
+    TakeSnapshot(*std::move(loaded));
+  }
   if (Own() == nullptr) {
     log::Warning("this gateway is not in the directory, so nobody is sent to it",
                  {{"cluster", config_.cluster}, {"node", config_.node}});
@@ -96,8 +112,14 @@ absl::Status GatewayAgent::ReadDirectory() {
   return absl::OkStatus();
 }
 
+void GatewayAgent::TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot) {
+  snapshot->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
+  snapshot_ = std::move(snapshot);
+  snapshot_loaded_at_ = std::chrono::system_clock::now();
+}
+
 const mesh::Gateway* GatewayAgent::Own() const {
-  const mesh::Cluster* cluster = snapshot_->FindCluster(config_.cluster);
+  const mesh::Cluster* cluster = file_->FindCluster(config_.cluster);
   if (cluster == nullptr) return nullptr;
   const auto own =
       std::find_if(cluster->gateways.begin(), cluster->gateways.end(),

@@ -16,6 +16,7 @@
 #include "admin/server.h"
 #include "agent/gateway_context.h"
 #include "agent/gateway_thread.h"
+#include "agent/mailbox.h"
 #include "agent/publishing.h"
 #include "base/asio.h"
 #include "base/task_group.h"
@@ -52,6 +53,8 @@ class GatewayAgent {
   absl::Status StartAdmin();
   void WatchFiles();
   absl::Status ReadDirectory();
+  absl::Status StartPublishing();
+  void TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot);
   void Publish();
   const mesh::Gateway* Own() const;  // in the directory; null: it is not there
 
@@ -71,9 +74,11 @@ class GatewayAgent {
   source::AgentConfig config_;
   Quotas quotas_;
   gateway::Nodes nodes_;
-  mesh::SnapshotPtr snapshot_;
-  std::unique_ptr<Publishing> publishing_;  // null: others learn of this cluster from files
-  std::size_t routes_ = 0;                  // names that are taken
+  mesh::SnapshotPtr file_;      // what the directory file says
+  mesh::SnapshotPtr snapshot_;  // with what others say in etcd, where that is used
+  Mailbox<std::shared_ptr<mesh::Snapshot>> built_;  // by publishing_'s thread
+  std::unique_ptr<Publishing> publishing_;          // null: others learn of this cluster from files
+  std::size_t routes_ = 0;                          // names that are taken
   WallTime started_at_ = std::chrono::system_clock::now();
   WallTime snapshot_loaded_at_;
   absl::Status config_status_;  // of the newest files; the state in use may be older

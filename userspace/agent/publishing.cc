@@ -10,9 +10,11 @@
 namespace tombolo::agent {
 
 absl::StatusOr<std::unique_ptr<Publishing>> Publishing::Start(const source::AgentConfig& config,
-                                                              const FilePtr& file) {
+                                                              const FilePtr& file,
+                                                              OnSnapshot on_snapshot) {
   ASSIGN_OR_RETURN(directory::Subscriber::Options options, SubscriberOptions(config, true));
-  auto publishing = std::unique_ptr<Publishing>(new Publishing(config, std::move(options)));
+  auto publishing = std::unique_ptr<Publishing>(
+      new Publishing(config, std::move(options), std::move(on_snapshot)));
   ASSIGN_OR_RETURN(directory::Subscriber::Built first, publishing->subscriber_->Begin(file));
   publishing->SetFile(file);
   publishing->Take(std::move(first));
@@ -22,9 +24,11 @@ absl::StatusOr<std::unique_ptr<Publishing>> Publishing::Start(const source::Agen
   return publishing;
 }
 
-Publishing::Publishing(const source::AgentConfig& config, directory::Subscriber::Options options)
+Publishing::Publishing(const source::AgentConfig& config, directory::Subscriber::Options options,
+                       OnSnapshot on_snapshot)
     : cluster_(config.cluster),
       gateway_(config.node),
+      on_snapshot_(std::move(on_snapshot)),
       publisher_(std::make_shared<directory::Publisher>(
           directory::Publisher::Options{.client = options.follower.client,
                                         .prefix = options.follower.prefix,
@@ -50,6 +54,7 @@ void Publishing::SetFile(const FilePtr& file) {
 }
 
 void Publishing::Take(directory::Subscriber::Built built) {
+  on_snapshot_(std::move(built.snapshot));
   const std::lock_guard lock(mutex_);
   refused_.Set(std::move(built.refusals));
   if (publisher_ != nullptr) publisher_->SetPublication(std::move(built.publication));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "agent/agent_directory.h"
 #include "directory/publisher.h"
 #include "directory/subscriber.h"
+#include "mesh/snapshot.h"
 #include "source/agent_config.h"
 #include "source/directory_records.h"
 
@@ -24,11 +26,14 @@ namespace tombolo::agent {
 class Publishing {
  public:
   using FilePtr = directory::Subscriber::FilePtr;
+  // The file put together with what others say. On another thread for later ones.
+  using OnSnapshot = std::function<void(std::shared_ptr<mesh::Snapshot>)>;
 
   // With `config.shared_directory`; `file` is the directory file's, in which this gateway is
   // `config.node`. FailedPrecondition or InvalidArgument tells what the operator has to change.
   static absl::StatusOr<std::unique_ptr<Publishing>> Start(const source::AgentConfig& config,
-                                                           const FilePtr& file);
+                                                           const FilePtr& file,
+                                                           OnSnapshot on_snapshot);
 
   // After a change of the file.
   void SetFile(const FilePtr& file);
@@ -40,11 +45,13 @@ class Publishing {
   std::vector<admin::Sample> Samples() const;
 
  private:
-  Publishing(const source::AgentConfig& config, directory::Subscriber::Options options);
+  Publishing(const source::AgentConfig& config, directory::Subscriber::Options options,
+             OnSnapshot on_snapshot);
   std::optional<source::GatewayRecord> Own(const mesh::Snapshot& file) const;
   void Take(directory::Subscriber::Built built);
 
   const std::string cluster_, gateway_;
+  const OnSnapshot on_snapshot_;
   mutable std::mutex mutex_;
   Refused refused_;                                  // guarded by mutex_
   std::shared_ptr<directory::Publisher> publisher_;  // guarded by mutex_; null: withdrawn
