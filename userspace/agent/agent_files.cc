@@ -86,8 +86,11 @@ void Agent::FollowSharedDirectory() {
 void Agent::TakeBuilt(directory::Subscriber::Built built) {
   if (stops_ > 0) return;
   refused_.Set(std::move(built.refusals));
-  TakeSnapshot(std::move(built.snapshot));
-  if (std::exchange(file_, built.file) != built.file) ReadIdentities();
+  const bool other_file = std::exchange(file_, built.file) != built.file;
+  const bool same = built.snapshot == snapshot_;
+  if (same && !other_file) return;
+  if (!same) TakeSnapshot(std::move(built.snapshot));
+  if (other_file) ReadIdentities();
   log::Debug("directory put together", {{"version", snapshot_->version},
                                         {"clusters", snapshot_->clusters.size()},
                                         {"services", snapshot_->services.size()}});

@@ -202,6 +202,12 @@ absl::Status Snapshot::IndexRules() {
   return absl::OkStatus();
 }
 
+bool Snapshot::SaysTheSame(const Snapshot& other) const {
+  return trust_domain == other.trust_domain && clusters == other.clusters &&
+         workloads == other.workloads && services == other.services && allow == other.allow &&
+         imports == other.imports;
+}
+
 const Cluster* Snapshot::FindCluster(absl::string_view name) const {
   const auto found = clusters_.find(name);
   return found == clusters_.end() ? nullptr : found->second;

@@ -26,6 +26,8 @@ struct Node {
   std::string name;
   net::SocketAddress tunnel_address;  // where its agent accepts tunnels
   std::string zone{};                 // "": not known
+
+  friend bool operator==(const Node&, const Node&) = default;
 };
 
 // Where a cluster takes tunnels from other clusters.
@@ -36,6 +38,8 @@ struct Gateway {
   // The cluster whose gateways hand it its tunnels, over links that it has dialled; "": it is
   // dialled itself.
   std::string via{};
+
+  friend bool operator==(const Gateway&, const Gateway&) = default;
 };
 
 struct Cluster {
@@ -49,6 +53,8 @@ struct Cluster {
   // those that cannot be dialled all that the cluster has through which they are reached, those
   // with that cluster's name before theirs. None although it has gateways: out of reach.
   std::vector<Gateway> ways{};
+
+  friend bool operator==(const Cluster&, const Cluster&) = default;
 };
 
 // Something with an identity, on one node. The cgroup names it there; the
@@ -63,6 +69,8 @@ struct Workload {
                        // server only
   std::string netns;   // a namespace file; empty: the agent's own namespace
   SpiffeId id;         // derived: /cluster/<cluster>/ns/<ns>/sa/<service_account>
+
+  friend bool operator==(const Workload&, const Workload&) = default;
 };
 
 // One ip:port behind one port of a service; or all those of one identity in another
@@ -81,11 +89,15 @@ struct Endpoint {
   bool behind_gateways() const { return workload.empty(); }
   // For people: its address, or "cluster west".
   std::string Where() const;
+
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
 struct ServicePort {
   std::uint16_t port = 0;
   std::vector<Endpoint> endpoints{};
+
+  friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };
 
 struct Service {
@@ -98,6 +110,8 @@ struct Service {
 
   std::string FullName() const { return ns + "/" + name; }
   const ServicePort* FindPort(std::uint16_t port) const;
+
+  friend bool operator==(const Service&, const Service&) = default;
 };
 
 // One line of the allow list: what matches may connect; everything else may
@@ -107,6 +121,8 @@ struct AllowRule {
   std::string service;               // namespace/name
   std::vector<std::uint16_t> ports;  // empty: every port
   bool Matches(const SpiffeId& client) const;
+
+  friend bool operator==(const AllowRule&, const AllowRule&) = default;
 };
 
 // What a VIP and port stand for.
@@ -118,6 +134,8 @@ struct ServiceRef {
 // What other clusters say of themselves counts, too.
 struct Imports {
   std::vector<net::Prefix> vips{};  // for services that only they have
+
+  friend bool operator==(const Imports&, const Imports&) = default;
 };
 
 struct Snapshot {
@@ -133,6 +151,9 @@ struct Snapshot {
   // Call once when the fields above are complete. InvalidArgument names what
   // does not fit together: duplicate names or VIPs, dangling references.
   absl::Status Index();
+
+  // Whether both say the same; their versions are their own.
+  bool SaysTheSame(const Snapshot& other) const;
 
   const Cluster* FindCluster(absl::string_view name) const;
   const Node* FindNode(absl::string_view cluster, absl::string_view node) const;

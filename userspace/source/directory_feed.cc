@@ -79,10 +79,14 @@ absl::StatusOr<DirectoryFeed::Built> DirectoryFeed::Build(FilePtr file) {
   return Make(std::move(file));
 }
 
-absl::StatusOr<DirectoryFeed::Built> DirectoryFeed::Make(FilePtr file) const {
+absl::StatusOr<DirectoryFeed::Built> DirectoryFeed::Make(FilePtr file) {
   ASSIGN_OR_RETURN(ImportedDirectory imported, ImportDirectory(*file, shared_));
+  // Much of what others say is nothing to this cluster.
+  if (last_ == nullptr || !last_->SaysTheSame(*imported.snapshot)) {
+    last_ = std::move(imported.snapshot);
+  }
   Built built{.file = std::move(file),
-              .snapshot = std::move(imported.snapshot),
+              .snapshot = last_,
               .refusals = std::move(imported.refusals),
               .publication = {}};
   // By what was there some time ago, another gateway's changes would be undone.

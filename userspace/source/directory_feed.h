@@ -40,7 +40,8 @@ class DirectoryFeed {
   };
   struct Built {
     FilePtr file;
-    std::shared_ptr<mesh::Snapshot> snapshot;  // the receiver sets `version`
+    // The one before, if this would say the same. The receiver sets `version`.
+    std::shared_ptr<mesh::Snapshot> snapshot;
     Refusals refusals;
     Publication publication;  // if that is wanted, and what etcd says now is known
   };
@@ -79,7 +80,7 @@ class DirectoryFeed {
 
   std::string StatePath() const { return options_.state + "/directory"; }
   absl::StatusOr<SharedDirectory> ReadState();
-  absl::StatusOr<Built> Make(FilePtr file) const;
+  absl::StatusOr<Built> Make(FilePtr file);
   void Save();
   void KeepFresh();
   void Loop();
@@ -90,6 +91,7 @@ class DirectoryFeed {
   // The thread's, once that runs.
   SharedDirectory shared_;
   OnBuilt on_built_;
+  std::shared_ptr<mesh::Snapshot> last_;
   bool listed_ = false;   // etcd has been read
   bool current_ = false;  // shared_ is what it says now, not what it, or the disk, said before
   bool changed_ = false;  // since the last write to the disk

@@ -106,6 +106,29 @@ TEST(DirectoryFeedTest, MakesSnapshotsOfFileAndEtcd) {
             nullptr);
 }
 
+TEST(DirectoryFeedTest, GivesTheSameSnapshotWhenNothingIsDifferent) {
+  Last last;
+  DirectoryFeed feed(Quick());
+  ASSERT_TRUE(feed.Build(IndexedFile()).ok());
+  feed.Run(last.Setter());
+  feed.Update(All(WestKeys()), /*listed=*/true);
+  const auto first = last.WaitFor(HasWeb);
+  ASSERT_NE(first, nullptr);
+  // A service that nobody here has a rule about, and one that is refused.
+  feed.Update({{"clusters/west/services/shop/other", Exported(kWestWeb)},
+               {"clusters/west/services/none/of-theirs", Exported(kWestWeb)}},
+              /*listed=*/false);
+  const auto second = last.WaitFor(
+      [](const DirectoryFeed::Built& built) { return !built.refusals.groups().empty(); });
+  ASSERT_NE(second, nullptr);
+  EXPECT_EQ(second->snapshot, first->snapshot);
+  feed.Update({{"clusters/west/cluster", R"({"region":"elsewhere"})"}}, /*listed=*/false);
+  EXPECT_NE(last.WaitFor([&](const DirectoryFeed::Built& built) {
+    return built.snapshot != first->snapshot;
+  }),
+            nullptr);
+}
+
 TEST(DirectoryFeedTest, PlansWhatIsPublishedIfThatIsWanted) {
   DirectoryFeed::Options options = Quick();
   options.publish = true;
