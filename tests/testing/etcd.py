@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One etcd that all clusters of a wide topology reach: the directory that they share.
 
-    directory = Etcd(topo)          # before topo.up()
-    topo.up(); directory.start(); directory.command("directory", "init", ...)
+    directory = Etcd(topo, members=3)      # before topo.up()
+    topo.up(); directory.prepare(); directory.start(); directory.init(); ...
+    directory.members[0].stop()
 
-Its server has a certificate of an authority of its own; its clients have SVIDs of the topology's.
+Its servers have a certificate of an authority of its own; its clients have SVIDs of the topology's.
 """
 import os
 import signal
@@ -13,35 +14,94 @@ import subprocess
 from . import host, network, wide
 from .topology import TRUST_DOMAIN, program
 
-ADDRESS = "172.31.250.1"
-_PORT = 2379
+_PORT, _PEER_PORT = 2379, 2380
 _CLIENT = "/cluster/{}/ns/tombolo-system/sa/directory"
 
 
-class Etcd:
-    """A member in the namespace between the clusters, with TLS both ways. Its data outlive it."""
+class Member:
+    """The `number`-th of etcd's processes, from 1, in the namespace between the clusters. Its data
+    outlive it."""
 
-    def __init__(self, topology):
+    def __init__(self, etcd, number):
+        self._etcd, self.name = etcd, f"member-{number}"
+        self.address = f"172.31.250.{number}"
+        self.url = f"https://{self.address}:{_PORT}"
+        # All members are in one namespace.
+        self.peer_url = f"http://127.0.0.1:{_PEER_PORT + number}"
+        self.log_path = f"{etcd.dir}/{self.name}.log"
+        self.process = None
+
+    def launch(self):
+        """Starts the process. It answers when most of the members run."""
+        etcd = self._etcd
+        with open(self.log_path, "ab") as log:
+            self.process = host.spawn(
+                ["etcd", "--name", self.name, "--data-dir", f"{etcd.dir}/{self.name}",
+                 "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
+                 "--listen-peer-urls", self.peer_url,
+                 "--initial-advertise-peer-urls", self.peer_url, "--initial-cluster",
+                 ",".join(f"{member.name}={member.peer_url}" for member in etcd.members),
+                 "--cert-file", f"{etcd.dir}/server.pem", "--key-file", f"{etcd.dir}/server.key",
+                 "--client-cert-auth", "--trusted-ca-file", f"{etcd.dir}/clients.pem"],
+                etcd.cgroup, etcd.netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True)
+        etcd.topology.processes.append(self.process)
+
+    def wait_ready(self):
+        """Returns when it answers."""
+        host.wait_until(f"etcd's {self.name} to answer", self._answers)
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            with open(self.log_path, encoding="utf-8", errors="replace") as log:
+                raise host.HostError(f"etcd's {self.name} ended: {log.read()[-2000:]}")
+        etcd = self._etcd
+        return host.in_netns(etcd.netns, lambda: subprocess.run(
+            ["curl", "-s", "--cacert", f"{etcd.dir}/server.pem", "--cert",
+             f"{etcd.dir}/admin/svid.pem", "--key", f"{etcd.dir}/admin/key.pem",
+             f"{self.url}/version"], capture_output=True, check=False, timeout=10).returncode == 0)
+
+    def start(self):
+        """Returns when it answers, for which most of the members have to run."""
+        self.launch()
+        self.wait_ready()
+
+    def stop(self):
+        """SIGKILL: what it has acknowledged is on disk."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(timeout=host.PATIENCE)
+
+
+class Etcd:
+    """Its members, with TLS both ways."""
+
+    def __init__(self, topology, members=1):
         self.topology = topology
         self.dir = f"{topology.dir}/etcd"
-        self.url = f"https://{ADDRESS}:{_PORT}"
-        self._cgroup = f"{topology.cgroup}/etcd"
-        self.process = None
-        topology.helpers.append(self)
+        self.cgroup = f"{topology.cgroup}/etcd"
+        self.members = [Member(self, number) for number in range(1, members + 1)]
+        topology.helpers += self.members
 
     @property
-    def _netns(self):
+    def urls(self):
+        """Of all members."""
+        return [member.url for member in self.members]
+
+    @property
+    def netns(self):
+        """Where they run."""
         return network.path(wide.wan_router(self.topology))
 
     def prepare(self):
-        """Its address and certificates: once, when the topology is up."""
+        """Addresses and certificates: once, when the topology is up."""
         os.makedirs(self.dir)
-        os.makedirs(self._cgroup)
-        network.batch(wide.wan_router(self.topology), [f"addr add {ADDRESS}/32 dev lo"])
+        os.makedirs(self.cgroup)
+        network.batch(wide.wan_router(self.topology),
+                      [f"addr add {member.address}/32 dev lo" for member in self.members])
+        names = ",".join(f"IP:{member.address}" for member in self.members)
         host.sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                "-nodes", "-days", "2", "-subj", "/O=etcd", "-addext",
-                f"subjectAltName=IP:{ADDRESS}", "-keyout", f"{self.dir}/server.key",
-                "-out", f"{self.dir}/server.pem")
+                "-nodes", "-days", "2", "-subj", "/O=etcd", "-addext", f"subjectAltName={names}",
+                "-keyout", f"{self.dir}/server.key", "-out", f"{self.dir}/server.pem")
         # Its gateway is a client of its own, with the server's certificate.
         with open(f"{self.dir}/clients.pem", "w", encoding="ascii") as out:
             for path in (f"{self.topology.dir}/ca/root.pem", f"{self.dir}/server.pem"):
@@ -52,31 +112,16 @@ class Etcd:
                                 f"{self.dir}/{name}")
 
     def start(self):
-        """Returns when it answers."""
-        with open(f"{self.dir}/etcd.log", "ab") as log:
-            self.process = host.spawn(
-                ["etcd", "--data-dir", f"{self.dir}/data", "--listen-client-urls", self.url,
-                 "--advertise-client-urls", self.url, "--listen-peer-urls", "http://127.0.0.1:2380",
-                 "--cert-file", f"{self.dir}/server.pem", "--key-file", f"{self.dir}/server.key",
-                 "--client-cert-auth", "--trusted-ca-file", f"{self.dir}/clients.pem"],
-                self._cgroup, self._netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True)
-        self.topology.processes.append(self.process)
-        host.wait_until("etcd to answer", self._answers)
-
-    def _answers(self):
-        if self.process.poll() is not None:
-            with open(f"{self.dir}/etcd.log", encoding="utf-8", errors="replace") as log:
-                raise host.HostError(f"etcd ended: {log.read()[-2000:]}")
-        return host.in_netns(self._netns, lambda: subprocess.run(
-            ["curl", "-s", "--cacert", f"{self.dir}/server.pem", "--cert",
-             f"{self.dir}/admin/svid.pem", "--key", f"{self.dir}/admin/key.pem",
-             f"{self.url}/version"], capture_output=True, check=False, timeout=10).returncode == 0)
+        """All members; returns when they answer."""
+        for member in self.members:
+            member.launch()
+        for member in self.members:
+            member.wait_ready()
 
     def stop(self):
-        """SIGKILL: what it has acknowledged is on disk."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(timeout=host.PATIENCE)
+        """All members."""
+        for member in self.members:
+            member.stop()
 
     def _access(self, name):
         return {"ca": f"{self.dir}/server.pem", "certificate": f"{self.dir}/{name}/svid.pem",
@@ -85,9 +130,9 @@ class Etcd:
     def command(self, *arguments):
         """What `tombolo <arguments>` prints, as root of this etcd."""
         options = [f"--{name}={value}" for name, value in self._access("admin").items()]
-        return host.in_netns(self._netns, lambda: host.sh(
-            program("tombolo"), *arguments, "--endpoints", self.url, *options, "--password",
-            f"{self.dir}/root.pw"))
+        return host.in_netns(self.netns, lambda: host.sh(
+            program("tombolo"), *arguments, "--endpoints", ",".join(self.urls), *options,
+            "--password", f"{self.dir}/root.pw"))
 
     def init(self):
         """Roles and users for the topology's clusters, whose gateways may be where they are."""
@@ -100,6 +145,6 @@ class Etcd:
     def config(self, place):
         """The key `shared_directory` of the agent.yaml of a node or gateway."""
         name = place.cluster.name
-        return {"endpoints": [self.url], "user": f"tombolo-cluster-{name}",
+        return {"endpoints": self.urls, "user": f"tombolo-cluster-{name}",
                 "password": f"{self.dir}/{name}.pw", "state": f"{place.dir}/shared",
                 **self._access(name)}

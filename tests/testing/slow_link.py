@@ -5,9 +5,10 @@
     slow_link.py NETNS DEVICE NETNS DEVICE
 
 Makes a TUN device in both, prints "ready", and hands packets from one to the other. Each line of
-its input says from when on how: "MILLISECONDS [LOSS [MTU]]", the delay of one way, how many of a
-hundred packets get lost, and how large the largest is that gets through; what is larger vanishes
-without a word. Order is kept. Late by as long as this process waits for a core.
+its input says from when on how: "MILLISECONDS [LOSS [MTU [MEGABITS]]]", the delay of one way, how
+many of a hundred packets get lost, how large the largest is that gets through (what is larger
+vanishes without a word), and how much gets through in a second each way (0: everything at once), for
+which as much waits as takes 50 ms. Order is kept. Late by as long as this process waits for a core.
 """
 import collections
 import fcntl
@@ -22,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from testing import host, network  # noqa: E402  pylint: disable=wrong-import-position
 
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+_BUFFER = 0.05  # seconds in front of a link with a rate
 
 
 def _open_tun(netns, device):
@@ -38,17 +40,23 @@ class Link:
 
     def __init__(self, one, one_device, other, other_device):
         self._tuns = [_open_tun(one, one_device), _open_tun(other, other_device)]
-        self._queue = collections.deque()  # (when due, to which device, packet)
-        self._seconds, self._loss, self._mtu = 0.0, 0.0, 65536
+        self._queue = {tun: collections.deque() for tun in self._tuns}  # to it: (when due, packet)
+        self._seconds, self._loss, self._mtu, self._rate = 0.0, 0.0, 65536, 0.0
+        self._free = dict.fromkeys(self._tuns, 0.0)  # when the way from there has sent what waits
         self._random = random.Random(one_device)
 
     def _deliver(self):
-        while self._queue and self._queue[0][0] <= time.monotonic():
-            _, tun, packet = self._queue.popleft()
-            try:
-                os.write(tun, packet)
-            except OSError:
-                pass  # as on any link: the other end is down or full
+        for tun, queue in self._queue.items():
+            while queue and queue[0][0] <= time.monotonic():
+                try:
+                    os.write(tun, queue.popleft()[1])
+                except OSError:
+                    pass  # as on any link: the other end is down or full
+
+    def _next(self):
+        """Seconds until something is due; None: nothing waits."""
+        due = [queue[0][0] for queue in self._queue.values() if queue]
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _collect(self, tun, other):
         while True:
@@ -58,20 +66,26 @@ class Link:
                 return
             if len(packet) > self._mtu or (self._loss and self._random.random() < self._loss):
                 continue
-            self._queue.append((time.monotonic() + self._seconds, other, packet))
+            sent = now = time.monotonic()
+            if self._rate:
+                sent = max(now, self._free[tun])
+                if sent > now + _BUFFER:
+                    continue
+                self._free[tun] = sent = sent + len(packet) / self._rate
+            self._queue[other].append((sent + self._seconds, packet))
 
     def _configure(self, words):
         self._seconds = float(words[0]) / 1000
         self._loss = float(words[1]) / 100 if len(words) > 1 else 0.0
         self._mtu = int(words[2]) if len(words) > 2 else 65536
+        self._rate = float(words[3]) * 125000 if len(words) > 3 else 0.0  # bytes a second
 
     def run(self):
         """Until the end of the input. A new delay waits for the packets of the old one."""
         one, other = self._tuns
         ways = {one: other, other: one}
         while True:
-            wait = max(0.0, self._queue[0][0] - time.monotonic()) if self._queue else None
-            readable = select.select([sys.stdin, *ways], [], [], wait)[0]
+            readable = select.select([sys.stdin, *ways], [], [], self._next())[0]
             self._deliver()
             for tun in set(readable) & set(ways):
                 self._collect(tun, ways[tun])

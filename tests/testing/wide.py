@@ -38,7 +38,8 @@ def lan_router(cluster):
 
 class Uplink:
     """What joins a cluster with the others. `shape` before the topology comes up, or change()
-    while it is: milliseconds one way, percent lost, the largest packet that gets through."""
+    while it is: milliseconds one way, percent lost, the largest packet that gets through, megabits
+    a second (0: any number)."""
 
     def __init__(self, cluster):
         self._cluster = cluster
@@ -80,9 +81,9 @@ class Uplink:
             raise host.HostError(f"the link of {self._cluster.name} did not start")
         self.change(*self.shape)
 
-    def change(self, milliseconds, loss=0, mtu=65536):
+    def change(self, milliseconds, loss=0, mtu=65536, megabits=0):
         """Of a link that had a shape when it came up."""
-        self.process.stdin.write(f"{milliseconds} {loss} {mtu}\n")
+        self.process.stdin.write(f"{milliseconds} {loss} {mtu} {megabits}\n")
         self.process.stdin.flush()
 
     def swallow(self, address, yes=True):
@@ -122,7 +123,13 @@ def _attach(lan, port, place):
     network.batch(lan, [f"route add {address} dev {port}" for address in (place.lan, place.ip)])
     network.batch(place.netns, [
         "link set lan addrgenmode none up",
-        f"addr add {place.lan}/32 dev lan", f"addr add {place.ip}/32 dev lan",
+        f"addr add {place.lan}/32 dev lan", f"addr add {place.ip}/32 dev lan"])
+    route(place)
+
+
+def route(place):
+    """Of a node or gateway; a link that goes down takes its routes with it."""
+    network.batch(place.netns, [
         f"route add {LAN_ROUTER} dev lan src {place.lan}",
         f"route add {network.LAN} via {LAN_ROUTER} dev lan src {place.lan}",
         f"route add default via {LAN_ROUTER} dev lan src {place.ip}"])
