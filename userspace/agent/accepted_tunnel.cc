@@ -40,9 +40,7 @@ absl::StatusOr<tls::CredentialsPtr> CredentialsFor(const Context& context,
 
 // A stranger's share of the handshakes at a time.
 absl::StatusOr<AddressShare> TakeHandshake(Context& context, const net::IpAddress& peer) {
-  const source::AgentConfig::Limits& limits = context.world->limits;
-  return TakeForAddress(context.quotas.handshakes, peer,
-                        {"limits.handshakes", limits.handshakes, limits.handshakes_per_address});
+  return TakeForAddress(context.quotas.handshakes, peer, context.world->HandshakeLimits(peer));
 }
 
 void Refuse(Context& context, Refusal reason, absl::string_view peer, const absl::Status& why) {

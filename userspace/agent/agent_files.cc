@@ -148,6 +148,7 @@ WorldPtr Agent::MakeWorld() const {
   world->identities = identities_;
   world->namespaces = enrolment_->Namespaces();
   world->served = ServedBy(*snapshot_, config_.cluster, config_.node);
+  world->own_gateways = GatewaysOf(*snapshot_, config_.cluster);
   for (const auto& [name, entry] : enrolment_->entries()) {
     const mesh::Workload* workload = snapshot_->FindWorkload(name);
     if (workload == nullptr) continue;

@@ -26,6 +26,24 @@ absl::StatusOr<tls::CredentialsPtr> World::CredentialsOf(const SpiffeId& id) con
   return absl::FailedPreconditionError(why);
 }
 
+AddressLimits World::HandshakeLimits(const net::IpAddress& peer) const {
+  return {.name = "limits.handshakes",
+          .all = limits.handshakes,
+          .per_address =
+              own_gateways.contains(peer) ? limits.handshakes : limits.handshakes_per_address};
+}
+
+absl::flat_hash_set<net::IpAddress> GatewaysOf(const mesh::Snapshot& snapshot,
+                                               const std::string& cluster) {
+  absl::flat_hash_set<net::IpAddress> addresses;
+  const mesh::Cluster* found = snapshot.FindCluster(cluster);
+  if (found == nullptr) return addresses;
+  for (const mesh::Gateway& gateway : found->gateways) {
+    if (gateway.via.empty()) addresses.insert(gateway.address.ip);
+  }
+  return addresses;
+}
+
 absl::flat_hash_map<std::string, World::Served> ServedBy(const mesh::Snapshot& snapshot,
                                                          const std::string& cluster,
                                                          const std::string& node) {

@@ -6,10 +6,13 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "agent/quota.h"
 #include "base/spiffe_id.h"
 #include "identity/store.h"
 #include "mesh/snapshot.h"
+#include "net/address.h"
 #include "net/namespace.h"
 #include "source/agent_config.h"
 #include "tls/credentials.h"
@@ -44,6 +47,10 @@ struct World {
   // are none: nobody has this identity, its SVID was never loaded, or has expired.
   absl::StatusOr<tls::CredentialsPtr> CredentialsOf(const SpiffeId& id) const;
 
+  // Of the handshakes of strangers at `peer`. Behind a gateway of the own cluster are many, of whom
+  // each has a limit of its own there: together they have all that there is.
+  AddressLimits HandshakeLimits(const net::IpAddress& peer) const;
+
   source::AgentConfig::Deadlines deadlines;
   source::AgentConfig::Limits limits;
   mesh::SnapshotPtr snapshot;
@@ -52,6 +59,7 @@ struct World {
   absl::flat_hash_map<std::uint64_t, const mesh::Workload*> workload_by_cgroup;
   absl::flat_hash_map<std::string, Home> homes;              // by workload name
   absl::flat_hash_map<std::uint64_t, Namespace> namespaces;  // by cookie
+  absl::flat_hash_set<net::IpAddress> own_gateways;
 };
 
 using WorldPtr = std::shared_ptr<const World>;
@@ -60,5 +68,9 @@ using WorldPtr = std::shared_ptr<const World>;
 absl::flat_hash_map<std::string, World::Served> ServedBy(const mesh::Snapshot& snapshot,
                                                          const std::string& cluster,
                                                          const std::string& node);
+
+// Where the gateways of `cluster` are, as far as somebody can dial them.
+absl::flat_hash_set<net::IpAddress> GatewaysOf(const mesh::Snapshot& snapshot,
+                                               const std::string& cluster);
 
 }  // namespace tombolo::agent

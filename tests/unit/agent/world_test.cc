@@ -18,6 +18,24 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+TEST(HandshakeLimitsTest, AGatewayOfTheOwnClusterMayHaveThemAll) {
+  const auto snapshot = mesh::SmallMesh();
+  const auto address = [](const char* text) { return *net::SocketAddress::Parse(text); };
+  snapshot->clusters[1].gateways = {{.name = "gw-1", .address = address("192.0.2.1:15443")},
+                                    {.name = "linked", .via = "east"}};
+  snapshot->clusters[0].gateways = {{.name = "gw-1", .address = address("192.0.2.2:15443")}};
+  ASSERT_TRUE(snapshot->Index().ok());
+  World world;
+  world.limits.handshakes = 10;
+  world.limits.handshakes_per_address = 3;
+  world.own_gateways = GatewaysOf(*snapshot, "west");
+  EXPECT_EQ(world.own_gateways.size(), 1u);
+  EXPECT_EQ(world.HandshakeLimits(address("192.0.2.1:1").ip).per_address, 10u);
+  EXPECT_EQ(world.HandshakeLimits(address("192.0.2.2:1").ip).per_address, 3u);
+  EXPECT_EQ(world.HandshakeLimits(address("192.0.2.2:1").ip).all, 10u);
+  EXPECT_TRUE(GatewaysOf(*snapshot, "north").empty());
+}
+
 TEST(ServedByTest, FindsWhatThisNodeServesUnderEachIdentity) {
   const auto snapshot = mesh::SmallMesh();
   mesh::Workload canary = snapshot->workloads[1];
