@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clusters that know of each other only what etcd says, each with a directory file of its own."""
-from testing import case, driver, host
+from testing import case, driver, host, network
 from testing.etcd import Etcd
 from testing.topology import TRUST_DOMAIN, Endpoint
 
@@ -136,6 +136,28 @@ class SharedDirectoryTest(case.TopologyCase):
         self.addCleanup(self.start_agents_again)
         self.wait_for_clusters("south")
         self.assertEqual({self.ask() for _ in range(5)}, {"south"})
+
+    def test_connections_outlive_the_leases_of_their_cluster(self):
+        """Its gateways are out of touch with etcd, and work: nothing new goes there."""
+        self.etcd.command("cluster", "drain", "south")
+        self.addCleanup(self.etcd.command, "cluster", "undrain", "south")
+        host.wait_until("only west to answer", lambda: {self.ask() for _ in range(10)} == {"west"})
+        running = driver.Peer(self.client, "connect", self.vip, 80,
+                              "read-text,wait,shutdown,recv-eof")
+        self.addCleanup(running.kill)
+        host.wait_until("the connection", lambda: any(
+            connection["service"] == "shop/web" and connection["state"] == "open"
+            for connection in self.east.agent.cli("connections")["connections"]))
+        for gateway in self.west.gateways:
+            cut = f"route add blackhole {self.etcd.members[0].address}"
+            network.batch(gateway.netns, [cut])
+            self.addCleanup(network.batch, gateway.netns, [cut.replace("add", "del")])
+        self.wait_for_clusters("south")
+        # The thread that answers so has judged the running one, too.
+        self.assertEqual({self.ask() for _ in range(5)}, {"south"})
+        running.tell()
+        result = running.next()
+        self.assertEqual((result["text"], result["end"]), ("west", "eof"))
 
     def test_a_gateway_that_ends_in_order_is_taken_out_at_once(self):
         first, second = self.south.gateways

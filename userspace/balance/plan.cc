@@ -107,10 +107,11 @@ void Maker::AddEndpoint(std::uint32_t index, std::shared_ptr<EndpointState> stat
   const mesh::Endpoint& endpoint = port_.endpoints[index];
   const std::uint32_t cluster = cluster_of_[index];
   const std::optional<std::size_t> tier = TierOf(endpoint, cluster);
-  if (!tier) return;
+  // Out of reach is not the same as not ready: nothing is known of what is there.
+  if (!tier || OutOfReach(endpoint)) return;
   Group& group = GroupOf(plan_.sets[draining_[cluster] ? 1 : 0].tiers[*tier], cluster);
   group.all += endpoint.members;
-  if (!endpoint.ready || OutOfReach(endpoint)) return;
+  if (!endpoint.ready) return;
   Member member{.index = index, .cluster = cluster, .weight = endpoint.weight};
   member.ready = std::max<std::uint32_t>(1, endpoint.ready_members);
   if (balancing_.affinity != mesh::LoadBalancing::Affinity::kNone) {

@@ -145,7 +145,8 @@ absl::Status Snapshot::IndexVips(const Service& service) {
 // A cluster vouches for nobody but its own workloads.
 absl::Status Snapshot::CheckBehindGateways(const Service& service, const Endpoint& endpoint) const {
   const Cluster* cluster = FindCluster(endpoint.cluster);
-  if (cluster == nullptr || cluster->gateways.empty()) {
+  // With imports it may be one that has lost touch.
+  if (cluster == nullptr || (cluster->gateways.empty() && !imports)) {
     return Invalid("service", service.FullName(),
                    absl::StrCat("has an endpoint behind the gateways of cluster '",
                                 endpoint.cluster, "', which has none"));

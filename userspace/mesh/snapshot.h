@@ -51,7 +51,7 @@ struct Cluster {
   bool draining = false;  // takes no new connections while others can
   // Derived by Index(): what is dialled to reach it through a gateway. Its own gateways, and for
   // those that cannot be dialled all that the cluster has through which they are reached, those
-  // with that cluster's name before theirs. None although it has gateways: out of reach.
+  // with that cluster's name before theirs. None: out of reach, unless its nodes are dialled.
   std::vector<Gateway> ways{};
 
   friend bool operator==(const Cluster&, const Cluster&) = default;

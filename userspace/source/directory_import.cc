@@ -52,6 +52,7 @@ class Importer {
   std::vector<mesh::Gateway> GatewaysOf(const std::string& cluster, const Member& member);
   // What a cluster's services of one namespace have in common.
   struct Grant {
+    bool reachable = false;
     std::string ns{};
     bool given = false;
     std::string own_beginning{};  // of the identities there
@@ -61,8 +62,10 @@ class Importer {
                   const ServiceRecord& record);
   // Where to add it, or null when nobody could use it.
   mesh::Service* Place(const ServiceName& name);
-  void AddPort(const std::string& cluster, const ExportedPort& port, mesh::Service& service,
-               bool of_file);
+  // Null: of a file's service that does not have this port.
+  mesh::ServicePort* PlaceOf(std::uint16_t port, mesh::Service& service) const;
+  static void AddBackends(const std::string& cluster, bool reachable, const ExportedPort& from,
+                          mesh::ServicePort& port);
   void AddVips();
   bool Usable(const ServiceName& name, const net::IpAddress& vip);
   void DrainOwn();
@@ -156,10 +159,11 @@ bool Importer::AddCluster(const std::string& name, const Member& member) {
     return false;
   }
   std::vector<mesh::Gateway> gateways = GatewaysOf(name, member);
+  // Out of touch with etcd it may still serve what runs: that ends by itself, or by an
+  // administrator.
   if (gateways.empty()) {
     RefuseCluster(name, RefusalReason::kNoGateway,
                   "none of its gateways is alive and where it may be");
-    return false;
   }
   out_.snapshot->clusters.push_back({.name = name,
                                      .gateways = std::move(gateways),
@@ -179,32 +183,36 @@ mesh::Service* Importer::Place(const ServiceName& name) {
   return &services_[place->second];
 }
 
-void Importer::AddPort(const std::string& cluster, const ExportedPort& port, mesh::Service& service,
-                       bool of_file) {
-  auto found = std::find_if(service.ports.begin(), service.ports.end(),
-                            [&](const mesh::ServicePort& p) { return p.port == port.port; });
-  if (found == service.ports.end()) {
-    if (of_file) return;
-    found = service.ports.insert(found, {.port = port.port});
-  }
-  found->endpoints.reserve(found->endpoints.size() + port.backends.size());
-  for (const Backend& backend : port.backends) {
-    mesh::Endpoint& endpoint = found->endpoints.emplace_back();
+mesh::ServicePort* Importer::PlaceOf(std::uint16_t port, mesh::Service& service) const {
+  const auto found = std::find_if(service.ports.begin(), service.ports.end(),
+                                  [&](const mesh::ServicePort& p) { return p.port == port; });
+  if (found != service.ports.end()) return &*found;
+  if (&service < services_.data() + of_file_) return nullptr;
+  return &service.ports.emplace_back(mesh::ServicePort{.port = port});
+}
+
+void Importer::AddBackends(const std::string& cluster, bool reachable, const ExportedPort& from,
+                           mesh::ServicePort& port) {
+  port.endpoints.reserve(port.endpoints.size() + from.backends.size());
+  for (const Backend& backend : from.backends) {
+    mesh::Endpoint& endpoint = port.endpoints.emplace_back();
     endpoint.cluster = cluster;
     endpoint.identity = backend.identity;
-    endpoint.ready = backend.ready > 0;
-    endpoint.weight = backend.weight;
     endpoint.members = backend.endpoints;
-    endpoint.ready_members = backend.ready;
+    endpoint.ready = reachable && backend.ready > 0;
+    endpoint.ready_members = reachable ? backend.ready : 0;
+    endpoint.weight = reachable ? backend.weight : 0;
   }
 }
 
 void Importer::AddServices(const std::string& cluster, const Member& member) {
+  const bool reachable = !out_.snapshot->clusters.back().gateways.empty();
   Grant grant;
   for (const auto& [name, record] : member.services) {
     // Services are in the order of their namespaces.
     if (grant.ns != name.first) {
-      grant = {.ns = name.first,
+      grant = {.reachable = reachable,
+               .ns = name.first,
                .given = shared_.MayServe(cluster, name.first),
                .own_beginning = absl::StrCat("spiffe://", file_.trust_domain, "/cluster/", cluster,
                                              "/ns/", name.first, "/sa/")};
@@ -229,8 +237,10 @@ void Importer::AddService(const std::string& cluster, const Grant& grant, const 
   }
   mesh::Service* service = Place(name);
   if (service == nullptr) return;
-  const bool of_file = service < services_.data() + of_file_;
-  for (const ExportedPort& port : record.ports) AddPort(cluster, port, *service, of_file);
+  for (const ExportedPort& from : record.ports) {
+    mesh::ServicePort* port = PlaceOf(from.port, *service);
+    if (port != nullptr) AddBackends(cluster, grant.reachable, from, *port);
+  }
 }
 
 bool Importer::Usable(const ServiceName& name, const net::IpAddress& vip) {

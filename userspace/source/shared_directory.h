@@ -24,7 +24,7 @@ enum class RefusalReason {
   kTooMuch,         // more of it than DirectoryLimits lets one cluster have
   kNotAMember,      // no admin/clusters/<cluster>
   kInFile,          // the cluster is described by the own file, which counts
-  kNoGateway,       // no gateway that counts: nobody could reach the cluster
+  kNoGateway,       // no gateway that counts: nobody can reach the cluster now
   kGatewayAddress,  // a gateway where no administrator allows one, or somebody else's
   kNamespace,       // a service of a namespace that the cluster was not granted
   kIdentity,        // an identity that is not the cluster's own in the service's namespace

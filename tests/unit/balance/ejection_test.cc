@@ -347,6 +347,13 @@ TEST_F(BalanceCase, AClusterOutOfReachIsNotChosen) {
   Use({Behind("west"), Behind("south")});
   EXPECT_EQ(Histogram(50).size(), 2u);
   for (int i = 0; i < 50; ++i) EXPECT_TRUE(Pick()->gateway.has_value());
+  // Nor does it count as what is not ready: nothing goes to the next tier for it.
+  balancing_.tiers = {{"south", "west"}, {"north"}};
+  AddGateways(3, 1);
+  clusters_[1].gateways = {{.name = "linked", .via = "north"}};
+  clusters_[3].gateways[0].via = "south";
+  Use({Behind("west", 8), Behind("south", 2), MakeEndpoint(0, "east")});
+  EXPECT_EQ(Histogram(50).size(), 1u);
   clusters_[2].gateways = {{.name = "linked", .via = "east"}};
   Use({Behind("west")});
   EXPECT_EQ(Pick(), std::nullopt);

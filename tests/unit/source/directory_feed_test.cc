@@ -101,7 +101,7 @@ TEST(DirectoryFeedTest, MakesSnapshotsOfFileAndEtcd) {
   feed.SetFile(file);
   feed.Update({{"clusters/west/gateways/g1", std::nullopt}}, /*listed=*/false);  // lease lost
   EXPECT_NE(last.WaitFor([&](const auto& b) {
-    return b.file == file && b.snapshot->FindCluster("west") == nullptr;
+    return b.file == file && b.snapshot->FindCluster("west")->gateways.empty();
   }),
             nullptr);
 }

@@ -211,13 +211,18 @@ TEST(DirectoryImportTest, AVipHasToBeOfTheFilesRangeAndFree) {
   }
 }
 
-TEST(DirectoryImportTest, AClusterWithoutALiveGatewayIsLeftOut) {
+// What it serves stays listed, so that no running connection is taken for one that is forbidden.
+TEST(DirectoryImportTest, AClusterWithoutALiveGatewayGetsNothingNew) {
   Keys keys = WestKeys();
   keys.erase("clusters/west/gateways/g1");  // its lease has ended
   const ImportedDirectory imported = Import(keys);
   EXPECT_THAT(Refused(imported), ElementsAre("clusters/west/: no_gateway"));
-  EXPECT_EQ(imported.snapshot->FindCluster("west"), nullptr);
-  EXPECT_FALSE(Served(imported));
+  EXPECT_THAT(imported.snapshot->FindCluster("west")->ways, IsEmpty());
+  const mesh::Endpoint& endpoint = PortOf(imported, "shop/web")->endpoints.at(0);
+  EXPECT_EQ(endpoint.identity.text(), kWestWeb);
+  EXPECT_FALSE(endpoint.ready);
+  EXPECT_EQ(endpoint.members, 2u);
+  EXPECT_EQ(endpoint.ready_members, 0u);
 }
 
 TEST(DirectoryImportTest, AnAdministratorDrains) {
