@@ -173,6 +173,8 @@ void Publisher::Loop() {
     const Work work = work_;
     lock.unlock();
     absl::Status done = Do(work);
+    // Restored from a backup it may have another ID.
+    if (absl::IsUnavailable(done)) client_.ForgetCluster();
     lock.lock();
     if (work.lease != 0 && work_.lease == work.lease) {
       view_.announced = announced_with_ == work.lease && announced_.has_value();

@@ -137,7 +137,11 @@ absl::StatusOr<net::HttpAnswer> Client::AskAsUser(net::HttpConnection& http,
                                                   MonotonicTime deadline) {
   const std::string used = token();
   absl::StatusOr<net::HttpAnswer> answer = Ask(http, path, body, used, deadline);
-  if (!answer.ok() || answer->status == 200 || !options_.user ||
+  if (!answer.ok()) {
+    if (std::chrono::steady_clock::now() >= deadline) ForgetToken(used);
+    return answer;
+  }
+  if (answer->status == 200 || !options_.user ||
       !absl::IsUnauthenticated(ErrorOf(answer->status, answer->body))) {
     return answer;
   }
@@ -182,6 +186,13 @@ absl::Status Client::Authenticate(net::HttpConnection& http, const std::string& 
   const std::lock_guard lock(mutex_);
   token_ = got.token;
   return absl::OkStatus();
+}
+
+// A token carries the place in etcd's log where it was issued, and etcd answers only once it has
+// got there: after a restore from a backup perhaps never.
+void Client::ForgetToken(const std::string& token) {
+  const std::lock_guard lock(mutex_);
+  if (token_ == token) token_.clear();
 }
 
 absl::StatusOr<Client::Connection> Client::Take(std::size_t endpoint, MonotonicTime deadline) {

@@ -83,8 +83,8 @@ class Client {
   // Makes another member the current one, if that is `watch`'s.
   void Leave(const Watch& watch) { Avoid(watch.endpoint()); }
 
-  // Takes the next cluster that answers for the right one: for readers of a cluster that
-  // was restored from a backup under another ID.
+  // Takes the next cluster that answers for the right one, for those who can go on with a cluster
+  // that was restored from a backup under another ID.
   void ForgetCluster();
 
   // Calls that are under way, and all later ones, fail. One that just connects takes until
@@ -114,6 +114,7 @@ class Client {
   absl::Status IsCluster(std::uint64_t cluster);
   absl::Status Authenticate(net::HttpConnection& http, const std::string& stale,
                             MonotonicTime deadline);
+  void ForgetToken(const std::string& token);
   absl::StatusOr<net::HttpAnswer> Ask(net::HttpConnection& http, const std::string& path,
                                       const std::string& body, const std::string& token,
                                       MonotonicTime deadline);

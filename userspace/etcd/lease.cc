@@ -55,7 +55,10 @@ class KeptLease::Impl {
     do {
       const MonotonicTime asked = std::chrono::steady_clock::now();
       const absl::StatusOr<std::int64_t> lease = client_.GrantLease(ttl_);
-      if (!lease.ok()) continue;
+      if (!lease.ok()) {
+        client_.ForgetCluster();
+        continue;
+      }
       backoff_.Reset();
       SetHeld(*lease);
       on_held_(*lease);
@@ -81,6 +84,8 @@ class KeptLease::Impl {
       }
       const absl::StatusOr<Duration> left = client_.KeepAlive(lease);
       if (absl::IsNotFound(left.status())) return left.status();
+      // Restored from a backup it may have another ID, and knows the lease perhaps.
+      if (!left.ok()) client_.ForgetCluster();
       failure = left.status();
       wait = left.ok() ? step_ : step_ / 10;
       if (left.ok()) expires = asked + *left;

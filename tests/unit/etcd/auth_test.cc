@@ -108,6 +108,24 @@ TEST_F(AuthTest, TokensThatDiedWithTheirMemberAreReplaced) {
   Expect(TryPut(west, "/d/clusters/west/a"));
 }
 
+// etcd lets who shows such a token wait until its log has grown to where the token was issued.
+TEST_F(AuthTest, TokensFromBeforeABackupAreReplaced) {
+  const auto restart = [this](void (EtcdCluster::*meanwhile)()) {
+    cluster_->Kill(0);
+    ((*cluster_).*meanwhile)();
+    cluster_->Begin(0);
+    const absl::Status ready = cluster_->WaitUntilReady();
+    ASSERT_TRUE(ready.ok()) << ready;
+  };
+  restart(&EtcdCluster::Save);
+  Client root(As("root", "root's"));
+  for (int i = 0; i < 50; ++i) Expect(TryPut(root, "/elsewhere"));
+  Client west(As("west", "west's"));
+  Expect(TryPut(west, "/d/clusters/west/a"));
+  restart(&EtcdCluster::GoBack);
+  Expect(TryPut(west, "/d/clusters/west/a"));
+}
+
 TEST_F(AuthTest, WhoIsNobodyIsToldSoAtOnce) {
   Client liar(As("west", "guessed"));
   const absl::Status refused = TryPut(liar, "/d/clusters/west/a");

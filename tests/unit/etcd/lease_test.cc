@@ -95,5 +95,14 @@ TEST_F(KeptLeaseTest, AnOutageLosesItInTime) {
   EXPECT_TRUE(Eventually([&] { return held() == 2; }));
 }
 
+TEST_F(KeptLeaseTest, IsTakenFromARestoredEtcdWithAnotherId) {
+  Keep();
+  ASSERT_TRUE(Eventually([&] { return held() == 1; }));
+  cluster_->Kill(0);
+  writer_->ForgetCluster();
+  cluster_->BeginAnother();
+  EXPECT_TRUE(Eventually([&] { return held() == 2; }));
+}
+
 }  // namespace
 }  // namespace tombolo::etcd
