@@ -1,93 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clusters that know of each other only what etcd says, each with a directory file of its own."""
+"""What clusters learn of each other from etcd while it works, and what a start without it knows."""
+from netns.shared_directory_case import SharedDirectoryCase
 from testing import case, driver, host, network
-from testing.etcd import Etcd
-from testing.topology import TRUST_DOMAIN, Endpoint
-
-PORT = 8080
-VIPS = "10.112.0.0/16"
 
 
-class SharedDirectoryTest(case.TopologyCase):
-    """West and south export shop/web; east only has a rule for it."""
+class SharedDirectoryTest(SharedDirectoryCase):
+    """One member."""
 
     topology_name = "shareddir"
-    start_agents = False
-
-    @classmethod
-    def setUpClass(cls):
-        case.need("etcd", "curl", "openssl")
-        super().setUpClass()
-        cls.etcd.prepare()
-        cls.etcd.start()
-        cls.etcd.init()
-        cls.etcd.command("namespace", "grant", "shop", "west", "south")
-        for place in cls.topo.places():
-            place.agent.config = {"threads": 1, "shared_directory": cls.etcd.config(place)}
-            place.agent.write_config()
-        cls.topo.start_agents()
-
-    @classmethod
-    def build(cls):
-        cls.east, cls.west, cls.south = (
-            cls.topo.cluster(name, gateways=2) for name in ("east", "west", "south"))
-        cls.etcd = Etcd(cls.topo)
-        cls.client = cls.east.pod("client")
-        cls.servers = {cluster: cluster.pod("server") for cluster in (cls.west, cls.south)}
-        cls.exported = {cls.west, cls.south}
-        for cluster in cls.topo.clusters:
-            cluster.own_directory = True
-        write, cls.topo.write_directory = cls.topo.write_directory, cls.write_directories
-        cls._write = staticmethod(write)
-
-    @classmethod
-    def write_directories(cls):
-        """Each cluster's own: nobody else's nodes, workloads or services are in it."""
-        for cluster in cls.topo.clusters:
-            whole = cls.topo.directory()
-            whole["clusters"] = [cluster.entry()]
-            whole["workloads"] = [entry for entry in whole["workloads"]
-                                  if entry["cluster"] == cluster.name]
-            whole["services"] = []
-            if cluster in cls.exported:
-                endpoint = Endpoint(cls.servers[cluster], PORT).entry()
-                whole["services"] = [
-                    {"name": "shop/web", "vips": ["10.96.0.10"], "export": True,
-                     "ports": [{"port": 80, "endpoints": [endpoint]}]}]
-            whole["imports"] = {"vips": [VIPS]}
-            whole["allow"] = [{"from": f"spiffe://{TRUST_DOMAIN}/cluster/east/ns/shop/sa/client",
-                               "to": "shop/web"}]
-            cls._write(whole, cluster)
-
-    def setUp(self):
-        super().setUp()
-        for pod in self.servers.values():
-            driver.serve(pod, PORT, f"text:{pod.cluster.name},recv-eof")
-        self.vip = host.wait_until("a VIP for shop/web", self.web_vip)
-        self.wait_for_clusters("west", "south")
-
-    def web(self, agent=None):
-        """shop/web as east's node, or another agent, sees it; or {}."""
-        services = (agent or self.east.agent).cli("services")["services"]
-        return next((service for service in services if service["name"] == "shop/web"), {})
-
-    def web_vip(self):
-        """What east calls it."""
-        return next(iter(self.web().get("vips", [])), None)
-
-    def clusters(self, agent=None):
-        """Who serves it, ready, for east."""
-        return {endpoint["cluster"] for port in self.web(agent).get("ports", [])
-                for endpoint in port["endpoints"] if endpoint["ready"]}
-
-    def wait_for_clusters(self, *names):
-        """Until east may choose among exactly these."""
-        host.wait_until(f"shop/web in {names}", lambda: self.clusters() == set(names))
-
-    def ask(self):
-        """Which cluster answers a new connection, or how that failed."""
-        result = driver.connect(self.client, self.vip, 80, "read-text,shutdown")
-        return result.get("text") or result.get("end") or result["connect"]
 
     def test_a_service_that_only_others_have(self):
         self.assertTrue(self.vip.startswith("10.112."), self.vip)

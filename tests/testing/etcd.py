@@ -7,7 +7,9 @@
 
 Its servers have a certificate of an authority of its own; its clients have SVIDs of the topology's.
 """
+import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -15,6 +17,7 @@ from . import host, network, wide
 from .topology import TRUST_DOMAIN, program
 
 _PORT, _PEER_PORT = 2379, 2380
+_PREFIX = "/tombolo-directory/"
 _CLIENT = "/cluster/{}/ns/tombolo-system/sa/directory"
 
 
@@ -28,7 +31,8 @@ class Member:
         self.url = f"https://{self.address}:{_PORT}"
         # All members are in one namespace.
         self.peer_url = f"http://127.0.0.1:{_PEER_PORT + number}"
-        self.log_path = f"{etcd.dir}/{self.name}.log"
+        self.data = f"{etcd.dir}/{self.name}"
+        self.log_path = f"{self.data}.log"
         self.process = None
 
     def launch(self):
@@ -36,11 +40,11 @@ class Member:
         etcd = self._etcd
         with open(self.log_path, "ab") as log:
             self.process = host.spawn(
-                ["etcd", "--name", self.name, "--data-dir", f"{etcd.dir}/{self.name}",
+                ["etcd", "--name", self.name, "--data-dir", self.data,
                  "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
                  "--listen-peer-urls", self.peer_url,
-                 "--initial-advertise-peer-urls", self.peer_url, "--initial-cluster",
-                 ",".join(f"{member.name}={member.peer_url}" for member in etcd.members),
+                 "--initial-advertise-peer-urls", self.peer_url,
+                 "--initial-cluster", etcd.initial_cluster,
                  "--cert-file", f"{etcd.dir}/server.pem", "--key-file", f"{etcd.dir}/server.key",
                  "--client-cert-auth", "--trusted-ca-file", f"{etcd.dir}/clients.pem"],
                 etcd.cgroup, etcd.netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -88,6 +92,11 @@ class Etcd:
         return [member.url for member in self.members]
 
     @property
+    def initial_cluster(self):
+        """As each member is told."""
+        return ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+
+    @property
     def netns(self):
         """Where they run."""
         return network.path(wide.wan_router(self.topology))
@@ -133,6 +142,45 @@ class Etcd:
         return host.in_netns(self.netns, lambda: host.sh(
             program("tombolo"), *arguments, "--endpoints", ",".join(self.urls), *options,
             "--password", f"{self.dir}/root.pw"))
+
+    def ctl(self, *arguments, members=None):
+        """What etcd's own `etcdctl <arguments>` prints, as root, of all members unless given."""
+        access = self._access("admin")
+        with open(f"{self.dir}/root.pw", encoding="utf-8") as password:
+            user = f"root:{password.read().strip()}"
+        return host.in_netns(self.netns, lambda: host.sh(
+            "etcdctl", "--endpoints", ",".join(member.url for member in members or self.members),
+            "--cacert", access["ca"], "--cert", access["certificate"], "--key", access["key"],
+            *arguments, env=os.environ | {"ETCDCTL_API": "3", "ETCDCTL_USER": user}))
+
+    def get(self, key):
+        """The value of a key of the directory, "" if there is none."""
+        return self.ctl("get", "--print-value-only", f"{_PREFIX}{key}")
+
+    def revision(self):
+        """What its members agree on."""
+        status = json.loads(self.ctl("endpoint", "status", "--write-out", "json"))
+        return max(entry["Status"]["header"]["revision"] for entry in status)
+
+    def restore(self, snapshot):
+        """Puts what `etcdctl snapshot save` has written in the place of every member's data, as
+        another cluster with the same addresses. None of them may run."""
+        for member in self.members:
+            shutil.rmtree(member.data)
+            host.sh("etcdctl", "snapshot", "restore", snapshot, "--name", member.name,
+                    "--initial-cluster", self.initial_cluster,
+                    "--initial-cluster-token", "restored",
+                    "--initial-advertise-peer-urls", member.peer_url, "--data-dir", member.data,
+                    env=os.environ | {"ETCDCTL_API": "3"})
+
+    def leader(self):
+        """The member that leads at the moment."""
+        def leading():
+            status = json.loads(self.ctl("endpoint", "status", "--write-out", "json"))
+            return next((entry["Endpoint"] for entry in status if entry["Status"]["leader"]
+                         == entry["Status"]["header"]["member_id"]), None)
+        url = host.wait_until("a leader", leading)
+        return next(member for member in self.members if member.url == url)
 
     def init(self):
         """Roles and users for the topology's clusters, whose gateways may be where they are."""
