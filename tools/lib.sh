@@ -6,7 +6,7 @@ set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly REPO
 
-# Debian's own interpreter: the tests use nothing beyond its standard library.
+# Debian's own interpreter: one test uses a module that Debian has for it, the others none.
 readonly PYTHON=/usr/bin/python3
 
 die() {

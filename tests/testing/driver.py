@@ -11,16 +11,19 @@ import threading
 from . import host
 from .conversation import pattern, pieces
 
-_PEER = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer.py")]
+_HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Peer:
-    """A running peer.py; next() returns its reports in order."""
+    """A running peer.py, or another program like it; next() returns its reports in order."""
+
+    program = "peer.py"
 
     def __init__(self, pod, *arguments, cgroup=None):
         self.name = f"{pod.workload}: {' '.join(map(str, arguments))}"
-        self.process = pod.start([*_PEER, *map(str, arguments)], cgroup, stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = pod.start(
+            [sys.executable, os.path.join(_HERE, self.program), *map(str, arguments)], cgroup,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reports = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -60,6 +63,12 @@ class Peer:
         self.process.wait(timeout=host.PATIENCE)
 
 
+class GrpcPeer(Peer):
+    """A running grpc_peer.py."""
+
+    program = "grpc_peer.py"
+
+
 def serve(pod, port, script, address=None):
     """A server in a pod, on the pod's own address, that already listens."""
     return _listening(Peer(pod, "serve", address or pod.ip, port, script))
@@ -68,6 +77,11 @@ def serve(pod, port, script, address=None):
 def echo(pod, port, address=None):
     """An echo server for any number of connections."""
     return _listening(Peer(pod, "echo", address or pod.ip, port))
+
+
+def grpc_echo(pod, port):
+    """A gRPC server that says its cluster's name and then echoes."""
+    return _listening(GrpcPeer(pod, "serve", pod.ip, port, pod.cluster.name))
 
 
 def steal(pod, port):
