@@ -1,21 +1,27 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Two clusters on one machine and one request between them; run it as tools/quickstart.
+"""Three clusters on one machine, a request between two of them, and what happens when one of those
+dies; run it as tools/quickstart.
 
 Every line it prints is judged by what really happened. The exit status is 0 only if all held.
 """
 import argparse
+import contextlib
 import json
 import os
 import re
 import secrets
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(REPO, "tests"))
 
 from testing import authority, host, network, topology  # noqa: E402  pylint: disable=wrong-import-position
+from testing.gateway import PORT as GATEWAY_PORT  # noqa: E402  pylint: disable=wrong-import-position
 from testing.capture import Capture  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "quickstart"
@@ -59,28 +65,36 @@ class Report:
 
 
 class World:
-    """East with a curl, west with an nginx, and the authority that both trust."""
+    """East with a curl, west and north with an nginx each, and the authority that all trust."""
 
     def __init__(self):
         self.topo = topo = topology.Topology(NAME)
-        self.east, self.west = topo.cluster("east"), topo.cluster("west")
+        self.east, self.west, self.north = (
+            topo.cluster(name, gateways=1) for name in ("east", "west", "north"))
         self.curl_pod = self.east.pod("curl")
         self.plain_pod = self.east.pod("plain", enrolled=False)
-        self.web_pod = self.west.pod("web")
-        self.west.pod("other")
-        self.service = topo.service("shop/web", 80, [topology.Endpoint(self.web_pod, 8080)])
+        self.web_pod, self.spare_pod = self.west.pod("web"), self.north.pod("web")
+        self.service = topo.service("shop/web", 80, [
+            topology.Endpoint(pod, 8080) for pod in (self.web_pod, self.spare_pod)])
+        # West first, so that it is known whose death matters.
+        self.service.balancing = {"tiers": [{"clusters": ["west"]}, {"clusters": ["north"]}]}
         topo.allow(self.curl_pod, "shop/web")
+        # Where services are, nobody who is not enrolled gets through to anything.
+        for cluster in topo.clusters:
+            cluster.agent.config = {"capture": {"protected_ranges": ["10.96.0.0/16"]}}
         self.url = f"http://{self.service.vip}/"
         self.authority = topo.use_authority(ttl="1h")
 
-    def start_nginx(self):
+    def start_nginx(self, pod):
         """Debian's nginx with nothing but a configuration of its own."""
-        directory = f"{self.topo.dir}/nginx"
+        cluster = pod.cluster.name
+        directory = f"{self.topo.dir}/nginx-{cluster}"
+        shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
         with open(f"{directory}/nginx.conf", "w", encoding="utf-8") as out:
-            out.write(NGINX.format(dir=directory, address=self.web_pod.ip, cluster="west"))
+            out.write(NGINX.format(dir=directory, address=pod.ip, cluster=cluster))
         # Its output is not ours: with --keep it outlives this program and its terminal.
-        process = self.web_pod.start(
+        process = pod.start(
             ["nginx", "-p", directory, "-e", f"{directory}/error.log", "-c",
              f"{directory}/nginx.conf"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True)
@@ -92,9 +106,25 @@ class World:
         host.wait_until("nginx to start", serves)
 
     def nginx_log(self):
-        """What nginx says it has served."""
-        with open(f"{self.topo.dir}/nginx/access.log", encoding="utf-8") as lines:
+        """What west's nginx says it has served."""
+        with open(f"{self.topo.dir}/nginx-west/access.log", encoding="utf-8") as lines:
             return lines.read()
+
+    def kill_west(self):
+        """Every process of it: agent, gateway and nginx."""
+        for place in self.west.places():
+            place.agent.expect_death = True
+            for pid in host.cgroup_pids(place.cgroup):
+                with contextlib.suppress(ProcessLookupError):  # nginx's worker follows its master
+                    os.kill(pid, signal.SIGKILL)
+
+    def start_west(self):
+        """All of it again."""
+        self.start_nginx(self.web_pod)
+        for place in self.west.places():
+            place.agent.start()
+        for place in self.west.places():
+            place.agent.wait_ready()
 
     def curl(self, pod, *options):
         """curl's own words about one request through the VIP."""
@@ -158,11 +188,11 @@ def show_tunnel(report, world):
 
 
 def show_wire(report, captures, marker):
-    """What somebody on the network between the nodes would have seen."""
-    report.title("A capture of the link between the nodes")
-    link = captures["east"].only("link0")
-    strays = link.other_ports(topology.TUNNEL_PORT, authority.PORT)
-    for port, what in ((topology.TUNNEL_PORT, "tunnels"), (authority.PORT, "the authority")):
+    """What somebody on the network between the clusters would have seen."""
+    report.title("A capture of what leaves and reaches east's node")
+    link = captures["east"].only("lan")
+    strays = link.other_ports(GATEWAY_PORT, authority.PORT)
+    for port, what in ((GATEWAY_PORT, "tunnels"), (authority.PORT, "the authority")):
         verdict = link.judge_tls(port)
         report.check(verdict.ok, f"{what}: {verdict.text}")
     report.check(not strays, "and of nothing else" if not strays else f"other: {strays[0]}")
@@ -178,8 +208,8 @@ def show_plain_pod(report, world):
         answer = world.curl(world.plain_pod)
         capture.stop()
     report.check(answer.returncode != 0 and not answer.stdout, last_words(answer))
-    crossed = capture.only("link0").other_ports(authority.PORT)
-    report.check(not crossed, "nothing of it reached the link between the nodes" if not crossed
+    crossed = capture.only("lan").other_ports(authority.PORT)
+    report.check(not crossed, "nothing of it left the node" if not crossed
                  else f"on the link: {crossed[0]}")
 
 
@@ -190,7 +220,7 @@ def show_dead_agent(report, world, marker):
     # West's agent notices that its tunnel is gone, and its kernel says so once.
     host.wait_until("west to forget the tunnel",
                     lambda: not world.west.agent.cli("tunnels")["tunnels"])
-    captures = [Capture(cluster.netns) for cluster in world.topo.clusters]
+    captures = [Capture(cluster.netns) for cluster in (world.east, world.west)]
     answer = world.curl(world.curl_pod, "-H", f"X-Marker: {marker}")
     # West's agent may ask the authority for news at any time.
     seen = [packet for capture in captures
@@ -212,6 +242,54 @@ def show_recovery(report, world):
                  answer.stdout.strip() or last_words(answer))
 
 
+class Loop:
+    """A shell that fetches the page again and again, one curl after the other."""
+
+    def __init__(self, world):
+        script = f"while :; do curl -sS --max-time 5 {world.url} 2>&1 | tail -n 1; done"
+        self._process = world.curl_pod.start(["sh", "-c", script], stdin=subprocess.DEVNULL,
+                                             stdout=subprocess.PIPE, text=True)
+
+    def next(self):
+        """When the next request ended, which cluster has answered, or None, and its last words."""
+        words = self._process.stdout.readline().strip()
+        found = re.match("hello from nginx in ([a-z]+)", words)
+        return time.monotonic(), found and found[1], words
+
+    def take(self, cluster, count):
+        """Requests until one cluster has answered so many of them."""
+        taken = []
+        while sum(found == cluster for _, found, _ in taken) < count:
+            taken.append(self.next())
+            if len(taken) > 20 * count:
+                raise host.HostError(f"no {count} answers from {cluster}: {taken[-1][2]}")
+        return taken
+
+    def end(self):
+        """A curl that is under way ends by itself."""
+        self._process.kill()
+
+
+def show_failover(report, world):
+    """Another cluster answers when one dies."""
+    report.title("West killed (SIGKILL: agent, gateway, nginx) while curl loops in east")
+    loop = Loop(world)
+    before = loop.take("west", 20)
+    begun = time.monotonic()
+    world.kill_west()
+    after = loop.take("north", 20)
+    loop.end()
+    asked = before + after
+    by = {name: sum(found == name for _, found, _ in asked) for name in ("west", "north")}
+    failed = [words for _, found, words in asked if found is None]
+    late = next(at for at, found, _ in after if found == "north") - begun
+    report.check(by["west"] and by["north"],
+                 f"{len(asked)} requests, one after the other: {by['west']} answered by west, then "
+                 f"{by['north']} by north, the first of them {1000 * late:.0f} ms later")
+    # The one that was under way may have been west's already.
+    report.check(len(failed) <= 1, f"{len(failed)} failed" + (f": {failed[0]}" if failed else ""))
+
+
 def explain_keep(world):
     """Commands for a person who wants to look around."""
     cli, ca = topology.program("tombolo"), topology.program("tombolo-ca")
@@ -221,13 +299,13 @@ def explain_keep(world):
             f"exec nsenter --net={network.path(world.curl_pod.netns)}"
     print(f"""
 It is still running. To look around, as root:
-  {cli} --socket {socket} status        # also: identities services tunnels connections datapath
+  {cli} --socket {socket} status        # also: identities services clusters tunnels connections datapath
   {ca} list --config {world.authority.dir}/ca.yaml    # also: cluster list, token list, audit show
   bpftool cgroup tree {world.east.cgroup}
   ls {pins}; bpftool map dump pinned {pins}/<map>
   sh -c '{enter} curl -v {world.url}'
   ip netns exec {world.east.netns} curl http://127.0.0.1:15020/metrics
-  $EDITOR {world.topo.dir}/directory.yaml    # read again by both agents as soon as it is saved
+  $EDITOR {world.topo.dir}/directory.yaml    # read again by all agents as soon as it is saved
   tail {world.east.agent.log_path} {world.west.agent.log_path} {world.authority.log_path}
 To remove every trace: tools/quickstart --down""")
 
@@ -236,12 +314,16 @@ def run(report, world):
     """All of it, in order."""
     marker = f"marker-{secrets.token_hex(12)}"
     world.topo.up()
-    captures = {cluster.name: Capture(cluster.netns) for cluster in world.topo.clusters}
-    world.start_nginx()
+    captures = {cluster.name: Capture(cluster.netns) for cluster in (world.east, world.west)}
+    for pod in (world.web_pod, world.spare_pod):
+        world.start_nginx(pod)
     world.topo.start_agents()
-    print(f"{report.paint('1', 'Two clusters with the same pod addresses, joined by one link')}\n"
-          f"  east  172.31.0.1  curl 10.0.0.10, plain 10.0.0.11 (not enrolled)\n"
-          f"  west  172.31.0.2  web 10.0.0.10 (nginx), other 10.0.0.11\n"
+    gateways = {cluster: cluster.gateways[0].address for cluster in world.topo.clusters}
+    title = "Three clusters with the same node and pod addresses, each behind a gateway"
+    print(f"{report.paint('1', title)}\n"
+          f"  east   {gateways[world.east]}  curl 10.0.0.10, plain 10.0.0.11 (not enrolled)\n"
+          f"  west   {gateways[world.west]}  web 10.0.0.10 (nginx)\n"
+          f"  north  {gateways[world.north]}  web 10.0.0.10 (nginx), for when west cannot\n"
           f"  their certificate authority is on east's node: {world.authority.url}")
     show_identities(report, world)
     show_request(report, world, marker)
@@ -252,6 +334,7 @@ def run(report, world):
     show_plain_pod(report, world)
     show_dead_agent(report, world, marker)
     show_recovery(report, world)
+    show_failover(report, world)
     for cluster in world.topo.clusters:
         for complaint in cluster.agent.complaints():
             report.check(False, complaint)
@@ -273,6 +356,8 @@ def main():
     try:
         world = World()
         run(report, world)
+        if options.keep:
+            world.start_west()
         keep = options.keep
     except host.HostError as error:
         report.check(False, str(error))

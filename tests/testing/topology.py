@@ -65,12 +65,14 @@ class Service:
     vip: str
     vip6: str
     ports: dict = field(default_factory=dict)  # port -> [Endpoint]
+    balancing: dict = field(default_factory=dict)  # as the directory has it
 
     def entry(self):
         """As the directory has it."""
         ports = [{"port": port, "endpoints": [endpoint.entry() for endpoint in endpoints]}
                  for port, endpoints in self.ports.items()]
-        return {"name": self.name, "vips": [self.vip, self.vip6], "ports": ports}
+        return {"name": self.name, "vips": [self.vip, self.vip6], "ports": ports} | (
+            {"balancing": self.balancing} if self.balancing else {})
 
 
 class Topology:
