@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "absl/strings/str_cat.h"
+
 namespace tombolo::cli {
 namespace {
 
@@ -33,6 +35,10 @@ std::string Table::ToString() const {
     out += '\n';
   }
   return out;
+}
+
+std::string Table::OrNone(absl::string_view what) const {
+  return empty() ? absl::StrCat("No ", what, ".\n") : ToString();
 }
 
 }  // namespace tombolo::cli

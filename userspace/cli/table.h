@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+
 namespace tombolo::cli {
 
 // Rows under a header, columns aligned to the left and three spaces apart, as
@@ -17,6 +19,8 @@ class Table {
   bool empty() const { return rows_.size() == 1; }
 
   std::string ToString() const;  // every line ends in \n, none in a space
+  // The same; of an empty table "No <what>."
+  std::string OrNone(absl::string_view what) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
