@@ -42,7 +42,8 @@ absl::StatusOr<std::unique_ptr<admin::HttpListener>> ListenForProbes(
   auto shared = std::make_shared<const ProbeSources>(std::move(sources));
   auto listener = admin::HttpListener::Create(
       executor, *std::move(fd), {},
-      [shared](std::string path) { return Answer(shared, std::move(path)); }, TextError);
+      [shared](std::string path, const std::string&) { return Answer(shared, std::move(path)); },
+      TextError);
   if (listener.ok()) (*listener)->Run();
   return listener;
 }

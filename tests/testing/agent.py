@@ -115,10 +115,10 @@ class Agent:
         """The agent's own: sh and nsenter have replaced themselves."""
         return self.process.pid
 
-    def cli(self, noun):
-        """What `tombolo <noun>` prints, as an object."""
+    def cli(self, *words):
+        """What `tombolo <words>` prints, as an object."""
         from .topology import program  # pylint: disable=import-outside-toplevel,cyclic-import
-        return json.loads(host.sh(program("tombolo"), "--socket", self.socket, noun,
+        return json.loads(host.sh(program("tombolo"), "--socket", self.socket, *words,
                                   "--output", "json"))
 
     def status_or_none(self):

@@ -88,9 +88,14 @@ bool IsHttpError(const error_code& error) {
          error != http::error::end_of_stream && error != http::error::partial_message;
 }
 
-std::string PathOf(const Parser& parser) {
+struct Target {
+  std::string path, query;
+};
+Target TargetOf(const Parser& parser) {
   const auto target = parser.get().target();
-  return std::string(target.substr(0, target.find('?')));
+  const std::size_t mark = target.find('?');
+  if (mark == std::string_view::npos) return {std::string(target), ""};
+  return {std::string(target.substr(0, mark)), std::string(target.substr(mark + 1))};
 }
 
 }  // namespace
@@ -184,7 +189,8 @@ Awaitable<void> HttpListener::Serve(Socket socket) {
     if (refusal) {
       response = error_(static_cast<unsigned>(refusal->status), refusal->message);
     } else {
-      response = co_await handler_(PathOf(parser));
+      Target target = TargetOf(parser);
+      response = co_await handler_(std::move(target.path), std::move(target.query));
     }
     const bool keep_alive = parser.get().keep_alive() && !(refusal && refusal->broken);
     const Message message = ToMessage(std::move(response), parser, keep_alive);

@@ -41,10 +41,9 @@ struct HttpLimits {
 // Lives on `executor`'s one thread. Stop() before destroying.
 class HttpListener {
  public:
-  // `handler` gets the path without the query; it must answer in bounded time,
-  // and end when it is cancelled. `error` makes the body of the responses
-  // above.
-  using Handler = std::function<Awaitable<HttpResponse>(std::string path)>;
+  // `handler` gets the path, and the query behind its '?' as it was sent; it must answer in
+  // bounded time, and end when it is cancelled. `error` makes the body of the responses above.
+  using Handler = std::function<Awaitable<HttpResponse>(std::string path, std::string query)>;
   using ErrorFormat = std::function<HttpResponse(unsigned status, absl::string_view message)>;
 
   // Takes `fd`, which listens and is non-blocking.

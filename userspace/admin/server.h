@@ -24,11 +24,21 @@
 
 namespace tombolo::admin {
 
+// What a request asks for: /v1/explain?workload=east/curl&to=shop/web:80. Values are taken as they
+// are, without escapes: names, addresses and ports need none.
+using Query = std::map<std::string, std::string>;
+// InvalidArgument: not key=value&key=value, a key twice, or an escape.
+absl::StatusOr<Query> ParseQuery(absl::string_view text);
+
 // Where the answers come from. Everything is called on the server's thread.
 struct Providers {
   // GET /v1/<noun>. A provider may collect from other threads; it must end when
   // it is cancelled, which happens in Stop() only.
   std::map<std::string, std::function<Awaitable<boost::json::value>()>> nouns;
+  // GET /v1/<question>?<query>, likewise. InvalidArgument is answered with 400, NotFound with
+  // 404, others with 500.
+  std::map<std::string, std::function<Awaitable<absl::StatusOr<boost::json::value>>(Query)>>
+      questions;
   // Why the agent is not ready, one reason each; empty when it is.
   std::function<std::vector<std::string>()> not_ready;
   // The whole text of /metrics.
@@ -63,7 +73,9 @@ class Server {
   Server(const asio::any_io_executor& executor, Options options, Providers providers);
   absl::StatusOr<Fd> BindTcp();
   absl::Status StartListeners(Fd tcp);
-  Awaitable<HttpResponse> AnswerNoun(std::string path);
+  bool Has(const std::string& noun) const;
+  std::string Known() const;
+  Awaitable<HttpResponse> AnswerNoun(std::string path, std::string query);
   Awaitable<HttpResponse> AnswerProbe(std::string path);
   Awaitable<void> Run(std::shared_ptr<Call> call);
 

@@ -86,6 +86,9 @@ class Agent {
   Awaitable<BalanceViews> Balance(mesh::SnapshotPtr snapshot);
   Awaitable<boost::json::value> Services();
   Awaitable<boost::json::value> Clusters();
+  boost::json::object CaptureStep(const mesh::Workload& workload) const;
+  Awaitable<absl::StatusOr<boost::json::value>> Explain(admin::Query query);
+  Awaitable<absl::StatusOr<boost::json::value>> ExplainConnection(std::string id);
   Awaitable<boost::json::value> Connections();
   Awaitable<boost::json::value> Tunnels();
   Awaitable<ThreadSummary> Summary();

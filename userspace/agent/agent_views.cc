@@ -54,6 +54,7 @@ admin::Providers Agent::MakeProviders() {
   providers.nouns["datapath"] = [this]() -> Awaitable<json::value> {
     co_return DatapathJson(*datapath_, config_.instance, PinDirectory());
   };
+  providers.questions["explain"] = [this](admin::Query query) { return Explain(std::move(query)); };
   providers.not_ready = [this] { return NotReady(); };
   providers.metrics = [this] { return metrics_.Text(); };
   return providers;

@@ -29,7 +29,6 @@ namespace proto = tunnel::proto;
 using tunnel::OpenOutcome;
 using tunnel::Tunnel;
 
-constexpr std::size_t kMaxAttempts = 8;
 constexpr Duration kTrustedIdle = std::chrono::seconds(5);
 constexpr int kMaxExcused = 4;
 
@@ -51,7 +50,6 @@ class Outbound {
   MonotonicTime AttemptDeadline(MonotonicTime latest) const {
     return std::min(latest, After(context_.world->deadlines.dial));
   }
-  absl::StatusOr<Route> FindRoute(const balance::Choice& choice) const;
   // An idle tunnel for `route`, if there is one. It may lead through another gateway than was
   // chosen: then the choice is that one.
   void TakeIdle(const Route& route, balance::Choice& choice);
@@ -85,26 +83,11 @@ void Outbound::Refuse(absl::Status why) {
   Report(context_, request_, {Refusal::kResources, std::move(why)});
 }
 
-absl::StatusOr<Route> Outbound::FindRoute(const balance::Choice& choice) const {
-  const mesh::Snapshot& snapshot = *request_.world->snapshot;
-  const RouteTarget target{request_.source->id, *request_.target.service,
-                           request_.target.port->port};
-  const mesh::Endpoint& endpoint = request_.target.port->endpoints[choice.endpoint];
-  const mesh::Cluster* cluster = snapshot.FindCluster(endpoint.cluster);
-  const bool by_gateway = choice.gateway && cluster != nullptr;
-  return RouteTo(snapshot, target, endpoint,
-                 by_gateway ? &cluster->ways[*choice.gateway] : nullptr);
-}
-
 void Outbound::TakeIdle(const Route& route, balance::Choice& choice) {
   tunnel_ = context_.pool.Take(route.pool_key);
   tunnel_is_new_ = tunnel_ == nullptr;
   way_ = tunnel_is_new_ ? route.address.ToString() : tunnel_->peer_address;
-  if (!choice.gateway) return;
-  const auto& ways = request_.world->snapshot->FindCluster(route.endpoint->cluster)->ways;
-  for (std::size_t i = 0; i < ways.size(); ++i) {
-    if (ways[i].address.ToString() == way_) choice.gateway = i;
-  }
+  GoThrough(*request_.world->snapshot, *route.endpoint, way_, choice);
 }
 
 proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
@@ -250,7 +233,8 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
     std::optional<balance::Choice> choice = context_.balancer.Pick(wanted, tried, begun);
     if (!choice) break;
     const mesh::Endpoint& endpoint = request_.target.port->endpoints[choice->endpoint];
-    const absl::StatusOr<Route> route = FindRoute(*choice);
+    const absl::StatusOr<Route> route =
+        RouteTo(*wanted.snapshot, request_.source->id, request_.target, *choice);
     if (!route.ok()) co_return Refused{Refusal::kNoEndpoint, route.status()};
     TakeIdle(*route, *choice);
     balance::Balancer::Attempt attempt = context_.balancer.Begin(wanted, *choice, begun);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -10,6 +11,9 @@
 #include "net/address.h"
 
 namespace tombolo::agent {
+
+// So often an endpoint is tried for one connection.
+inline constexpr std::size_t kMaxAttempts = 8;
 
 // Carries one application's connection, which the hook sent to the listener of
 // the network namespace `netns_cookie`: finds out who asked for what, chooses an

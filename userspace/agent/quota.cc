@@ -35,6 +35,12 @@ void Quota::Share::GiveBack() {
   quota_ = nullptr;
 }
 
+std::uint32_t Quota::held(const std::string& holder) {
+  const std::lock_guard lock(mutex_);
+  const auto held = held_.find(holder);
+  return held == held_.end() ? 0 : held->second;
+}
+
 absl::StatusOr<Quota::Share> Quota::Take(const std::string& holder, std::uint32_t limit) {
   const std::lock_guard lock(mutex_);
   const auto held = held_.find(holder);

@@ -39,6 +39,7 @@ class Quota {
 
   // One more for `holder`. ResourceExhausted when it has `limit` already.
   absl::StatusOr<Share> Take(const std::string& holder, std::uint32_t limit);
+  std::uint32_t held(const std::string& holder);
 
  private:
   std::mutex mutex_;

@@ -8,7 +8,6 @@
 #include "base/errno_status.h"
 #include "base/rate_limited_log.h"
 #include "net/socket.h"
-#include "policy/authorize.h"
 
 namespace tombolo::agent {
 namespace {
@@ -56,17 +55,25 @@ std::optional<Refused> Resolve(Context& context, int fd, Request& request) {
   return std::nullopt;
 }
 
+policy::Decision MayConnect(const Request& request) {
+  return policy::Authorize(*request.world->snapshot, request.source->id,
+                           request.target.service->FullName(), request.target.port->port);
+}
+
+std::optional<Refused> FindCredentials(Request& request) {
+  auto credentials = request.world->CredentialsOf(request.source->id);
+  if (!credentials.ok()) return Refused{Refusal::kNoCredentials, credentials.status()};
+  request.credentials = *std::move(credentials);
+  return std::nullopt;
+}
+
 std::optional<Refused> Authorize(Context& context, Request& request) {
-  const World& world = *request.world;
-  const policy::Decision decision =
-      policy::Authorize(*world.snapshot, request.source->id, request.target.service->FullName(),
-                        request.target.port->port);
+  const policy::Decision decision = MayConnect(request);
   if (!decision.allowed) {
     return Refused{Refusal::kDenied, absl::PermissionDeniedError(decision.reason)};
   }
-  absl::StatusOr<tls::CredentialsPtr> credentials = world.CredentialsOf(request.source->id);
-  if (!credentials.ok()) return Refused{Refusal::kNoCredentials, credentials.status()};
-  request.credentials = *std::move(credentials);
+  if (std::optional<Refused> refused = FindCredentials(request)) return refused;
+  const World& world = *request.world;
   absl::StatusOr<Quota::Share> share =
       context.quotas.connections.Take(request.source->name, world.limits.connections_per_workload);
   if (!share.ok()) {

@@ -10,6 +10,7 @@
 #include "agent/quota.h"
 #include "mesh/snapshot.h"
 #include "net/address.h"
+#include "policy/authorize.h"
 
 namespace tombolo::agent {
 
@@ -35,7 +36,11 @@ struct Request {
 
 // Finds the original destination of the connection `fd`, the workload and the service.
 std::optional<Refused> Resolve(Context& context, int fd, Request& request);
-// Policy, credentials, and the limit of the workload's connections.
+// Whether the source may connect to the target. Needs `world`, `source` and `target`, and takes
+// nothing; so does what FindCredentials() needs.
+policy::Decision MayConnect(const Request& request);
+std::optional<Refused> FindCredentials(Request& request);
+// Both, and the limit of the workload's connections.
 std::optional<Refused> Authorize(Context& context, Request& request);
 // Counts it and logs it.
 void Report(Context& context, const Request& request, const Refused& refused);

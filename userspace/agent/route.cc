@@ -50,6 +50,24 @@ absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const RouteTarget&
   return route;
 }
 
+absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const SpiffeId& source,
+                              const mesh::ServiceRef& target, const balance::Choice& choice) {
+  const mesh::Endpoint& endpoint = target.port->endpoints[choice.endpoint];
+  const mesh::Cluster* cluster = snapshot.FindCluster(endpoint.cluster);
+  const bool by_gateway = choice.gateway && cluster != nullptr;
+  return RouteTo(snapshot, {source, *target.service, target.port->port}, endpoint,
+                 by_gateway ? &cluster->ways[*choice.gateway] : nullptr);
+}
+
+void GoThrough(const mesh::Snapshot& snapshot, const mesh::Endpoint& endpoint,
+               absl::string_view address, balance::Choice& choice) {
+  if (!choice.gateway) return;
+  const auto& ways = snapshot.FindCluster(endpoint.cluster)->ways;
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    if (ways[i].address.ToString() == address) choice.gateway = i;
+  }
+}
+
 void ToProto(const net::SocketAddress& address, tunnel::proto::Address& out) {
   const auto& bytes = address.ip.bytes();
   out.set_ip(std::string(bytes.begin(), bytes.end()));

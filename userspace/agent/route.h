@@ -5,6 +5,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "balance/choice.h"
 #include "base/spiffe_id.h"
 #include "mesh/snapshot.h"
 #include "net/address.h"
@@ -31,6 +33,15 @@ struct RouteTarget {
 // cluster's. NotFound: the directory does not say where that is.
 absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const RouteTarget& target,
                               const mesh::Endpoint& endpoint, const mesh::Gateway* gateway);
+
+// The same to where a balancer has chosen to go.
+absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const SpiffeId& source,
+                              const mesh::ServiceRef& target, const balance::Choice& choice);
+
+// An idle tunnel to the choice's cluster may lead through another gateway than was chosen: then
+// the choice is that one. `address` is where the tunnel leads.
+void GoThrough(const mesh::Snapshot& snapshot, const mesh::Endpoint& endpoint,
+               absl::string_view address, balance::Choice& choice);
 
 // What OPEN says of the endpoint. Of one behind gateways nothing: the node that the gateway has
 // picked chooses.

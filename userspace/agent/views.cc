@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "net/socket.h"
+#include "policy/authorize.h"
 #include "tls/record_protection.h"
 
 namespace tombolo::agent {
@@ -116,6 +117,18 @@ json::array ConnectionsOf(const Context& context) {
     out.push_back(ConnectionJson(connection));
   }
   return out;
+}
+
+std::optional<json::object> ConnectionOf(const Context& context, const std::string& id) {
+  for (const Connection& connection : context.connections.all()) {
+    if (connection.id != id) continue;
+    json::object out = ConnectionJson(connection);
+    out["policy"] = policy::Authorize(*context.world->snapshot, connection.source,
+                                      connection.service, connection.port)
+                        .reason;
+    return out;
+  }
+  return std::nullopt;
 }
 
 json::array TunnelsOf(const Context& context) {

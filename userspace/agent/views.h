@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ namespace tombolo::agent {
 // Of one data thread; called on that thread.
 boost::json::array ConnectionsOf(const Context& context);
 boost::json::array TunnelsOf(const Context& context);
+// One connection, and the rule that allows it now.
+std::optional<boost::json::object> ConnectionOf(const Context& context, const std::string& id);
 
 struct ThreadSummary {
   std::size_t dialed = 0;

@@ -14,6 +14,7 @@
 #include "absl/types/span.h"
 #include "balance/attempt.h"
 #include "balance/choice.h"
+#include "balance/explanation.h"
 #include "balance/plan.h"
 #include "balance/ways.h"
 #include "base/time.h"
@@ -74,6 +75,10 @@ class Balancer {
   // Begins an attempt at what Pick() has chosen.
   Attempt Begin(const Wanted& wanted, const Choice& choice, MonotonicTime now);
 
+  // What Pick() would choose now, and why; up to `most` attempts of one connection. The same draws
+  // by the same rules, and nothing begins: neither load nor a trial.
+  Explanation Explain(const Wanted& wanted, std::size_t most, MonotonicTime now);
+
   // What follows is about the way to the node or gateway at `way` of a cluster.
   // A packet's time there and back was measured: orders clusters by latency.
   void OnRoundTrip(absl::string_view cluster, Duration round_trip, MonotonicTime now) {
@@ -98,6 +103,7 @@ class Balancer {
 
  private:
   const Plan& PlanOf(const Wanted& wanted, MonotonicTime now);
+  Memory MemoryOf(const Wanted& wanted) const;
   bool IsCurrent(const Plan& plan, MonotonicTime now) const;
 
   const Place own_;

@@ -109,7 +109,10 @@ void Maker::AddEndpoint(std::uint32_t index, std::shared_ptr<EndpointState> stat
   const std::optional<std::size_t> tier = TierOf(endpoint, cluster);
   // Out of reach is not the same as not ready: nothing is known of what is there.
   if (!tier || OutOfReach(endpoint)) return;
-  Group& group = GroupOf(plan_.sets[draining_[cluster] ? 1 : 0].tiers[*tier], cluster);
+  Tier& place = plan_.sets[draining_[cluster] ? 1 : 0].tiers[*tier];
+  if (place.all_of.size() <= cluster) place.all_of.resize(cluster + 1);
+  place.all_of[cluster] += endpoint.members;
+  Group& group = GroupOf(place, cluster);
   group.all += endpoint.members;
   if (!endpoint.ready) return;
   Member member{.index = index, .cluster = cluster, .weight = endpoint.weight};

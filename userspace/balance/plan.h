@@ -70,6 +70,8 @@ struct Group {
 struct Tier {
   absl::string_view name;
   std::vector<Group> groups{};
+  // ip:ports, ready or not, by Plan::clusters; what is beyond its end has none here. For people.
+  std::vector<std::uint64_t> all_of{};
 
   // As it stands now.
   std::uint64_t all = 0;             // ip:ports that count

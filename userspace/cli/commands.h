@@ -8,13 +8,22 @@
 
 #include "absl/status/statusor.h"
 
-// What an administrator does with the directory in etcd, from anywhere.
+// The commands beside the nouns.
 namespace tombolo::cli {
 
 // What the command line asks for, and what it prints: set while the line is read, and run
 // afterwards.
 using Action = std::function<absl::StatusOr<std::string>()>;
 
+// Of every command that asks the agent.
+struct AgentOptions {
+  std::string socket = "/run/tombolo/agent.sock";
+  std::string output = "table";  // or json
+};
+// `agent` is read when the action runs, and outlives it.
+void AddExplain(CLI::App& app, const AgentOptions& agent, Action& action);
+
+// What an administrator does with the directory in etcd, from anywhere.
 void AddDirectory(CLI::App& app, Action& action);   // directory init
 void AddClusters(CLI::App& app, Action& action);    // cluster list, join, drain, undrain, remove
 void AddNamespaces(CLI::App& app, Action& action);  // namespace list, grant, revoke

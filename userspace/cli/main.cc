@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tombolo command: reads the state of a running agent, and changes the directory in etcd.
-#include <chrono>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -20,12 +19,9 @@ namespace {
 
 constexpr int kError = 1;
 constexpr int kUsage = 2;
-constexpr auto kTimeout =
-    std::chrono::seconds(10);  // the agent answers within 5 s, or says why not
 
 struct Arguments {
-  std::string socket = "/run/tombolo/agent.sock";
-  std::string output = "table";
+  tombolo::cli::AgentOptions agent;
   std::string noun;
   tombolo::cli::Action action;  // what a command wants; none: show the noun
 };
@@ -33,8 +29,9 @@ struct Arguments {
 absl::StatusOr<std::string> Answer(const Arguments& arguments) {
   if (arguments.action) return arguments.action();
   ASSIGN_OR_RETURN(std::string json,
-                   tombolo::cli::Get(arguments.socket, "/v1/" + arguments.noun, kTimeout));
-  if (arguments.output == "json") return json;
+                   tombolo::cli::Get(arguments.agent.socket, "/v1/" + arguments.noun,
+                                     tombolo::cli::kAgentTimeout));
+  if (arguments.agent.output == "json") return json;
   return tombolo::cli::Render(arguments.noun, json, absl::Now());
 }
 
@@ -48,8 +45,9 @@ int Print(const std::string& text) {
 
 void Declare(CLI::App& app, Arguments& arguments) {
   app.set_version_flag("--version", "tombolo " TOMBOLO_VERSION);
-  app.add_option("--socket", arguments.socket, "the agent's admin socket")->capture_default_str();
-  app.add_option("-o,--output", arguments.output, "table, or json as the agent gives it")
+  app.add_option("--socket", arguments.agent.socket, "the agent's admin socket")
+      ->capture_default_str();
+  app.add_option("-o,--output", arguments.agent.output, "table, or json as the agent gives it")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
   std::vector<std::string> names;
@@ -61,6 +59,7 @@ void Declare(CLI::App& app, Arguments& arguments) {
   app.add_option("noun", arguments.noun, "what to show")->check(CLI::IsMember(names));
   app.footer(footer);
   app.require_subcommand(0, 1);
+  tombolo::cli::AddExplain(app, arguments.agent, arguments.action);
   tombolo::cli::AddDirectory(app, arguments.action);
   tombolo::cli::AddClusters(app, arguments.action);
   tombolo::cli::AddNamespaces(app, arguments.action);

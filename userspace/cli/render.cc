@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "cli/renderers.h"
 
 namespace tombolo::cli {
@@ -29,6 +30,15 @@ constexpr Renderer kRenderers[] = {
     {{"datapath", "eBPF programs, maps and counters in the kernel"}, RenderDatapath},
 };
 
+absl::StatusOr<json::value> Parse(absl::string_view answer) {
+  boost::system::error_code error;
+  json::value root = json::parse({answer.data(), answer.size()}, error);
+  if (!error && root.is_object()) return root;
+  return absl::InvalidArgumentError(
+      absl::StrCat("the agent's answer is not a JSON object",
+                   error ? absl::StrCat(": ", error.message()) : std::string()));
+}
+
 }  // namespace
 
 const std::vector<Noun>& Nouns() {
@@ -42,17 +52,16 @@ const std::vector<Noun>& Nouns() {
 
 absl::StatusOr<std::string> Render(absl::string_view noun, absl::string_view answer,
                                    absl::Time now) {
-  boost::system::error_code error;
-  const json::value root = json::parse({answer.data(), answer.size()}, error);
-  if (error || !root.is_object()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the agent's answer is not a JSON object",
-                     error ? absl::StrCat(": ", error.message()) : std::string()));
-  }
+  ASSIGN_OR_RETURN(const json::value root, Parse(answer));
   for (const Renderer& renderer : kRenderers) {
     if (renderer.noun.name == noun) return renderer.render(&root, now);
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown noun '", noun, "'"));
+}
+
+absl::StatusOr<std::string> RenderExplanation(absl::string_view answer) {
+  ASSIGN_OR_RETURN(const json::value root, Parse(answer));
+  return RenderExplain(&root);
 }
 
 }  // namespace tombolo::cli

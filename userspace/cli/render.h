@@ -24,4 +24,7 @@ const std::vector<Noun>& Nouns();
 absl::StatusOr<std::string> Render(absl::string_view noun, absl::string_view answer,
                                    absl::Time now);
 
+// The same of the answer to /v1/explain.
+absl::StatusOr<std::string> RenderExplanation(absl::string_view answer);
+
 }  // namespace tombolo::cli

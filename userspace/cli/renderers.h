@@ -19,4 +19,7 @@ std::string RenderConnections(const boost::json::value* root, absl::Time now);
 std::string RenderTunnels(const boost::json::value* root, absl::Time now);
 std::string RenderDatapath(const boost::json::value* root, absl::Time now);
 
+// Of the command of that name.
+std::string RenderExplain(const boost::json::value* root);
+
 }  // namespace tombolo::cli

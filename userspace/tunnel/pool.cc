@@ -84,6 +84,15 @@ std::unique_ptr<Tunnel> Pool::Take(const std::string& key) {
   return nullptr;
 }
 
+const Tunnel* Pool::Next(const std::string& key) const {
+  const auto bucket = idle_.find(key);
+  if (bucket == idle_.end()) return nullptr;
+  const auto& all = bucket->second;
+  const auto next = std::find_if(all.rbegin(), all.rend(),
+                                 [](const auto& idle) { return idle->tunnel().reusable(); });
+  return next == all.rend() ? nullptr : &(*next)->tunnel();
+}
+
 void Pool::Put(std::unique_ptr<Tunnel> tunnel) {
   if (shut_down_ || !tunnel->reusable() || !tunnel->stream().quiet() ||
       size_ >= options_.max_idle) {

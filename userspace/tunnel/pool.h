@@ -67,6 +67,8 @@ class Pool {
   // or more often.
   void Sweep();
 
+  // The idle tunnel that Take() would give, which stays where it is; or null.
+  const Tunnel* Next(const std::string& key) const;
   void ForEach(const std::function<void(const Tunnel&)>& visit) const;
   std::size_t size() const { return size_; }
 

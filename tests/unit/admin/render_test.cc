@@ -209,6 +209,64 @@ TEST(RenderTest, EveryNounSurvivesMissingAndMistypedFields) {
   }
 }
 
+// Three threads, of which two would do the same.
+TEST(RenderTest, Explanation) {
+  const auto thread = [](int number, int rtt, const char* cluster) {
+    return absl::StrCat(R"({"thread":)", number, R"(,"tiers":[{"tier":1,"name":"other clusters",
+    "share_percent":60,"clusters":[{"name":"west","endpoints":3,"ready":2,"in_use":1,"weight":1,
+    "draining":true,"ejected":true,"ejected_for_ms":3000,"round_trip_us":)",
+                        rtt, R"(},{"name":"south","endpoints":1,"ready":1,"in_use":1,"weight":4,
+    "draining":false,"ejected":false}]}],"attempts":[{"cluster":")",
+                        cluster, R"(","endpoint":"cluster west","way":"203.0.113.1:15443",
+    "gateway":"gw-1","idle_tunnel":true,"choice":"because"},{"cluster":"east",
+    "endpoint":"10.0.0.1:80","way":"172.31.0.1:15008","node":"east-1","idle_tunnel":false,
+    "choice":"another"}]})");
+  };
+  const std::string answer = absl::StrCat(
+      R"({"workload":"east/curl","to":"shop/web:80","carried":false,"reason":"denied",
+    "steps":[{"step":"capture","ok":true,"detail":"enrolled"},
+      {"step":"policy","ok":false,"detail":"no rule"}],"threads":[)",
+      thread(0, 5, "west"), ",", thread(1, 7, "west"), ",", thread(2, 5, "south"), "]}");
+  const std::string text = RenderExplanation(answer).value();
+  EXPECT_THAT(text, testing::StartsWith(
+                        R"(A connection from east/curl to shop/web:80 would not be carried: denied.
+
+STEP      OK    WHAT
+capture   yes   enrolled
+policy    NO    no rule
+
+Threads 0, 1:
+TIER   NAME             SHARE   CLUSTER   STATE                      READY   IN-USE   WEIGHT   RTT-US
+1      other clusters   60 %    west      draining, ejected for 3s   2/3     1        1        5
+1      other clusters   60 %    south     in use                     1/1     1        4        -
+
+TRY   CLUSTER   ENDPOINT       THROUGH                                       WHY
+1     west      cluster west   gateway gw-1 203.0.113.1:15443, idle tunnel   because
+2     east      10.0.0.1:80    node east-1 172.31.0.1:15008, new tunnel      another
+
+Thread 2:
+)"));
+}
+
+TEST(RenderTest, ExplanationOfAConnection) {
+  const std::string text = RenderExplanation(R"({"connection":{"id":"ab12","role":"dialer",
+    "service":"shop/web","port":80,"policy":"allow[0] allows","choice":"tier 0","age_ms":42000}})")
+                               .value();
+  EXPECT_THAT(text, HasSubstr("Service:          shop/web port 80\n"));
+  EXPECT_THAT(text, HasSubstr("Policy:           allow[0] allows\n"));
+  EXPECT_THAT(text, HasSubstr("Choice:           tier 0\n"));
+  EXPECT_THAT(text, HasSubstr("Age:              42s\n"));
+}
+
+TEST(RenderTest, ExplanationSurvivesMissingAndMistypedFields) {
+  for (const char* answer :
+       {"{}", R"({"threads":[{},1,{"tiers":[1,{"clusters":[{}]}],"attempts":[{},2]}],"steps":[3]})",
+        R"({"connection":[]})"}) {
+    EXPECT_TRUE(RenderExplanation(answer).ok()) << answer;
+  }
+  EXPECT_FALSE(RenderExplanation("[]").ok());
+}
+
 TEST(RenderTest, AnswerThatIsNoObjectIsAnError) {
   EXPECT_FALSE(Render("status", "[]", absl::UnixEpoch()).ok());
   EXPECT_FALSE(Render("status", "{", absl::UnixEpoch()).ok());

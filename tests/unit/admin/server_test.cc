@@ -15,6 +15,7 @@ namespace tombolo::admin {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -70,6 +71,39 @@ TEST_F(ServerTest, UnknownNounNamesTheKnownOnes) {
     EXPECT_THAT(response, StartsWith("HTTP/1.1 404")) << path;
     EXPECT_THAT(response, HasSubstr("there are: /v1/services /v1/status")) << path;
   }
+}
+
+Awaitable<absl::StatusOr<boost::json::value>> Echo(Query query) {
+  if (query.contains("lost")) co_return absl::NotFoundError("it is lost");
+  if (query.contains("wrong")) co_return absl::InvalidArgumentError("it is wrong");
+  if (query.contains("broken")) co_return absl::InternalError("it is broken");
+  boost::json::object out;
+  for (const auto& [key, value] : query) out[key] = value;
+  co_return boost::json::value(out);
+}
+
+TEST_F(ServerTest, AQuestionGetsItsQuery) {
+  Providers providers = TestProviders();
+  providers.questions["explain"] = Echo;
+  Start(std::move(providers));
+  EXPECT_THAT(Noun("/v1/explain?a=east/curl&b=[fd00::1]:80=x"),
+              EndsWith("\r\n\r\n{\"a\":\"east/curl\",\"b\":\"[fd00::1]:80=x\"}\n"));
+  EXPECT_THAT(Noun("/v1/explain"), EndsWith("\r\n\r\n{}\n"));
+  EXPECT_THAT(Noun("/v1/nothing"), HasSubstr("/v1/explain /v1/services /v1/status"));
+}
+
+TEST_F(ServerTest, AnswersOfQuestionsThatAreErrors) {
+  Providers providers = TestProviders();
+  providers.questions["explain"] = Echo;
+  Start(std::move(providers));
+  for (const char* query : {"a", "a=", "=b", "a=b&", "a=b&a=c", "a=%41"}) {
+    EXPECT_THAT(Noun(absl::StrCat("/v1/explain?", query)), StartsWith("HTTP/1.1 400")) << query;
+  }
+  EXPECT_THAT(Noun("/v1/explain?wrong=1"),
+              AllOf(StartsWith("HTTP/1.1 400"), HasSubstr("it is wrong")));
+  EXPECT_THAT(Noun("/v1/explain?lost=1"),
+              AllOf(StartsWith("HTTP/1.1 404"), HasSubstr("it is lost")));
+  EXPECT_THAT(Noun("/v1/explain?broken=1"), StartsWith("HTTP/1.1 500"));
 }
 
 TEST_F(ServerTest, ProviderThatDoesNotAnswerIs504ThenA503UntilItIsBack) {

@@ -90,6 +90,18 @@ TEST(QuotaTest, OfAllAndOfOneAddress) {
   EXPECT_TRUE(take("10.0.0.3").ok());
 }
 
+TEST(QuotaTest, SaysWhatIsHeld) {
+  Quota quota;
+  EXPECT_EQ(quota.held("a"), 0u);
+  {
+    const auto one = quota.Take("a", 5);
+    const auto two = quota.Take("a", 5);
+    EXPECT_EQ(quota.held("a"), 2u);
+    EXPECT_EQ(quota.held("b"), 0u);
+  }
+  EXPECT_EQ(quota.held("a"), 0u);
+}
+
 // Whoever has one address of a /64 has them all.
 TEST(QuotaTest, OneAddressIsASlash64) {
   Quota quota;

@@ -59,6 +59,9 @@ TEST_F(PoolTest, GivesBackTheNewestOfItsKeyOnly) {
   pool.Put(Dial("b"));
   EXPECT_EQ(pool.size(), 3u);
   EXPECT_EQ(pool.Take("c"), nullptr);
+  EXPECT_EQ(pool.Next("c"), nullptr);
+  EXPECT_EQ(pool.Next("a"), two);
+  EXPECT_EQ(pool.size(), 3u) << "that was only looked at";
   auto taken = pool.Take("a");
   EXPECT_EQ(taken.get(), two);
   auto older = pool.Take("a");
