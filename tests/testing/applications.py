@@ -91,7 +91,7 @@ def start_postgres(pod, port, directory):
     shutil.chown(directory, ACCOUNT, ACCOUNT)
     data = f"{directory}/data"
     host.sh(*_AS_ACCOUNT, postgres_program("initdb"), "--auth=trust", "--no-sync", "--no-locale",
-            "--encoding=UTF8", "-D", data, cwd=directory)
+            "--encoding=UTF8", "--wal-segsize=1", "-D", data, cwd=directory)
     with open(f"{data}/pg_hba.conf", "a", encoding="ascii") as rules:
         rules.write("host all all 0.0.0.0/0 trust\n")
     options = {"listen_addresses": pod.ip, "port": port, "unix_socket_directories": "",

@@ -60,10 +60,11 @@ class Member:
             with open(self.log_path, encoding="utf-8", errors="replace") as log:
                 raise host.HostError(f"etcd's {self.name} ended: {log.read()[-2000:]}")
         etcd = self._etcd
-        return host.in_netns(etcd.netns, lambda: subprocess.run(
+        done = host.in_netns(etcd.netns, lambda: subprocess.run(
             ["curl", "-s", "--cacert", f"{etcd.dir}/server.pem", "--cert",
              f"{etcd.dir}/admin/svid.pem", "--key", f"{etcd.dir}/admin/key.pem",
-             f"{self.url}/version"], capture_output=True, check=False, timeout=10).returncode == 0)
+             f"{self.url}/health"], capture_output=True, check=False, timeout=10))
+        return done.returncode == 0 and json.loads(done.stdout)["health"] == "true"
 
     def start(self):
         """Returns when it answers, for which most of the members have to run."""
