@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory in an etcd of three members: one of them dies, all of them do, they go back to a
-backup, they forget what an agent has not seen. Connections go on meanwhile, and changes arrive."""
+"""The directory in an etcd of three members: one of them dies or hangs, all of them die, they go back
+to a backup, they forget what an agent has not seen. Connections go on, and changes arrive."""
+import signal
+
 from netns.shared_directory_case import SharedDirectoryCase
 from testing import case, driver, host, network, wide
 
@@ -15,6 +17,16 @@ class EtcdMembersTest(SharedDirectoryCase):
     def setUpClass(cls):
         case.need("etcdctl")
         super().setUpClass()
+
+    def setUp(self):
+        # Whatever a test that failed has left behind.
+        for member in self.etcd.members:
+            if member.process.poll() is not None:
+                member.launch()
+        for member in self.etcd.members:
+            member.wait_ready()
+        self.drain_west(False)
+        super().setUp()
 
     def begin_traffic(self):
         """Connections that stay and connections that come and go; none may fail."""
@@ -98,6 +110,15 @@ class EtcdMembersTest(SharedDirectoryCase):
             member.start()
         self.end_traffic()
 
+    def test_a_member_that_hangs(self):
+        self.begin_traffic()
+        member = self.followed()
+        member.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(member.process.send_signal, signal.SIGCONT)
+        self.change_and_see()
+        self.assertNotEqual(self.followed(), member)
+        self.end_traffic()
+
     def test_everything_goes_on_and_starts_without_etcd(self):
         self.begin_traffic()
         self.etcd.stop()
@@ -152,7 +173,6 @@ class EtcdMembersTest(SharedDirectoryCase):
         self.wait_in_sync(False)
         self.etcd.start()
         self.drain_west()
-        self.addCleanup(self.drain_west, False)
         self.republish_south()
         news = f'"weight":{self.weights[self.south]}'
         host.wait_until("south to publish", lambda: news in self.etcd.get(
