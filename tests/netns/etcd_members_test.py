@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory in an etcd of three members: one of them dies or hangs, all of them die, they go back
-to a backup, they forget what an agent has not seen. Connections go on, and changes arrive."""
+"""The directory in an etcd of three members: one of them dies or hangs, all of them die, they go
+back to a backup, they forget what an agent has not seen. Connections go on, and changes arrive."""
 import signal
 
 from netns.shared_directory_case import SharedDirectoryCase

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the directory in etcd share: clusters that know of each other only what it says,
-each with a directory file of its own."""
+"""What the tests of the directory in etcd share: clusters that know of each other only what it
+says, each with a directory file of its own."""
 from testing import case, driver, host
 from testing.etcd import Etcd
 from testing.topology import TRUST_DOMAIN, Endpoint
