@@ -21,8 +21,8 @@ REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(REPO, "tests"))
 
 from testing import authority, host, network, topology  # noqa: E402  pylint: disable=wrong-import-position
-from testing.gateway import PORT as GATEWAY_PORT  # noqa: E402  pylint: disable=wrong-import-position
 from testing.capture import Capture  # noqa: E402  pylint: disable=wrong-import-position
+from testing.gateway import PORT as GATEWAY_PORT  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "quickstart"
 NGINX = """
