@@ -60,7 +60,8 @@ void AddKinds(CLI::App& above, Handler handler, Action& action) {
   above.require_subcommand(1);
   const std::pair<Kind, const char*> kinds[] = {
       {Kind::kWorkload, "an identity, by its SPIFFE ID"},
-      {Kind::kNode, "a node and all it was given: <cluster>/<node>"},
+      {Kind::kNode,
+       "a node and all it was given: <cluster>/<node>; or <cluster>/gateway/<gateway>"},
       {Kind::kCluster, "everything of a cluster"},
       {Kind::kSerial, "one certificate"}};
   for (const auto& [kind, description] : kinds) {

@@ -95,7 +95,7 @@ absl::Status ForgetNode(const Context& context, const std::string& node, const S
 // is gone.
 absl::Status ForgetExpired(const Context& context, const std::vector<std::string>& nodes) {
   for (const std::string& node : nodes) {
-    ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(context.config.trust_domain, node));
+    ASSIGN_OR_RETURN(const SpiffeId id, AgentAt(context.config.trust_domain, node));
     const absl::Status forgotten = ForgetNode(context, node, id);
     // It has just said what it holds, or another one has forgotten it.
     if (absl::IsAborted(forgotten) || absl::IsNotFound(forgotten)) continue;
@@ -204,7 +204,7 @@ struct ForgetOptions : CommonOptions {
 absl::Status Forget(const ForgetOptions& options) {
   ASSIGN_OR_RETURN(const Context context, OpenContext(options.config));
   for (const std::string& node : options.nodes) {
-    ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(context.config.trust_domain, node));
+    ASSIGN_OR_RETURN(const SpiffeId id, AgentAt(context.config.trust_domain, node));
     RETURN_IF_ERROR(ForgetNode(context, node, id));
     Print(absl::StrCat("forgot ", node, ", until its agent asks again"));
   }

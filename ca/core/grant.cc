@@ -63,9 +63,16 @@ absl::StatusOr<Grant> ByOwnName(const Peer& peer) {
               .node = {},
               .requester = absl::StrCat("the SVID of '", peer.id.text(), "'"),
               .payment = {}};
-  grant.node = name.kind == SpiffeId::Kind::kNode ? PlaceOf(peer.id) : peer.node;
-  if (name.kind == SpiffeId::Kind::kNode || name.kind == SpiffeId::Kind::kWorkload) return grant;
-  return Refused(absl::StrCat("'", peer.id.text(), "' is neither a node nor a workload"));
+  if (name.kind == SpiffeId::Kind::kWorkload) {
+    grant.node = peer.node;
+  } else {
+    grant.node = PlaceOf(peer.id);
+    if (grant.node.empty()) {
+      return Refused(
+          absl::StrCat("'", peer.id.text(), "' is neither a node, a gateway nor a workload"));
+    }
+  }
+  return grant;
 }
 
 absl::StatusOr<Grant> BySvid(const Peer& peer, const SpiffeId& named, const Wish& wish,
@@ -107,8 +114,8 @@ absl::StatusOr<Grant> ByJoinToken(const Credential& credential, const GrantRules
   const Token& token = *credential.join_token;
   ASSIGN_OR_RETURN(const SpiffeId id, SpiffeId::Parse(token.subject));
   const SpiffeId::Name name = id.name();
-  const bool right =
-      name.kind == (token.kind == Kind::kNode ? SpiffeId::Kind::kNode : SpiffeId::Kind::kWorkload);
+  const bool agent = !PlaceOf(id).empty();
+  const bool right = token.kind == Kind::kNode ? agent : name.kind == SpiffeId::Kind::kWorkload;
   if (!right || id.trust_domain() != rules.trust_domain) {
     return Refused("the join token is for nothing that can be issued");
   }
@@ -203,7 +210,7 @@ absl::StatusOr<Grant> ByServiceAccount(const std::string& text, const GrantRules
 // A token that a caller with an SVID shows beside it.
 absl::Status CheckBeside(const Peer& peer, Grant& grant) {
   const std::string place = PlaceOf(peer.id);
-  if (place.empty()) {
+  if (peer.id.name().kind != SpiffeId::Kind::kNode) {
     return Refused(absl::StrCat("'", peer.id.text(),
                                 "' is no node: only a node may show a token beside its SVID"));
   }
@@ -237,7 +244,7 @@ absl::StatusOr<Grant> ByToken(const Credential& credential, const SpiffeId& name
 absl::Status CheckGrant(const Grant& grant, const GrantRules& rules) {
   RETURN_IF_ERROR(CheckNotRevoked(grant.id, "", rules));
   if (grant.node.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const SpiffeId node, NodeAt(rules.trust_domain, grant.node));
+  ASSIGN_OR_RETURN(const SpiffeId node, AgentAt(rules.trust_domain, grant.node));
   return CheckNotRevoked(node, "", rules);
 }
 

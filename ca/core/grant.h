@@ -66,7 +66,7 @@ struct GrantRules {
 struct Grant {
   SpiffeId id;
   std::string cluster;             // whose authority signs
-  std::string node;                // "<cluster>/<node>"; empty: not known
+  std::string node;                // place of its agent (place.h); empty: not known
   std::string requester;           // which credential it was, for the records
   std::optional<Payment> payment;  // the join token that is spent for it
 };

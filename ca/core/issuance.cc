@@ -31,7 +31,7 @@ Certificate RecordOf(const tls::Issuer& issuer, const tls::Serial& serial, std::
 // expired and still has a connection.
 absl::StatusOr<tls::Serial> LeafSerial(const std::string& trust_domain, const std::string& node) {
   if (node.empty()) return tls::Serial::Random();
-  ASSIGN_OR_RETURN(const SpiffeId id, NodeAt(trust_domain, node));
+  ASSIGN_OR_RETURN(const SpiffeId id, AgentAt(trust_domain, node));
   return tls::Serial::RandomOf(id.text());
 }
 

@@ -19,7 +19,7 @@ struct LeafOrder {
   SpiffeId id;
   tls::PublicKey key;
   std::vector<std::string> hosts{};
-  std::string requester{}, node{};  // node: "<cluster>/<node>", or empty
+  std::string requester{}, node{};  // node: the place of its agent (place.h), or empty
 };
 
 // A leaf, and the record that the ledger has to have before anybody gets it.

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/place.h"
 #include "tls/digest.h"
 
 namespace tombolo::ca {
@@ -30,14 +31,15 @@ std::string JoinTokenDigest(absl::string_view text) { return DigestHex(text); }
 
 absl::StatusOr<Token> MakeTokenRecord(absl::string_view text, const SpiffeId& id,
                                       absl::string_view trust_domain, WallTime expires) {
-  const SpiffeId::Kind kind = id.name().kind;
+  const bool agent = !PlaceOf(id).empty();
   if (id.trust_domain() != trust_domain ||
-      (kind != SpiffeId::Kind::kNode && kind != SpiffeId::Kind::kWorkload)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", id.text(), "' is neither a node nor a workload of trust domain '", trust_domain, "'"));
+      (!agent && id.name().kind != SpiffeId::Kind::kWorkload)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", id.text(), "' is neither a node, a gateway nor a workload of trust ",
+                     "domain '", trust_domain, "'"));
   }
   return Token{.digest = JoinTokenDigest(text),
-               .kind = kind == SpiffeId::Kind::kNode ? Kind::kNode : Kind::kWorkload,
+               .kind = agent ? Kind::kNode : Kind::kWorkload,
                .subject = id.text(),
                .expires = expires};
 }

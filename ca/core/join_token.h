@@ -24,7 +24,7 @@ bool IsJoinToken(absl::string_view text);
 // What the ledger knows it by.
 std::string JoinTokenDigest(absl::string_view text);
 
-// The record of a token for `id`. InvalidArgument when that is no node or workload of
+// The record of a token for `id`. InvalidArgument when that is no node, gateway or workload of
 // `trust_domain`.
 absl::StatusOr<Token> MakeTokenRecord(absl::string_view text, const SpiffeId& id,
                                       absl::string_view trust_domain, WallTime expires);

@@ -7,12 +7,14 @@
 #include "absl/strings/string_view.h"
 #include "base/spiffe_id.h"
 
-// A node as records have it: "<cluster>/<node>".
+// Where an agent runs that has an identity of its own, as records have it: a node is
+// "<cluster>/<node>", a gateway "<cluster>/gateway/<gateway>".
 namespace tombolo::ca {
 
-// Empty when `id` is not a node's.
+// Empty when `id` is neither a node's nor a gateway's.
 std::string PlaceOf(const SpiffeId& id);
 
-absl::StatusOr<SpiffeId> NodeAt(absl::string_view trust_domain, absl::string_view place);
+// The identity of the agent there.
+absl::StatusOr<SpiffeId> AgentAt(absl::string_view trust_domain, absl::string_view place);
 
 }  // namespace tombolo::ca

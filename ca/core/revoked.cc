@@ -103,15 +103,16 @@ absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
     return std::string(text);
   }
   const bool node = kind == Kind::kNode;
-  absl::StatusOr<SpiffeId> place = NodeAt(trust_domain, text);
+  absl::StatusOr<SpiffeId> place = AgentAt(trust_domain, text);
   if (!node || !place.ok()) place = SpiffeId::Parse(text);
   ASSIGN_OR_RETURN(const SpiffeId id, std::move(place));
   if (id.trust_domain() != trust_domain) return NotA(text, absl::StrCat("of ", trust_domain));
-  const SpiffeId::Kind named = id.name().kind;
-  if (node && named != SpiffeId::Kind::kNode) {
-    return NotA(text, "a node: <cluster>/<node>, or its SPIFFE ID");
+  const bool agent = !PlaceOf(id).empty();
+  if (node && !agent) {
+    return NotA(
+        text, "a node or gateway: <cluster>/<node>, <cluster>/gateway/<gateway>, or its SPIFFE ID");
   }
-  if (!node && (named == SpiffeId::Kind::kNode || named == SpiffeId::Kind::kTrustDomain)) {
+  if (!node && (agent || id.name().kind == SpiffeId::Kind::kTrustDomain)) {
     return NotA(text, "the SPIFFE ID of a workload");
   }
   return id.text();

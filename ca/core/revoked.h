@@ -16,8 +16,9 @@
 
 namespace tombolo::ca {
 
-// What a revocation is about, in the form of its record: a SPIFFE ID of a workload; a node's SPIFFE
-// ID, or "<cluster>/<node>"; a cluster's name; a serial number. InvalidArgument.
+// What a revocation is about, in the form of its record: a SPIFFE ID of a workload; a node's
+// or gateway's SPIFFE ID, or its place (place.h); a cluster's name; a serial number.
+// InvalidArgument.
 absl::StatusOr<std::string> RevocationSubject(Kind kind, absl::string_view text,
                                               absl::string_view trust_domain);
 

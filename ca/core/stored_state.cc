@@ -90,7 +90,7 @@ absl::StatusOr<bool> WasThereLately(const Reader& reader, WallTime now) {
 
 // What is no node's name is nobody's.
 bool MayComeBack(const std::string& node, const StoredState& state) {
-  const absl::StatusOr<SpiffeId> id = NodeAt(state.trust.trust_domain, node);
+  const absl::StatusOr<SpiffeId> id = AgentAt(state.trust.trust_domain, node);
   return id.ok() && state.revoked.set.Check(*id, "").ok();
 }
 

@@ -13,7 +13,7 @@
 // or not of its type is DataLoss, and the message names the key and the field.
 namespace tombolo::ca {
 
-// What a record is about: a workload (a SPIFFE ID), a node (its name), a cluster
+// What a record is about: a workload (a SPIFFE ID), a node or gateway (its name), a cluster
 // (its name), or one certificate (its serial number).
 enum class Kind { kWorkload, kNode, kCluster, kSerial };
 absl::string_view KindText(Kind kind);

@@ -6,6 +6,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "core/place.h"
 #include "server/enrolment.h"
 #include "tls/pkcs7.h"
 
@@ -128,10 +129,11 @@ Answer Responder::CaCerts(const std::shared_ptr<const Published>& published) {
 
 Awaitable<Answer> Responder::Trust(Request request) {
   if (!request.peer) {
-    co_return RefuseFor(absl::UnauthenticatedError("this needs a node's SVID"));
+    co_return RefuseFor(absl::UnauthenticatedError("this needs a node's or a gateway's SVID"));
   }
-  if (request.peer->id.name().kind != SpiffeId::Kind::kNode) {
-    co_return RefuseFor(absl::PermissionDeniedError("only nodes hold the trust bundle open"));
+  if (PlaceOf(request.peer->id).empty()) {
+    co_return RefuseFor(
+        absl::PermissionDeniedError("only nodes and gateways hold the trust bundle open"));
   }
   const std::chrono::seconds wait =
       std::min(request.wait.value_or(std::chrono::seconds(0)), state_->limits.longest_wait);

@@ -77,6 +77,13 @@ absl::StatusOr<SpiffeId> SpiffeId::ForNode(absl::string_view trust_domain,
   return Parse(absl::StrCat(kScheme, trust_domain, "/cluster/", cluster, "/node/", node));
 }
 
+absl::StatusOr<SpiffeId> SpiffeId::ForGateway(absl::string_view trust_domain,
+                                              absl::string_view cluster,
+                                              absl::string_view gateway) {
+  RETURN_IF_ERROR(CheckNames({trust_domain, cluster, gateway}));
+  return Parse(absl::StrCat(kScheme, trust_domain, "/cluster/", cluster, "/gateway/", gateway));
+}
+
 absl::StatusOr<SpiffeId> SpiffeId::ForAuthority(absl::string_view trust_domain) {
   RETURN_IF_ERROR(CheckNames({trust_domain}));
   return Parse(absl::StrCat(kScheme, trust_domain, kAuthorityPath));
@@ -110,6 +117,10 @@ SpiffeId::Name SpiffeId::name() const {
     name.kind = Kind::kNode;
     name.cluster = part[1];
     name.node = part[3];
+  } else if (part.size() == 4 && part[0] == "cluster" && part[2] == "gateway") {
+    name.kind = Kind::kGateway;
+    name.cluster = part[1];
+    name.gateway = part[3];
   } else if (part.size() == 6 && part[0] == "cluster" && part[2] == "ns" && part[4] == "sa") {
     name.kind = Kind::kWorkload;
     name.cluster = part[1];

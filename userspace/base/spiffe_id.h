@@ -29,6 +29,10 @@ class SpiffeId {
   static absl::StatusOr<SpiffeId> ForNode(absl::string_view trust_domain, absl::string_view cluster,
                                           absl::string_view node);
 
+  // spiffe://<trust-domain>/cluster/<cluster>/gateway/<gateway>: one that has links to others.
+  static absl::StatusOr<SpiffeId> ForGateway(absl::string_view trust_domain,
+                                             absl::string_view cluster, absl::string_view gateway);
+
   // spiffe://<trust-domain>/ca: the certificate authority's own server.
   static absl::StatusOr<SpiffeId> ForAuthority(absl::string_view trust_domain);
 
@@ -41,11 +45,12 @@ class SpiffeId {
   bool empty() const { return text_.empty(); }
 
   // What the path says by the forms above. The views are of this ID.
-  enum class Kind { kOther, kTrustDomain, kAuthority, kNode, kWorkload };
+  enum class Kind { kOther, kTrustDomain, kAuthority, kNode, kGateway, kWorkload };
   struct Name {
     Kind kind = Kind::kOther;
-    absl::string_view cluster{};                // of kNode and kWorkload
+    absl::string_view cluster{};                // of kNode, kGateway and kWorkload
     absl::string_view node{};                   // of kNode
+    absl::string_view gateway{};                // of kGateway
     absl::string_view ns{}, service_account{};  // of kWorkload
   };
   Name name() const;

@@ -44,8 +44,8 @@ void LogFailure(const SpiffeId& id, const Record& record, const absl::Status& be
 
 absl::StatusOr<std::unique_ptr<Issuance>> Issuance::Create(asio::any_io_executor executor,
                                                            Options options) {
-  ASSIGN_OR_RETURN(SpiffeId node,
-                   SpiffeId::ForNode(options.trust_domain, options.cluster, options.node));
+  const auto name = options.gateway ? SpiffeId::ForGateway : SpiffeId::ForNode;
+  ASSIGN_OR_RETURN(SpiffeId node, name(options.trust_domain, options.cluster, options.node));
   ASSIGN_OR_RETURN(SpiffeId authority, SpiffeId::ForAuthority(options.trust_domain));
   if (options.urls.empty()) return absl::InvalidArgumentError("no URL of the authority");
   return std::unique_ptr<Issuance>(
@@ -152,6 +152,7 @@ Awaitable<void> Issuance::KeepNode() {
     }
     log::Info("the node has an SVID",
               {{"id", node_.id().text()}, {"serial", node_.record().svid.credentials->serial()}});
+    if (options_.gateway) Changed();
     trust_wake_.cancel();
     workloads_wake_.cancel();
   }
@@ -237,7 +238,16 @@ void Issuance::Changed() {
   announce_wake_.cancel();
 }
 
-void Issuance::RebuildStore() { store_ = roster_.MakeStore(trust_.bundle()); }
+void Issuance::RebuildStore() {
+  if (!options_.gateway) {
+    store_ = MakeStore(roster_.records(), trust_.bundle());
+    return;
+  }
+  Record own = node_.record();
+  // As above: by roots alone, every cluster's authority could vouch for another cluster's gateway.
+  if (own.svid.trust != trust_.bundle()) own.svid.credentials = nullptr;
+  store_ = MakeStore({{node_.id(), std::move(own)}}, trust_.bundle());
+}
 
 Awaitable<void> Issuance::Announce() {
   asio::steady_timer gather(node_wake_.get_executor());

@@ -70,13 +70,13 @@ class Issuance {
   void Run(std::function<void()> changed);
   Awaitable<void> Stop();
 
-  // The workloads whose SVIDs are wanted.
+  // The workloads whose SVIDs are wanted. Not of a gateway.
   void SetWorkloads(const std::set<SpiffeId>& ids);
   // A file may have changed. A node that has no SVID tries again at once if one of its own has
   // (token, trust) since its last attempt; nobody else's file makes it impatient.
   void TryNode();
 
-  // Null never; without credentials for what was not issued.
+  // The workloads', or a gateway's own. Null never; without credentials for what was not issued.
   const StorePtr& store() const { return store_; }
   IssuanceView View() const;
   // Why a new workload would have to wait for its identity; empty: it would not.

@@ -16,6 +16,7 @@ namespace tombolo::identity {
 // How a node gets its identities from an authority (docs/configuration.md, identity.authority).
 struct Options {
   std::string cluster, node;
+  bool gateway = false;  // `node` is a gateway's name: its own identity is all that it has
   std::string trust_domain;
   std::vector<net::HttpsUrl> urls;  // tried in turn
   std::string trust;                // file: what the first connection is checked against

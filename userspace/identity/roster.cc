@@ -61,9 +61,9 @@ const SpiffeId* Roster::FindOtherThan(const TrustPtr& trust) const {
   return nullptr;
 }
 
-StorePtr Roster::MakeStore(const TrustPtr& trust) const {
+StorePtr MakeStore(const std::map<SpiffeId, Record>& records, const TrustPtr& trust) {
   std::map<SpiffeId, Store::Entry> entries;
-  for (const auto& [id, record] : records_) entries.emplace(id, ToEntry(record));
+  for (const auto& [id, record] : records) entries.emplace(id, ToEntry(record));
   return Store::From(std::move(entries),
                      trust == nullptr ? tls::Revocations{} : trust->bundle().revoked);
 }

@@ -33,11 +33,11 @@ class Roster {
   const std::map<SpiffeId, Record>& records() const { return records_; }
   std::map<SpiffeId, Record>& records() { return records_; }
 
-  // What connections use.
-  StorePtr MakeStore(const TrustPtr& trust) const;
-
  private:
   std::map<SpiffeId, Record> records_;
 };
+
+// What connections use.
+StorePtr MakeStore(const std::map<SpiffeId, Record>& records, const TrustPtr& trust);
 
 }  // namespace tombolo::identity

@@ -15,23 +15,27 @@ namespace {
 
 constexpr std::size_t kMaxPemSize = 1 << 20;
 
-absl::StatusOr<tls::Credentials::Pem> ReadPem(const Files& files, const mesh::Workload& workload) {
-  const std::string directory =
-      absl::StrCat(files.svids, "/", workload.ns, "/", workload.service_account);
+// Where one identity's files are.
+struct Place {
+  const std::string& directory;
+  const std::string& bundle;
+  const SpiffeId& id;
+};
+
+absl::StatusOr<tls::Credentials::Pem> ReadPem(const Place& place) {
   tls::Credentials::Pem pem;
-  pem.chain_name = absl::StrCat(directory, "/svid.pem");
-  pem.key_name = absl::StrCat(directory, "/key.pem");
-  pem.bundle_name = files.bundle;
+  pem.chain_name = absl::StrCat(place.directory, "/svid.pem");
+  pem.key_name = absl::StrCat(place.directory, "/key.pem");
+  pem.bundle_name = place.bundle;
   ASSIGN_OR_RETURN(pem.chain, ReadFile(pem.chain_name, kMaxPemSize));
   ASSIGN_OR_RETURN(pem.key, ReadFile(pem.key_name, kMaxPemSize));
-  ASSIGN_OR_RETURN(pem.bundle, ReadFile(pem.bundle_name, tls::kMaxTrustBundleSize));
+  ASSIGN_OR_RETURN(pem.bundle, ReadFile(place.bundle, tls::kMaxTrustBundleSize));
   return pem;
 }
 
 // An entry with credentials, or why there are none. `previous` may be null.
-absl::StatusOr<Store::Entry> LoadOne(const Files& files, const mesh::Workload& workload,
-                                     const Store::Entry* previous) {
-  ASSIGN_OR_RETURN(const tls::Credentials::Pem pem, ReadPem(files, workload));
+absl::StatusOr<Store::Entry> LoadEntry(const Place& place, const Store::Entry* previous) {
+  ASSIGN_OR_RETURN(const tls::Credentials::Pem pem, ReadPem(place));
   Store::Entry entry;
   entry.digest = tls::Sha256(absl::StrCat(pem.chain, "\n", pem.key, "\n", pem.bundle));
   if (previous != nullptr && previous->credentials != nullptr && previous->digest == entry.digest) {
@@ -39,10 +43,10 @@ absl::StatusOr<Store::Entry> LoadOne(const Files& files, const mesh::Workload& w
     return entry;
   }
   ASSIGN_OR_RETURN(entry.credentials, tls::Credentials::FromPem(pem));
-  if (entry.credentials->id() != workload.id) {
+  if (entry.credentials->id() != place.id) {
     return absl::InvalidArgumentError(absl::StrCat(pem.chain_name, ": is the SVID of '",
                                                    entry.credentials->id().text(), "', not of '",
-                                                   workload.id.text(), "'"));
+                                                   place.id.text(), "'"));
   }
   return entry;
 }
@@ -100,10 +104,30 @@ std::shared_ptr<const Store> Store::Load(const Files& files, const mesh::Snapsho
       const auto found = previous->entries_.find(workload.id);
       if (found != previous->entries_.end()) before = &found->second;
     }
-    absl::StatusOr<Entry> entry = LoadOne(files, workload, before);
+    const std::string directory =
+        absl::StrCat(files.svids, "/", workload.ns, "/", workload.service_account);
+    const Place place{directory, files.bundle, workload.id};
+    absl::StatusOr<Entry> entry = LoadEntry(place, before);
     if (!entry.ok()) entry = Kept(before, entry.status(), store->revocations_);
     store->entries_.emplace(workload.id, *std::move(entry));
   }
+  return store;
+}
+
+std::shared_ptr<const Store> Store::LoadOne(const std::string& directory, const std::string& bundle,
+                                            const SpiffeId& id, const Store* previous) {
+  auto store = std::make_shared<Store>();
+  const Entry* before = nullptr;
+  if (previous != nullptr) {
+    store->revocations_ = previous->revocations_;
+    const auto found = previous->entries_.find(id);
+    if (found != previous->entries_.end()) before = &found->second;
+  }
+  store->revocations_ =
+      LoadRevocations(bundle, std::string(id.trust_domain()), store->revocations_);
+  absl::StatusOr<Entry> entry = LoadEntry({directory, bundle, id}, before);
+  if (!entry.ok()) entry = Kept(before, entry.status(), store->revocations_);
+  store->entries_.emplace(id, *std::move(entry));
   return store;
 }
 

@@ -42,6 +42,11 @@ class Store {
                                            const std::string& cluster, const std::string& node,
                                            const Store* previous);
 
+  // The same for one identity, whose files are <directory>/{svid.pem,key.pem}.
+  static std::shared_ptr<const Store> LoadOne(const std::string& directory,
+                                              const std::string& bundle, const SpiffeId& id,
+                                              const Store* previous);
+
   // The same from what is in memory.
   static std::shared_ptr<const Store> From(std::map<SpiffeId, Entry> entries,
                                            tls::Revocations revocations);

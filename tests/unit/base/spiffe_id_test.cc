@@ -76,12 +76,18 @@ TEST(SpiffeIdTest, NamesWhatThePathSays) {
   EXPECT_EQ(node.name().kind, SpiffeId::Kind::kNode);
   EXPECT_EQ(node.name().cluster, "east");
   EXPECT_EQ(node.name().node, "n1");
+  const SpiffeId gateway = *SpiffeId::ForGateway("td", "east", "gw-1");
+  EXPECT_EQ(gateway.text(), "spiffe://td/cluster/east/gateway/gw-1");
+  EXPECT_EQ(gateway.name().kind, SpiffeId::Kind::kGateway);
+  EXPECT_EQ(gateway.name().cluster, "east");
+  EXPECT_EQ(gateway.name().gateway, "gw-1");
   EXPECT_EQ(SpiffeId::ForAuthority("td")->name().kind, SpiffeId::Kind::kAuthority);
   EXPECT_EQ(SpiffeId::ForTrustDomain("td")->name().kind, SpiffeId::Kind::kTrustDomain);
   EXPECT_EQ(SpiffeId().name().kind, SpiffeId::Kind::kOther);
   for (const char* other : {"spiffe://td/ca/x", "spiffe://td/cluster/east",
                             "spiffe://td/cluster/east/node/n/x", "spiffe://td/cluster/e/ns/a/sa",
-                            "spiffe://td/cluster/e/ns/a/sb/b", "spiffe://td/Cluster/e/node/n"}) {
+                            "spiffe://td/cluster/e/ns/a/sb/b", "spiffe://td/Cluster/e/node/n",
+                            "spiffe://td/cluster/e/gateways/g", "spiffe://td/cluster/e/gateway"}) {
     EXPECT_EQ(SpiffeId::Parse(other)->name().kind, SpiffeId::Kind::kOther) << other;
   }
 }
@@ -89,6 +95,7 @@ TEST(SpiffeIdTest, NamesWhatThePathSays) {
 TEST(SpiffeIdTest, ANameCannotForgeAnotherPath) {
   EXPECT_FALSE(SpiffeId::ForWorkload("td", "east/ns/other", "shop", "web").ok());
   EXPECT_FALSE(SpiffeId::ForWorkload("td/cluster/west", "east", "shop", "web").ok());
+  EXPECT_FALSE(SpiffeId::ForGateway("td", "east", "gw/../../west/gateway/gw").ok());
   EXPECT_FALSE(SpiffeId::ForWorkload("td", "east", "..", "web").ok());
   EXPECT_FALSE(SpiffeId::ForWorkload("td", "east", "", "web").ok());
 }

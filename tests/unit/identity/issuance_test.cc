@@ -63,6 +63,32 @@ TEST_F(IssuanceTest, RenewsAtHalfOfTheLifetime) {
   EXPECT_THAT(NotReady(), IsEmpty());
 }
 
+TEST_F(IssuanceTest, AGatewayHasItsOwnIdentityAndNoOther) {
+  authority_.ttl = seconds(4);
+  options_.node = "gw-1";
+  options_.gateway = true;
+  const SpiffeId own = *SpiffeId::ForGateway(ClusterPki::kDomain, "east", "gw-1");
+  const auto find = [&] { return issuance_->store()->Find(own); };
+  bool bound = true;  // by roots alone, anybody's authority could vouch for it
+  on_change_ = [&] {
+    const tls::CredentialsPtr credentials = find();
+    if (credentials != nullptr) bound = bound && issuance_->View().sequence.has_value();
+  };
+  Start({});
+  ASSERT_TRUE(Until([&] { return find() != nullptr; })) << NotReady();
+  EXPECT_EQ(find()->id(), own);
+  EXPECT_EQ(issuance_->store()->entries().size(), 1u);
+  EXPECT_TRUE(bound);
+  const tls::CredentialsPtr first = find();
+  ASSERT_TRUE(Until([&] { return find() != first && find() != nullptr; }));
+  EXPECT_EQ(authority_.CountOf(kEnroll), 1u);
+  EXPECT_GE(authority_.CountOf(kReenroll), 1u);
+  authority_.bundle.revoked.ids = {own.text()};
+  authority_.Publish(2);
+  EXPECT_TRUE(Until([&] { return find() == nullptr; }));
+  EXPECT_FALSE(issuance_->store()->CheckRevoked(own, "").ok());
+}
+
 TEST_F(IssuanceTest, AnAuthorityThatWasAwayIsForgiven) {
   authority_.ttl = seconds(6);
   Start({Id("a")});

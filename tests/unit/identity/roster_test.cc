@@ -74,7 +74,7 @@ TEST_F(RosterTest, AFailedRenewalKeepsWhatHolds) {
   EXPECT_EQ(record->due, later + seconds(2));
   EXPECT_EQ(record->failures, 2u);
   EXPECT_TRUE(record->Unanswered());
-  const StorePtr store = roster_.MakeStore(trust_);
+  const StorePtr store = MakeStore(roster_.records(), trust_);
   EXPECT_EQ(store->Find(Id("a")), first);
   EXPECT_THAT(std::string(store->entries().at(Id("a")).error.message()), "nobody there");
   // Just before its end the attempts come close together.
@@ -130,7 +130,7 @@ TEST_F(RosterTest, AClockThatIsSetBackHoldsNothingUp) {
 
 TEST_F(RosterTest, TheStoreSaysWhatIsMissing) {
   roster_.Set({Id("a")}, now_);
-  const StorePtr store = roster_.MakeStore(nullptr);
+  const StorePtr store = MakeStore(roster_.records(), nullptr);
   EXPECT_EQ(store->Find(Id("a")), nullptr);
   EXPECT_EQ(store->entries().at(Id("a")).error.message(), "not issued yet");
 }
@@ -147,7 +147,7 @@ TEST_F(RosterTest, EveryoneIsJudgedByAnotherBundle) {
   while (const SpiffeId* id = roster_.FindOtherThan(newer)) {
     roster_.Find(*id)->Judge(*id, newer, pace_, now_);
   }
-  const StorePtr store = roster_.MakeStore(newer);
+  const StorePtr store = MakeStore(roster_.records(), newer);
   ASSERT_NE(store->Find(Id("a")), nullptr);
   EXPECT_EQ(store->Find(Id("a"))->trust(), newer->anchors);
   EXPECT_EQ(store->Find(Id("b")), nullptr);

@@ -60,6 +60,31 @@ TEST_F(StoreTest, LoadsTheWorkloadsOfItsNodeOnly) {
   EXPECT_EQ(store->Find(snapshot_->workloads[1].id), nullptr);  // west's
 }
 
+TEST_F(StoreTest, OneIdentityOfItsOwnDirectory) {
+  const std::string path = "/cluster/east/gateway/gw-1";
+  const SpiffeId own = pki_.Id(path);
+  const auto write = [&](const tls::Credentials::Pem& pem) {
+    dir_.Write("own/svid.pem", pem.chain);
+    dir_.Write("own/key.pem", pem.key);
+  };
+  const auto load = [&](const Store* previous) {
+    return Store::LoadOne(dir_.Path("own"), dir_.Path("bundle.pem"), own, previous);
+  };
+  const auto error = [&](const StorePtr& store) {
+    return std::string(store->entries().at(own).error.message());
+  };
+  EXPECT_THAT(error(load(nullptr)), HasSubstr("own/svid.pem"));
+  write(pki_.Issue(path));
+  const StorePtr store = load(nullptr);
+  ASSERT_NE(store->Find(own), nullptr) << error(store);
+  EXPECT_EQ(load(store.get())->Find(own), store->Find(own)) << "nothing has changed";
+  write(pki_.Issue("/cluster/east/node/gw-1"));
+  const StorePtr kept = load(store.get());
+  EXPECT_THAT(error(kept), HasSubstr("not of '"));
+  EXPECT_EQ(kept->Find(own), store->Find(own));
+  EXPECT_EQ(load(nullptr)->Find(own), nullptr);
+}
+
 TEST_F(StoreTest, MissingFilesAreNamed) {
   EXPECT_EQ(Load()->Find(curl_), nullptr);
   EXPECT_THAT(ErrorOf(Load()), HasSubstr("shop/curl/svid.pem"));

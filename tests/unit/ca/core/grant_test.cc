@@ -112,6 +112,29 @@ TEST_F(GrantTest, AJoinTokenPaysForItsIdentity) {
   ExpectDenied("is for '" + kNode + "', not for '" + kWeb, credential, For(kWeb));
 }
 
+// It speaks for itself, and not for workloads as a node does.
+TEST_F(GrantTest, AGatewayGetsItselfAndNothingElse) {
+  const std::string gateway = "spiffe://test.example/cluster/east/gateway/gw-1";
+  const auto joined = Ask(ByJoin(gateway));
+  ASSERT_TRUE(joined.ok()) << joined.status();
+  EXPECT_EQ(joined->id.text(), gateway);
+  EXPECT_EQ(joined->cluster, "east");
+  EXPECT_EQ(joined->node, "east/gateway/gw-1");
+  const auto renewed = Ask(By(gateway), {.uris = {}, .renew = true});
+  ASSERT_TRUE(renewed.ok()) << renewed.status();
+  EXPECT_EQ(renewed->id.text(), gateway);
+  EXPECT_EQ(renewed->node, "east/gateway/gw-1");
+  registrations_["east/gateway/gw-1"] = {kWeb};
+  ExpectDenied("not for", By(gateway), For(kWeb));
+  ExpectDenied("not for", By(gateway), For(kNode));
+  Credential beside = ByJoin(kWeb);
+  beside.peer = Svid(gateway);
+  ExpectDenied("only a node may show a token", beside);
+  revoked_.ids = {gateway};
+  ExpectDenied("revoked", ByJoin(gateway));
+  ExpectDenied("revoked", By(gateway), {.uris = {}, .renew = true});
+}
+
 TEST_F(GrantTest, AJoinTokenIsKnownUnspentAndInTime) {
   ExpectUnproven("join token is not known", ByToken(NewJoinToken()));
   Credential credential = ByJoin(kNode);
@@ -247,8 +270,8 @@ TEST_F(GrantTest, AWorkloadGetsItselfAndNothingElse) {
 }
 
 TEST_F(GrantTest, OtherIdentitiesAreNotRenewed) {
-  ExpectDenied("neither a node nor a workload", By("spiffe://test.example/ca"));
-  ExpectDenied("neither a node nor a workload", By("spiffe://test.example/tool"));
+  ExpectDenied("neither a node, a gateway nor a workload", By("spiffe://test.example/ca"));
+  ExpectDenied("neither a node, a gateway nor a workload", By("spiffe://test.example/tool"));
   ExpectDenied("of another trust domain", By("spiffe://other.example/cluster/east/node/n1"));
 }
 

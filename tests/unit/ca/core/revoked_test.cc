@@ -220,6 +220,9 @@ TEST(RevocationSubjectTest, TakesWhatOperatorsWrite) {
   };
   EXPECT_EQ(*subject(Kind::kNode, "east/n1"), kNode);
   EXPECT_EQ(*subject(Kind::kNode, kNode), kNode);
+  const std::string gateway = "spiffe://test.example/cluster/east/gateway/gw-1";
+  EXPECT_EQ(*subject(Kind::kNode, "east/gateway/gw-1"), gateway);
+  EXPECT_EQ(*subject(Kind::kNode, gateway), gateway);
   EXPECT_EQ(*subject(Kind::kWorkload, kWeb), kWeb);
   EXPECT_EQ(*subject(Kind::kCluster, "east"), "east");
   EXPECT_EQ(*subject(Kind::kSerial, "4A0000000000000000000000000000FF"),
@@ -227,7 +230,9 @@ TEST(RevocationSubjectTest, TakesWhatOperatorsWrite) {
   for (const auto& [kind, text] : std::vector<std::pair<Kind, std::string>>{
            {Kind::kNode, kWeb},
            {Kind::kNode, "n1"},
+           {Kind::kNode, "east/gateways/gw-1"},
            {Kind::kWorkload, kNode},
+           {Kind::kWorkload, gateway},
            {Kind::kWorkload, "spiffe://test.example"},
            {Kind::kWorkload, "spiffe://other.example/cluster/east/ns/a/sa/b"},
            {Kind::kCluster, "a/b"},

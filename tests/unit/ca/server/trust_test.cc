@@ -27,11 +27,12 @@ class TrustTest : public ServerCase {
   }
 };
 
-TEST_F(TrustTest, IsForNodes) {
+TEST_F(TrustTest, IsForNodesAndGateways) {
   Start();
   EXPECT_THAT(Connect().Get(kTrust), StartsWith("HTTP/1.1 401"));
   EXPECT_THAT(ConnectAs(kWorkloadPath).Get(kTrust), StartsWith("HTTP/1.1 403"));
   EXPECT_THAT(ConnectAs(kNodePath).Get(kTrust), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(ConnectAs("/cluster/east/gateway/gw-1").Get(kTrust), StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(TrustTest, WhoHoldsNothingOrLessIsAnsweredAtOnce) {
