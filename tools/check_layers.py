@@ -10,7 +10,7 @@ import re
 import sys
 
 BELOW_ADMIN = {"base", "net", "mesh", "tls", "etcd", "datapath", "identity", "policy", "balance", "tunnel", "relay",
-               "gateway", "source", "directory"}
+               "gateway", "link", "source", "directory"}
 ALLOWED = {
     "base": set(),
     "net": {"base"},
@@ -24,6 +24,7 @@ ALLOWED = {
     "tunnel": {"base", "net", "mesh", "tls"},
     "relay": {"base", "net", "tls", "tunnel"},
     "gateway": {"base", "net", "mesh", "tls", "tunnel"},
+    "link": {"base", "net", "tls"},
     "source": {"base", "net", "mesh"},
     "directory": {"base", "net", "mesh", "etcd", "source"},
     "admin": BELOW_ADMIN,

@@ -32,6 +32,24 @@ def messages():
     yield wire.control(99, b"from the future", flags=1)
 
 
+def links():
+    """A message of every type of a link, some that are nearly right, and how a spare begins."""
+    def message(kind, payload=b"", flags=0, more=0):
+        return bytes([kind, flags]) + (len(payload) + more).to_bytes(2, "big") + payload
+    yield message(1, b"\1\2\0")
+    yield message(1, b"\2\2\0more")
+    yield message(2, bytes(range(32)))
+    yield message(2, bytes(range(64)))
+    yield message(2, bytes(range(33)))
+    yield message(3)
+    yield message(4)
+    yield message(5, b"draining")
+    yield message(5, b"draining", more=1)
+    yield message(99, b"from the future", flags=1)
+    yield b"T\1" + bytes(range(32))
+    yield b"T\2" + bytes(range(32))
+
+
 def client_hellos():
     """Of a TLS library, in one record and in many, with and without what a tunnel has."""
     name = f"{'0123456789abcdef' * 2}.west.tombolo.internal"
@@ -42,6 +60,7 @@ def client_hellos():
     for size in (7, 50, 200):
         yield wire.in_records(hello, size)
     yield wire.client_hello(name, alpn="http/1.1")
+    yield wire.client_hello("link.west.tombolo.internal", alpn="tombolo-link/1")
     yield wire.client_hello(name, alpn=None)
     yield wire.client_hello(None)
     yield wire.client_hello(name, version=ssl.TLSVersion.TLSv1_2)
@@ -167,7 +186,7 @@ def urls():
         yield text.encode()
 
 
-SEEDS = {"message_fuzz": messages, "client_hello_fuzz": client_hellos, "record_fuzz": records, "svid_fuzz": certificates,
+SEEDS = {"message_fuzz": messages, "client_hello_fuzz": client_hellos, "link_fuzz": links, "record_fuzz": records, "svid_fuzz": certificates,
          "csr_fuzz": requests, "pkcs7_fuzz": answers, "bundle_fuzz": bundles,
          "jwt_fuzz": tokens, "est_fuzz": enrolments, "url_fuzz": urls}
 

@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/backoff.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
-#include "etcd/backoff.h"
 #include "etcd/listing.h"
 #include "etcd/mirror.h"
 

@@ -7,8 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/backoff.h"
 #include "base/status_macros.h"
-#include "etcd/backoff.h"
 
 namespace tombolo::etcd {
 namespace {

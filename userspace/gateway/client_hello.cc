@@ -24,7 +24,8 @@ constexpr std::size_t kMaxSessionId = 32;
 constexpr std::uint32_t kServerName = 0, kAlpn = 16, kSupportedVersions = 43;  // extensions
 constexpr std::uint32_t kHostName = 0;
 constexpr std::uint32_t kTls13 = 0x0304;
-constexpr absl::string_view kProtocol = "tombolo/1";
+constexpr absl::string_view kTunnel = "tombolo/1";
+constexpr absl::string_view kLink = "tombolo-link/1";
 constexpr std::size_t kMaxName = 255;
 
 // Takes bytes from the front. After the first that is not there, everything is empty and zero.
@@ -135,7 +136,7 @@ Verdict Message::ReadFrom(Bytes stream, std::size_t& needed) {
 struct Extensions {
   std::optional<absl::string_view> server_name;
   bool tls13 = false;
-  bool tombolo = false;
+  std::optional<tls::Protocol> protocol;
 };
 
 // RFC 6066, section 3: one name, of the only type there is.
@@ -152,8 +153,11 @@ bool ReadServerName(Reader data, Extensions& out) {
 bool ReadProtocols(Reader data, Extensions& out) {
   Reader list = data.Vector(2);
   while (list.more()) {
-    Reader name = list.Vector(1);
-    if (name.Text() == kProtocol) out.tombolo = true;
+    Reader entry = list.Vector(1);
+    const absl::string_view name = entry.Text();
+    if (out.protocol) continue;
+    if (name == kTunnel) out.protocol = tls::Protocol::kTunnel;
+    if (name == kLink) out.protocol = tls::Protocol::kLink;
   }
   return data.done() && list.done();
 }
@@ -186,7 +190,7 @@ bool IsName(absl::string_view name) {
   return !name.empty() && name.size() <= kMaxName && std::all_of(name.begin(), name.end(), good);
 }
 
-Verdict ReadBody(Reader body, std::string& server_name) {
+Verdict ReadBody(Reader body, HelloView& view) {
   body.Take(2 + kRandom);  // legacy_version, random
   const std::size_t session_id = body.Vector(1).size();
   const std::size_t suites = body.Vector(2).size();
@@ -200,10 +204,11 @@ Verdict ReadBody(Reader body, std::string& server_name) {
   Extensions extensions;
   if (!body.done() || !ReadExtensions(list, extensions)) return Refusal::kMalformed;
   if (!extensions.tls13) return Refusal::kNoTls13;
-  if (!extensions.tombolo) return Refusal::kNotTombolo;
+  if (!extensions.protocol) return Refusal::kNotTombolo;
   if (!extensions.server_name) return Refusal::kNoServerName;
   if (!IsName(*extensions.server_name)) return Refusal::kBadServerName;
-  server_name = std::string(*extensions.server_name);
+  view.server_name = std::string(*extensions.server_name);
+  view.protocol = *extensions.protocol;
   return std::nullopt;
 }
 
@@ -215,7 +220,7 @@ HelloView ReadClientHello(absl::Span<const std::uint8_t> stream) {
   view.refusal = message.ReadFrom(stream, view.needed);
   if (view.refusal) view.needed = 0;
   if (view.needed > 0 || view.refusal) return view;
-  view.refusal = ReadBody(Reader(message.body()), view.server_name);
+  view.refusal = ReadBody(Reader(message.body()), view);
   return view;
 }
 

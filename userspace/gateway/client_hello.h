@@ -8,6 +8,7 @@
 
 #include "absl/types/span.h"
 #include "gateway/refusal.h"
+#include "tls/handshake.h"
 
 namespace tombolo::gateway {
 
@@ -23,11 +24,14 @@ struct HelloView {
   std::optional<Refusal> refusal;
   // Letters, digits, '-' and '.', as it was sent: 1 to 255 bytes.
   std::string server_name;
+  // The first one that is offered and known. ALPN says it and not a name that is reserved for it,
+  // because the handshake binds both ends to it.
+  tls::Protocol protocol = tls::Protocol::kTunnel;
 };
 
 // Reads the ClientHello (RFC 8446, section 4.1.2) at the beginning of a stream that offers TLS 1.3
-// and tombolo/1, and the name in it. It may be in any number of records. What does not matter for
-// that, and what follows it, is for the node to judge, which reads it all again.
+// and a tunnel or a link, and the name in it. It may be in any number of records. What does not
+// matter for that, and what follows it, is for the node to judge, which reads it all again.
 HelloView ReadClientHello(absl::Span<const std::uint8_t> stream);
 
 }  // namespace tombolo::gateway

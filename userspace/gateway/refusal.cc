@@ -33,6 +33,14 @@ absl::string_view Name(Refusal refusal) {
       return "no_endpoint";
     case Refusal::kUnavailable:
       return "unavailable";
+    case Refusal::kNoLink:
+      return "no_link";
+    case Refusal::kNoSpare:
+      return "no_spare";
+    case Refusal::kLink:
+      return "link";
+    case Refusal::kToken:
+      return "token";
     case Refusal::kConnectionLimit:
       return "connection_limit";
     case Refusal::kHandshakeLimit:
@@ -65,6 +73,8 @@ std::optional<std::uint8_t> AlertOf(Refusal refusal) {
     case Refusal::kOtherCluster:
     case Refusal::kNoEndpoint:
     case Refusal::kUnavailable:
+    case Refusal::kNoLink:
+    case Refusal::kNoSpare:
       return tls::kUnrecognizedName;
     default:
       return std::nullopt;

@@ -15,7 +15,7 @@ enum class Refusal {
   kTooLarge,   // a ClientHello, or a record of it, beyond kMaxClientHello
   kMalformed,  // TLS, but no ClientHello that the rules allow
   kNoTls13,
-  kNotTombolo,  // does not offer tombolo/1
+  kNotTombolo,  // offers neither a tunnel nor a link
   kNoServerName,
   kBadServerName,
   // What becomes of it.
@@ -25,6 +25,10 @@ enum class Refusal {
   kOtherCluster,  // the name is another cluster's
   kNoEndpoint,    // none of the route's endpoints is ready
   kUnavailable,   // no node that has one could be dialled
+  kNoLink,        // the name is of a cluster that is reached by links, and has none
+  kNoSpare,       // it has links, but no spare came in time
+  kLink,          // a link that is not accepted: LinkRefusal says why
+  kToken,         // a spare whose token is not good: link::TokenRefusal says why
   kConnectionLimit,
   kHandshakeLimit,
   kResources,  // out of descriptors or memory

@@ -76,8 +76,9 @@ absl::Status CheckHandedOver(SSL* ssl, const HandshakeState& state) {
   const unsigned char* alpn = nullptr;
   unsigned size = 0;
   SSL_get0_alpn_selected(ssl, &alpn, &size);
-  if (absl::string_view(reinterpret_cast<const char*>(alpn), size) != kAlpn) {
-    return HandshakeError(HandshakeFailure::kProtocol, "the peer did not choose ALPN tombolo/1");
+  if (absl::string_view(reinterpret_cast<const char*>(alpn), size) != Alpn(state.protocol)) {
+    return HandshakeError(HandshakeFailure::kProtocol,
+                          absl::StrCat("the peer did not choose ALPN ", Alpn(state.protocol)));
   }
   if (SSL_version(ssl) != TLS1_3_VERSION || SSL_session_reused(ssl) == 1) {
     return HandshakeError(HandshakeFailure::kProtocol, "not a full TLS 1.3 handshake");
@@ -98,6 +99,7 @@ SessionInfo InfoOf(SSL* ssl, const HandshakeState& state) {
           .peer = state.peer,
           .peer_serial = SerialHex(peer),
           .peer_not_after = ToWallTime(X509_get0_notAfter(peer)),
+          .local_not_after = state.credentials->not_after(),
           .version = SSL_get_version(ssl),
           .cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl)),
           .group = group == nullptr ? "" : group,
@@ -156,6 +158,12 @@ absl::StatusOr<SslPtr> NewSsl(SSL_CTX* context, const net::AsyncFd& socket, Hand
     return OpensslStatus(absl::StatusCode::kInternal, "SSL_new");
   }
   Attach(ssl.get(), &state);
+  const std::string wire = AlpnWire(state.protocol);
+  // Returns 0 for success. A server's is chosen by OnAlpn.
+  if (SSL_set_alpn_protos(ssl.get(), reinterpret_cast<const unsigned char*>(wire.data()),
+                          static_cast<unsigned>(wire.size())) != 0) {
+    return OpensslStatus(absl::StatusCode::kInternal, "set ALPN");
+  }
   return ssl;
 }
 
@@ -164,9 +172,10 @@ absl::StatusOr<SslPtr> NewSsl(SSL_CTX* context, const net::AsyncFd& socket, Hand
 Awaitable<absl::StatusOr<Session>> HandshakeAsClient(net::AsyncFd socket,
                                                      CredentialsPtr credentials, std::string sni,
                                                      SpiffeId expected, RecordSettings records,
-                                                     MonotonicTime deadline) {
+                                                     MonotonicTime deadline, Protocol protocol) {
   if (expected.empty()) co_return absl::InvalidArgumentError("no server identity to expect");
   HandshakeState state;
+  state.protocol = protocol;
   state.credentials = credentials;
   state.expected = std::move(expected);
   state.sni = sni;
@@ -181,9 +190,10 @@ Awaitable<absl::StatusOr<Session>> HandshakeAsClient(net::AsyncFd socket,
 }
 
 Awaitable<absl::StatusOr<Session>> HandshakeAsServer(net::AsyncFd socket, CredentialsBySni find,
-                                                     RecordSettings records,
-                                                     MonotonicTime deadline) {
+                                                     RecordSettings records, MonotonicTime deadline,
+                                                     Protocol protocol) {
   HandshakeState state;
+  state.protocol = protocol;
   state.find = &find;
   CO_ASSIGN_OR_RETURN(SSL_CTX* const context, SniContext());
   CO_ASSIGN_OR_RETURN(const SslPtr ssl, NewSsl(context, socket, state, records));

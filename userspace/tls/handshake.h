@@ -24,10 +24,18 @@ struct SessionInfo {
   SpiffeId peer;
   std::string peer_serial;  // hex
   WallTime peer_not_after;
+  WallTime local_not_after;
   std::string version;  // "TLSv1.3"
   std::string cipher;   // "TLS_AES_128_GCM_SHA256"
   std::string group;    // "x25519", "X25519MLKEM768": IANA's names
   std::string sni;
+};
+
+// What a connection is for. Either end refuses another one than it has named: a link is never taken
+// for a tunnel.
+enum class Protocol {
+  kTunnel,  // ALPN tombolo/1
+  kLink,    // ALPN tombolo-link/1, between gateways
 };
 
 struct Session {
@@ -38,8 +46,8 @@ struct Session {
 // A failed handshake's Status carries a HandshakeFailure, except Cancelled. The
 // process must ignore SIGPIPE: OpenSSL writes without MSG_NOSIGNAL.
 
-// Performs the client's handshake on a connected socket: TLS 1.3 only, ALPN
-// tombolo/1, no tickets. The server must present a valid SVID that is exactly
+// Performs the client's handshake on a connected socket: TLS 1.3 only, the protocol's ALPN,
+// no tickets. The server must present a valid SVID that is exactly
 // `expected`. Where `records` names the kernel for the suite that is chosen, it gets
 // the keys, and a kernel that then refuses them fails the handshake. In TLS 1.3 the client is done
 // before the server has judged its certificate: a refusal is PermissionDenied
@@ -47,7 +55,8 @@ struct Session {
 Awaitable<absl::StatusOr<Session>> HandshakeAsClient(net::AsyncFd socket,
                                                      CredentialsPtr credentials, std::string sni,
                                                      SpiffeId expected, RecordSettings records,
-                                                     MonotonicTime deadline);
+                                                     MonotonicTime deadline,
+                                                     Protocol protocol = Protocol::kTunnel);
 
 // The credentials to present for an SNI, or null: no such name here.
 using CredentialsBySni = std::function<CredentialsPtr(absl::string_view sni)>;
@@ -56,7 +65,7 @@ using CredentialsBySni = std::function<CredentialsPtr(absl::string_view sni)>;
 // may do what is asked later. `find` is called on this thread during the
 // handshake.
 Awaitable<absl::StatusOr<Session>> HandshakeAsServer(net::AsyncFd socket, CredentialsBySni find,
-                                                     RecordSettings records,
-                                                     MonotonicTime deadline);
+                                                     RecordSettings records, MonotonicTime deadline,
+                                                     Protocol protocol = Protocol::kTunnel);
 
 }  // namespace tombolo::tls

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/ssl_context.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -68,16 +70,23 @@ void OnKeyLog(const SSL* ssl, const char* line) {
   OPENSSL_cleanse(bytes.data(), bytes.size());
 }
 
-int OnAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
+// What is chosen has to outlive the call, so it is the client's own copy of it.
+int OnAlpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
            unsigned in_size, void*) {
-  const auto* wanted = reinterpret_cast<const unsigned char*>(kAlpnWire);
-  unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, wanted, sizeof(kAlpnWire) - 1, in, in_size) !=
-      OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_ALERT_FATAL;  // no_application_protocol
+  const absl::string_view wanted = Alpn(StateOf(ssl).protocol);
+  absl::string_view offered(reinterpret_cast<const char*>(in), in_size);
+  while (!offered.empty()) {
+    const std::size_t size =
+        std::min<std::size_t>(static_cast<unsigned char>(offered[0]), offered.size() - 1);
+    const absl::string_view name = offered.substr(1, size);
+    if (name == wanted) {
+      *out = reinterpret_cast<const unsigned char*>(name.data());
+      *out_size = static_cast<unsigned char>(name.size());
+      return SSL_TLSEXT_ERR_OK;
+    }
+    offered.remove_prefix(1 + size);
   }
-  *out = chosen;
-  return SSL_TLSEXT_ERR_OK;
+  return SSL_TLSEXT_ERR_ALERT_FATAL;  // no_application_protocol
 }
 
 // OpenSSL does not call OnAlpn for a client that offers no protocol at all.
@@ -131,6 +140,15 @@ void SetOptions(SSL_CTX* context) {
 
 }  // namespace
 
+absl::string_view Alpn(Protocol protocol) {
+  return protocol == Protocol::kLink ? "tombolo-link/1" : "tombolo/1";
+}
+
+std::string AlpnWire(Protocol protocol) {
+  const absl::string_view name = Alpn(protocol);
+  return absl::StrCat(std::string(1, static_cast<char>(name.size())), name);
+}
+
 void Attach(SSL* ssl, HandshakeState* state) { SSL_set_ex_data(ssl, StateIndex(), state); }
 
 absl::StatusOr<SslCtxPtr> NewTls13Context(bool server) {
@@ -152,11 +170,6 @@ absl::StatusOr<SslCtxPtr> NewContext(bool server) {
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_cert_verify_callback(context.get(), OnVerify, nullptr);
   SSL_CTX_set_keylog_callback(context.get(), OnKeyLog);
-  const auto* alpn = reinterpret_cast<const unsigned char*>(kAlpnWire);
-  // SSL_CTX_set_alpn_protos alone returns 0 for success.
-  if (!server && SSL_CTX_set_alpn_protos(context.get(), alpn, sizeof(kAlpnWire) - 1) != 0) {
-    return OpensslStatus(absl::StatusCode::kInternal, "set ALPN");
-  }
   if (server) {
     SSL_CTX_set_alpn_select_cb(context.get(), OnAlpn, nullptr);
     SSL_CTX_set_client_hello_cb(context.get(), OnClientHello, nullptr);

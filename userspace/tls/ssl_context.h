@@ -12,16 +12,17 @@
 #include "tls/openssl.h"
 #include "tls/secret.h"
 
-// The SSL_CTXs of tombolo/1 and the callbacks that they share; what HTTPS has in common with them.
-// Internal to tls.
+// The SSL_CTXs of tunnels and links, and the callbacks that they share; what HTTPS has in common
+// with them. Internal to tls.
 namespace tombolo::tls {
 
-// The ALPN protocol as it is on the wire, and without its length.
-inline constexpr char kAlpnWire[] = "\x09tombolo/1";
-inline constexpr absl::string_view kAlpn = "tombolo/1";
+absl::string_view Alpn(Protocol protocol);
+// As a list of one, as it is on the wire (RFC 7301, section 3.1).
+std::string AlpnWire(Protocol protocol);
 
 // What the callbacks of one SSL object find out. Attached to it by Attach().
 struct HandshakeState {
+  Protocol protocol = Protocol::kTunnel;
   const CredentialsBySni* find = nullptr;  // server only
   CredentialsPtr credentials;              // the server's: once the SNI is known
   SpiffeId expected;                       // client only; empty: any of the trust domain
@@ -38,7 +39,7 @@ void Attach(SSL* ssl, HandshakeState* state);
 // no certificate, no roots and no protocol yet, and does not ask for a peer's certificate.
 absl::StatusOr<SslCtxPtr> NewTls13Context(bool server);
 
-// A context with every setting of tombolo/1 and no certificate yet.
+// A context with every setting of tunnels and links, but the ALPN protocol and a certificate.
 absl::StatusOr<SslCtxPtr> NewContext(bool server);
 
 // What an entry of OpenSSL's error queue says about a handshake that failed.

@@ -157,7 +157,24 @@ TEST(ClientHelloTest, OffersSomethingElse) {
   ExpectAll(Refusal::kNotTombolo, {{"no ALPN", [](Hello& h) { h.alpn = ""; }},
                                    {"another", [](Hello& h) { h.alpn = Alpn("http/1.1"); }},
                                    {"more than it", [](Hello& h) { h.alpn = Alpn("tombolo/11"); }},
-                                   {"less than it", [](Hello& h) { h.alpn = Alpn("tombolo/"); }}});
+                                   {"less than it", [](Hello& h) { h.alpn = Alpn("tombolo/"); }},
+                                   {"no link", [](Hello& h) { h.alpn = Alpn("tombolo-link/"); }}});
+}
+
+TEST(ClientHelloTest, SaysWhetherItIsATunnelOrALink) {
+  const auto protocol = [](const std::string& protocols) {
+    Hello hello;
+    hello.alpn = Extension(16, Vector(2, protocols));
+    const HelloView view = Read(hello.Record());
+    EXPECT_FALSE(view.refusal.has_value());
+    return view.protocol;
+  };
+  const std::string tunnel = Vector(1, "tombolo/1"), link = Vector(1, "tombolo-link/1");
+  EXPECT_EQ(protocol(tunnel), tls::Protocol::kTunnel);
+  EXPECT_EQ(protocol(link), tls::Protocol::kLink);
+  EXPECT_EQ(protocol(Vector(1, "h2") + link), tls::Protocol::kLink);
+  EXPECT_EQ(protocol(tunnel + link), tls::Protocol::kTunnel);
+  EXPECT_EQ(protocol(link + tunnel), tls::Protocol::kLink);
 }
 
 TEST(ClientHelloTest, NoExtensionsAtAll) {

@@ -6,7 +6,7 @@
 
 #include "base/time.h"
 
-namespace tombolo::etcd {
+namespace tombolo {
 
 // How long to wait after each of several failures: twice as long as before, and by chance
 // up to a half less, so that those who have failed together do not come back together.
@@ -28,4 +28,4 @@ class Backoff {
   std::minstd_rand engine_{std::random_device{}()};
 };
 
-}  // namespace tombolo::etcd
+}  // namespace tombolo
