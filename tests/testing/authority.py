@@ -100,6 +100,15 @@ class Authority:
             "trust_domain": self.trust_domain, "trust": f"{self.dir}/root.pem",
             kind: self._token_file(cluster), "state": f"{cluster.dir}/state"}}
 
+    def gateway_identity(self, gateway, spiffe_id):
+        """The same of a gateway, which has a token of its own."""
+        token = f"{gateway.dir}/token"
+        with open(token, "w", encoding="ascii") as out:
+            out.write(self.command("token", "add", spiffe_id))
+        return {"authority": {
+            "urls": [self.url], "trust_domain": self.trust_domain,
+            "trust": f"{self.dir}/root.pem", "join_token": token, "state": f"{gateway.dir}/state"}}
+
     def start(self):
         """Starts it; agents find out for themselves."""
         with open(self.log_path, "ab") as log:

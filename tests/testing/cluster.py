@@ -111,7 +111,8 @@ class Gateway(Place):
 
     def entry(self):
         """As the directory has it."""
-        return self.agent.entry()
+        via = self.cluster.via
+        return {"name": self.agent.name, "via": via} if via else self.agent.entry()
 
 
 class Cluster:
@@ -122,6 +123,7 @@ class Cluster:
         self.cluster = self  # as a place is of one
         self.wide = nodes > 1 or gateways > 0
         self.draining = False
+        self.via = ""  # the cluster that its gateways have links to, because nobody can dial them
         self.pods = []
         self.nodes = [Node(self, number) for number in range(1, nodes + 1)]
         self.gateways = [Gateway(self, number) for number in range(1, gateways + 1)]

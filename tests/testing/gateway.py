@@ -26,6 +26,8 @@ class Gateway(Agent):
         self.address = f"{self.host}:{self.port}"
         self.instance = f"{cluster.topology.name}-{name}"
         self.directory = None
+        self.links = []  # clusters
+        self.identity = None  # as in the file
 
     def entry(self):
         """As the directory has it, below its cluster's `gateways`."""
@@ -37,7 +39,9 @@ class Gateway(Agent):
             "role": "gateway", "cluster": self.cluster.name, "node": self.name,
             "instance": self.instance, "gateway": {"listen": self.address},
             "directory": self.directory or self.cluster.directory_file,
-            "admin": {"socket": self.socket, "listen": f"127.0.0.1:{self.admin_port}"}}
+            "admin": {"socket": self.socket, "listen": f"127.0.0.1:{self.admin_port}"}
+        } | ({"identity": self.identity} if self.identity else {}) | (
+            {"links": [{"cluster": cluster} for cluster in self.links]} if self.links else {})
 
     def begin(self, ready=True):
         """Makes what it needs, starts it and waits until it is ready, if it is to become that."""
@@ -50,6 +54,11 @@ class Gateway(Agent):
     def refused(self, reason):
         """How many connections it has refused for a reason."""
         return self.metrics()[f'tombolo_gateway_refused_total{{reason="{reason}"}}']
+
+    def links_with(self, cluster):
+        """What it knows of its links with a cluster's gateways, whoever has dialled."""
+        return [link for link in self.status_or_none().get("gateway", {}).get("links", [])
+                if link["cluster"] == cluster]
 
     def tunnels(self):
         """Those that it carries at the moment."""

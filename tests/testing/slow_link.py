@@ -5,10 +5,11 @@
     slow_link.py NETNS DEVICE NETNS DEVICE
 
 Makes a TUN device in both, prints "ready", and hands packets from one to the other. Each line of
-its input says from when on how: "MILLISECONDS [LOSS [MTU [MEGABITS]]]", the delay of one way, how
+its input says from when on how: "MILLISECONDS [LOSS [MTU [MEGABITS [ONE_WAY]]]]", the delay of one way, how
 many of a hundred packets get lost, how large the largest is that gets through (what is larger
 vanishes without a word), and how much gets through in a second each way (0: everything at once), for
-which as much waits as takes 50 ms. Order is kept. Late by as long as this process waits for a core.
+which as much waits as takes 50 ms. With ONE_WAY 1 TCP can be dialled from the first namespace
+only: the SYNs of the other vanish. Order is kept. Late by as long as this process waits for a core.
 """
 import collections
 import fcntl
@@ -24,6 +25,14 @@ from testing import host, network  # noqa: E402  pylint: disable=wrong-import-po
 
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _BUFFER = 0.05  # seconds in front of a link with a rate
+
+
+def _dials(packet):
+    """Whether it is a TCP segment over IPv4 with SYN and without ACK."""
+    if packet[0] >> 4 != 4 or packet[9] != 6:
+        return False
+    flags = packet[4 * (packet[0] & 15) + 13]
+    return flags & 0x12 == 0x02
 
 
 def _open_tun(netns, device):
@@ -42,6 +51,7 @@ class Link:
         self._tuns = [_open_tun(one, one_device), _open_tun(other, other_device)]
         self._queue = {tun: collections.deque() for tun in self._tuns}  # to it: (when due, packet)
         self._seconds, self._loss, self._mtu, self._rate = 0.0, 0.0, 65536, 0.0
+        self._one_way = False
         self._free = dict.fromkeys(self._tuns, 0.0)  # when the way from there has sent what waits
         self._random = random.Random(one_device)
 
@@ -66,6 +76,8 @@ class Link:
                 return
             if len(packet) > self._mtu or (self._loss and self._random.random() < self._loss):
                 continue
+            if self._one_way and tun == self._tuns[1] and _dials(packet):
+                continue
             sent = now = time.monotonic()
             if self._rate:
                 sent = max(now, self._free[tun])
@@ -79,6 +91,7 @@ class Link:
         self._loss = float(words[1]) / 100 if len(words) > 1 else 0.0
         self._mtu = int(words[2]) if len(words) > 2 else 65536
         self._rate = float(words[3]) * 125000 if len(words) > 3 else 0.0  # bytes a second
+        self._one_way = len(words) > 4 and words[4] == b"1"
 
     def run(self):
         """Until the end of the input. A new delay waits for the packets of the old one."""

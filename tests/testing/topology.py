@@ -175,6 +175,7 @@ class Topology:
             self.authority.prepare()
         else:
             self._issue_svids()
+        self._join_links()
         self.write_directory()
         for runner in self.runners():
             runner.write_config()
@@ -189,6 +190,25 @@ class Topology:
             for pod in node.pods:
                 if pod.enrolled:
                     self.issue(pod.id, node.agent.svid_dir(pod))
+
+    def _join_links(self):
+        """What gateways need for links: an identity, and to be told which."""
+        linked = {cluster.via for cluster in self.clusters if cluster.via}
+        for cluster in self.clusters:
+            if not cluster.via and cluster.name not in linked:
+                continue
+            for gateway in cluster.gateways:
+                gateway.agent.links = [cluster.via] if cluster.via else []
+                gateway.agent.identity = self._gateway_identity(gateway)
+
+    def _gateway_identity(self, gateway):
+        spiffe_id = (f"spiffe://{TRUST_DOMAIN}/cluster/{gateway.cluster.name}"
+                     f"/gateway/{gateway.agent.name}")
+        if self.authority:
+            return self.authority.gateway_identity(gateway, spiffe_id)
+        self.issue(spiffe_id, f"{gateway.dir}/own")
+        shutil.copy(f"{self.dir}/ca/root.pem", f"{gateway.dir}/bundle.pem")
+        return {"svid": "own", "bundle": "bundle.pem"}
 
     def issue(self, spiffe_id, directory):
         """An SVID of this topology's authority, as svid.pem and key.pem in `directory`."""

@@ -39,7 +39,7 @@ def lan_router(cluster):
 class Uplink:
     """What joins a cluster with the others. `shape` before the topology comes up, or change()
     while it is: milliseconds one way, percent lost, the largest packet that gets through, megabits
-    a second (0: any number)."""
+    a second (0: any number), and 1 where only this cluster can dial."""
 
     def __init__(self, cluster):
         self._cluster = cluster
@@ -81,9 +81,9 @@ class Uplink:
             raise host.HostError(f"the link of {self._cluster.name} did not start")
         self.change(*self.shape)
 
-    def change(self, milliseconds, loss=0, mtu=65536, megabits=0):
+    def change(self, milliseconds, loss=0, mtu=65536, megabits=0, one_way=0):
         """Of a link that had a shape when it came up."""
-        self.process.stdin.write(f"{milliseconds} {loss} {mtu} {megabits}\n")
+        self.process.stdin.write(f"{milliseconds} {loss} {mtu} {megabits} {one_way}\n")
         self.process.stdin.flush()
 
     def swallow(self, address, yes=True):

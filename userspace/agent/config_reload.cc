@@ -30,6 +30,7 @@ absl::Status ReloadConfig(const std::string& path, source::AgentConfig& running)
   if (!running.identity.authority && !wanted->identity.authority) {
     running.identity = wanted->identity;
   }
+  running.links = wanted->links;
   running.deadlines = wanted->deadlines;
   running.limits = wanted->limits;
   running.capture.protected_ranges = wanted->capture.protected_ranges;

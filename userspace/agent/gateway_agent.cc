@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
-#include "source/directory_file.h"
 
 namespace tombolo::agent {
 namespace {
@@ -44,10 +43,12 @@ GatewayAgent::GatewayAgent(asio::io_context& io, std::string config_path,
       stop_(io, asio::steady_timer::time_point::max()) {}
 
 absl::Status GatewayAgent::SetUp() {
+  wan_ = ChooseWanOptions(config_.wan);
   ASSIGN_OR_RETURN(watcher_, source::FileWatcher::Create(io_));
   WatchFiles();
   RETURN_IF_ERROR(ReadDirectory());
   RETURN_IF_ERROR(StartThreads());
+  RETURN_IF_ERROR(StartIdentity());
   Publish();
   RETURN_IF_ERROR(Listen());
   // Nobody is told of a gateway that does not listen yet.
@@ -72,8 +73,17 @@ absl::Status GatewayAgent::StartPublishing() {
 absl::Status GatewayAgent::StartThreads() {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   const unsigned count = config_.threads == 0 ? cores : config_.threads;
+  const GatewayThread::Shared shared{quotas_, stock_, wan_};
+  // Called on the first thread, and not before Publish(), when all of them are there. That one is
+  // joined first.
+  const auto serve_spare = [this, next = std::size_t{0}](Fd socket) mutable {
+    auto shared_fd = std::make_shared<Fd>(std::move(socket));
+    threads_[next++ % threads_.size()]->Post(
+        [shared_fd](GatewayThread& self) { self.ServeSpare(std::move(*shared_fd)); });
+  };
   for (unsigned i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(auto thread, GatewayThread::Start(quotas_));
+    ASSIGN_OR_RETURN(auto thread, i == 0 ? GatewayThread::Start(shared, serve_spare)
+                                         : GatewayThread::Start(shared));
     threads_.push_back(std::move(thread));
   }
   return absl::OkStatus();
@@ -83,39 +93,13 @@ absl::Status GatewayAgent::Listen() {
   ASSIGN_OR_RETURN(const Fd listener, net::Listen(config_.gateway.listen, kBacklog));
   net::ResetOnClose(listener.get());
   // What is accepted inherits them.
-  net::SetWanOptions(listener.get(), ChooseWanOptions(config_.wan));
+  net::SetWanOptions(listener.get(), wan_);
   for (auto& thread : threads_) {
     ASSIGN_OR_RETURN(Fd copy, DuplicateListener(listener.get()));
     auto shared = std::make_shared<Fd>(std::move(copy));
     thread->Post([shared](GatewayThread& self) { self.AddListener(std::move(*shared)); });
   }
   return absl::OkStatus();
-}
-
-void GatewayAgent::WatchFiles() { watcher_->Watch({config_path_, config_.directory}, {}); }
-
-absl::Status GatewayAgent::ReadDirectory() {
-  absl::StatusOr<std::shared_ptr<mesh::Snapshot>> loaded =
-      source::LoadDirectory(config_.directory, config_.cluster);
-  directory_status_ = loaded.status();
-  if (!loaded.ok()) return directory_status_;
-  file_ = *loaded;
-  if (publishing_ != nullptr) {
-    publishing_->SetFile(file_);
-  } else {
-    TakeSnapshot(*std::move(loaded));
-  }
-  if (Own() == nullptr) {
-    log::Warning("this gateway is not in the directory, so nobody is sent to it",
-                 {{"cluster", config_.cluster}, {"node", config_.node}});
-  }
-  return absl::OkStatus();
-}
-
-void GatewayAgent::TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot) {
-  snapshot->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
-  snapshot_ = std::move(snapshot);
-  snapshot_loaded_at_ = std::chrono::system_clock::now();
 }
 
 const mesh::Gateway* GatewayAgent::Own() const {
@@ -125,28 +109,6 @@ const mesh::Gateway* GatewayAgent::Own() const {
       std::find_if(cluster->gateways.begin(), cluster->gateways.end(),
                    [this](const mesh::Gateway& gateway) { return gateway.name == config_.node; });
   return own == cluster->gateways.end() ? nullptr : &*own;
-}
-
-void GatewayAgent::Publish() {
-  const mesh::Gateway* own = Own();
-  auto world = std::make_shared<GatewayWorld>(
-      GatewayWorld{config_.deadlines, config_.limits, own == nullptr ? "" : own->zone,
-                   gateway::Routes(*snapshot_, config_.cluster, nodes_)});
-  routes_ = world->routes.size();
-  for (auto& thread : threads_) {
-    thread->Post([world](GatewayThread& self) { self.SetWorld(world); });
-  }
-  nodes_.DropUnused();
-}
-
-void GatewayAgent::Reload() {
-  if (stops_ > 0) return;
-  WatchFiles();  // before reading, so that no change falls between
-  config_status_ = ReloadConfig(config_path_, config_);
-  WatchFiles();  // it may name another directory
-  const absl::Status read = ReadDirectory();
-  LogDirectory(read, *snapshot_);
-  Publish();
 }
 
 Awaitable<void> GatewayAgent::Run() {
@@ -161,8 +123,11 @@ Awaitable<void> GatewayAgent::Run() {
   }
   co_await tasks_.CancelAndJoin();
   co_await Drain();
+  if (issuance_ != nullptr) co_await issuance_->Stop();
   co_await admin_->Stop();
   for (auto& thread : threads_) thread->Stop();  // all at once, before the first is joined
+  // In this order: the first one posts to the others.
+  for (auto& thread : threads_) thread.reset();
   threads_.clear();
   log::Info("gateway stopped");
 }
@@ -193,8 +158,7 @@ Awaitable<bool> GatewayAgent::DrainedBy(MonotonicTime deadline) {
 Awaitable<std::size_t> GatewayAgent::Running() {
   std::size_t sum = 0;
   for (auto& thread : threads_) {
-    sum += co_await thread->Ask<std::size_t>(
-        [](GatewayThread& self) { return self.context().tunnels.size() + self.context().opening; });
+    sum += co_await thread->Ask<std::size_t>([](GatewayThread& self) { return self.Running(); });
   }
   co_return sum;
 }

@@ -16,11 +16,15 @@
 #include "admin/server.h"
 #include "agent/gateway_context.h"
 #include "agent/gateway_thread.h"
+#include "agent/link_views.h"
 #include "agent/mailbox.h"
 #include "agent/publishing.h"
 #include "base/asio.h"
 #include "base/task_group.h"
 #include "gateway/node.h"
+#include "identity/issuance.h"
+#include "identity/store.h"
+#include "link/stock.h"
 #include "mesh/snapshot.h"
 #include "source/agent_config.h"
 #include "source/file_watcher.h"
@@ -28,9 +32,9 @@
 namespace tombolo::agent {
 
 // The agent in the role of a gateway: takes tunnels of other clusters and hands each to a node of
-// its own, by nothing but the name in its ClientHello. It has no identities and no keys, captures
-// nothing, and needs no privilege. It runs on the control thread's `io`; the data plane is reached
-// only by posts.
+// its own, by nothing but the name in its ClientHello. It captures nothing, needs no privilege, and
+// has no keys but, where there are links, its own for their control connections. It runs on the
+// control thread's `io`; the data plane is reached only by posts.
 class GatewayAgent {
  public:
   // FailedPrecondition or InvalidArgument tells what the operator has to change.
@@ -55,6 +59,8 @@ class GatewayAgent {
   absl::Status ReadDirectory();
   absl::Status StartPublishing();
   void TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot);
+  absl::Status StartIdentity();
+  void ReadIdentity();
   void Publish();
   const mesh::Gateway* Own() const;  // in the directory; null: it is not there
 
@@ -67,17 +73,22 @@ class GatewayAgent {
   Awaitable<boost::json::value> Status();
   Awaitable<boost::json::value> Tunnels();
   boost::json::array NodesJson();
+  LinkViews Links();
   std::vector<admin::Sample> Samples();
 
   asio::io_context& io_;
   const std::string config_path_;
   source::AgentConfig config_;
   Quotas quotas_;
+  link::Stock stock_;
+  net::WanOptions wan_;
   gateway::Nodes nodes_;
   mesh::SnapshotPtr file_;      // what the directory file says
   mesh::SnapshotPtr snapshot_;  // with what others say in etcd, where that is used
   Mailbox<std::shared_ptr<mesh::Snapshot>> built_;  // by publishing_'s thread
   std::unique_ptr<Publishing> publishing_;          // null: others learn of this cluster from files
+  std::unique_ptr<identity::Issuance> issuance_;    // null: no identity, or one of files
+  identity::StorePtr identities_;                   // null: no identity
   std::size_t routes_ = 0;                          // names that are taken
   WallTime started_at_ = std::chrono::system_clock::now();
   WallTime snapshot_loaded_at_;
@@ -86,7 +97,7 @@ class GatewayAgent {
   std::unique_ptr<source::FileWatcher> watcher_;
   std::unique_ptr<admin::Server> admin_;
   admin::Metrics metrics_;
-  std::vector<std::unique_ptr<GatewayThread>> threads_;
+  std::vector<std::unique_ptr<GatewayThread>> threads_;  // the first one keeps the dialed links
   TaskGroup tasks_;
   asio::steady_timer stop_;  // cancelled by Stop()
   int stops_ = 0;

@@ -13,11 +13,14 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "agent/accepted_link.h"
+#include "agent/gateway_dial.h"
 #include "agent/reserve_descriptor.h"
 #include "base/errno_status.h"
 #include "base/rate_limited_log.h"
 #include "base/status_macros.h"
 #include "gateway/client_hello.h"
+#include "link/messages.h"
 #include "net/socket.h"
 #include "tls/alert.h"
 
@@ -79,15 +82,37 @@ void SetLeastReadable(int fd, std::size_t bytes) {
   (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
 }
 
-struct Named {
-  std::string server_name;
-  std::optional<Refused> refused;
+// Who has made the connection: somebody, or this gateway, over a link.
+enum class Origin { kPublic, kSpare };
+
+// What the first bytes are of.
+struct First {
+  enum class Kind { kTunnel, kLink, kSpare };
+  Kind kind = Kind::kTunnel;
+  std::string server_name{};  // of a tunnel
+  std::optional<Refused> refused{};
 };
 
-Named NotNamed(Refusal reason, absl::Status why) { return {{}, Refused{reason, std::move(why)}}; }
+First Neither(Refusal reason, absl::Status why) {
+  return {.refused = Refused{reason, std::move(why)}};
+}
+
+// How many bytes there have to be before the next look; 0: `first` is set.
+std::size_t Read(absl::Span<const std::uint8_t> stream, Origin origin, First& first) {
+  if (origin == Origin::kPublic && !stream.empty() && stream[0] == link::kSpareByte) {
+    first.kind = First::Kind::kSpare;
+    return stream.size() < link::kSpareOpening ? link::kSpareOpening : 0;
+  }
+  gateway::HelloView view = gateway::ReadClientHello(stream);
+  if (view.refusal) first = Neither(*view.refusal, absl::InvalidArgumentError("no tunnel's hello"));
+  if (view.protocol == tls::Protocol::kLink) first.kind = First::Kind::kLink;
+  first.server_name = std::move(view.server_name);
+  return view.needed;
+}
 
 // A look at what has arrived. Not set: there is more to come, for which the socket may wait.
-std::optional<Named> Peek(GatewayContext& context, net::AsyncFd& client, bool& waits) {
+std::optional<First> Peek(GatewayContext& context, net::AsyncFd& client, Origin origin,
+                          bool& waits) {
   net::BufferPool::Lease buffer = context.buffers.Take();
   ssize_t got;
   do {
@@ -95,47 +120,37 @@ std::optional<Named> Peek(GatewayContext& context, net::AsyncFd& client, bool& w
         recv(client.get(), buffer.span().data(), gateway::kMaxClientHello, MSG_PEEK | MSG_DONTWAIT);
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return std::nullopt;
-  if (got < 0) return NotNamed(Refusal::kGone, ErrnoStatus(errno, "read the ClientHello"));
-  gateway::HelloView view =
-      gateway::ReadClientHello(buffer.span().first(static_cast<std::size_t>(got)));
-  if (view.refusal) return NotNamed(*view.refusal, absl::InvalidArgumentError("no tunnel's hello"));
-  if (view.needed == 0) return Named{std::move(view.server_name), std::nullopt};
+  if (got < 0) return Neither(Refusal::kGone, ErrnoStatus(errno, "read the ClientHello"));
+  First first;
+  const std::size_t needed =
+      Read(buffer.span().first(static_cast<std::size_t>(got)), origin, first);
+  if (needed == 0) return first;
   // What has been seen already makes no second edge.
   if (PeerHasEnded(client.get())) {
-    return NotNamed(Refusal::kGone, absl::UnavailableError("ended within its ClientHello"));
+    return Neither(Refusal::kGone, absl::UnavailableError("ended within its ClientHello"));
   }
   waits = true;
-  SetLeastReadable(client.get(), view.needed);
+  SetLeastReadable(client.get(), needed);
   return std::nullopt;
 }
 
-// The ClientHello stays where it is. `share` lasts as long as this.
-Awaitable<Named> AwaitName(GatewayContext& context, net::AsyncFd& client,
-                           [[maybe_unused]] AddressShare share) {
+// What has come stays where it is.
+Awaitable<First> AwaitFirst(GatewayContext& context, net::AsyncFd& client, Origin origin) {
   const MonotonicTime deadline = After(context.world->deadlines.handshake);
   bool waits = false;
   for (;;) {
     const absl::Status waited = co_await client.WaitReadable(deadline);
     if (!waited.ok()) {
       const bool late = absl::IsDeadlineExceeded(waited);
-      Named none = NotNamed(late ? Refusal::kTimeout : Refusal::kDraining, waited);
+      First none = Neither(late ? Refusal::kTimeout : Refusal::kDraining, waited);
       co_return none;
     }
     client.ClearReadable();
-    std::optional<Named> named = Peek(context, client, waits);
-    if (!named) continue;
+    std::optional<First> first = Peek(context, client, origin, waits);
+    if (!first) continue;
     if (waits) SetLeastReadable(client.get(), 1);
-    co_return *std::move(named);
+    co_return *std::move(first);
   }
-}
-
-Awaitable<absl::StatusOr<net::AsyncFd>> Dial(GatewayContext& context, net::SocketAddress address,
-                                             MonotonicTime deadline) {
-  CO_ASSIGN_OR_RETURN(Fd socket, net::TcpSocket(address));
-  if (!context.quotas.reserve.Keep()) co_return ReserveNeeded();
-  net::SetKeepAlive(socket.get());
-  net::ResetOnClose(socket.get());
-  co_return co_await net::Connect(context.poller, std::move(socket), address, deadline);
 }
 
 struct Reached {
@@ -163,7 +178,7 @@ Awaitable<absl::StatusOr<Reached>> DialSomewhere(GatewayContext& context,
     if (node.get() == nullptr) co_return last;
     const bool only = tried.size() + 1 == route->candidates.size();
     absl::StatusOr<net::AsyncFd> socket =
-        co_await Dial(context, node->address(), AttemptDeadline(now, deadline, only));
+        co_await Dial(context, node->address(), Way::kNode, AttemptDeadline(now, deadline, only));
     if (socket.ok()) {
       node->Reached();
       Reached reached{std::move(node), *std::move(socket)};
@@ -185,7 +200,7 @@ void OnEnd(GatewayContext& context, std::list<GatewayTunnel>::iterator tunnel,
     log::WriteLimited(log::Level::kInfo, "tunnel reset", absl::StatusCodeToString(status.code()),
                       {{"peer", tunnel->peer.ToString()},
                        {"service", tunnel->service},
-                       {"node", tunnel->node->name()},
+                       {"node", tunnel->link.empty() ? tunnel->node->name() : tunnel->link},
                        {"reason", status}});
   }
   context.tunnels.erase(tunnel);
@@ -199,28 +214,108 @@ void Carry(GatewayContext& context, net::AsyncFd client, net::AsyncFd node, Gate
   at->mover->Start([&context, at](const absl::Status& status) { OnEnd(context, at, status); });
 }
 
-// Until the tunnel is carried, or it is known why not.
-Awaitable<std::optional<Refused>> Open(GatewayContext& context, net::AsyncFd& client,
-                                       GatewayTunnel tunnel, AddressShare handshake) {
-  Named named = co_await AwaitName(context, client, std::move(handshake));
-  if (named.refused) co_return named.refused;
-  const GatewayWorldPtr world = context.world;
-  const gateway::Routes::Found found = world->routes.Find(named.server_name);
-  if (found.refusal) {
-    co_return Refused{*found.refusal, absl::NotFoundError(named.server_name)};
-  }
-  absl::StatusOr<Reached> reached = co_await DialSomewhere(context, found.route);
+Awaitable<std::optional<Refused>> OpenToNode(GatewayContext& context, net::AsyncFd& client,
+                                             const gateway::Route* route, GatewayTunnel tunnel) {
+  absl::StatusOr<Reached> reached = co_await DialSomewhere(context, route);
   if (!reached.ok()) {
     Refused refused{Refusal::kUnavailable, reached.status()};
     if (OutOfDescriptors(reached.status())) refused.reason = Refusal::kResources;
     co_return refused;
   }
-  tunnel.server_name = std::move(named.server_name);
-  tunnel.service = found.route->service;
-  tunnel.port = found.route->port;
+  tunnel.service = route->service;
+  tunnel.port = route->port;
+  tunnel.far = reached->node->address();
   tunnel.node = std::move(reached->node);
   Carry(context, std::move(client), std::move(reached->socket), std::move(tunnel));
   co_return std::nullopt;
+}
+
+// Waits for one if there is none, as long as for a node.
+Awaitable<absl::StatusOr<link::Stock::Taken>> TakeSpare(GatewayContext& context,
+                                                        std::string cluster) {
+  const MonotonicTime deadline = After(context.world->deadlines.dial);
+  const auto waiter = std::make_shared<net::Waiter>(context.poller);
+  // From whichever thread has the spare.
+  std::function<void()> ready = [&poller = context.poller, weak = std::weak_ptr(waiter)] {
+    PostTo(poller, [weak] {
+      if (const auto waiting = weak.lock()) waiting->Wake();
+    });
+  };
+  CO_ASSIGN_OR_RETURN(
+      const std::unique_ptr<link::Stock::Wish> wish,
+      context.stock.Want(cluster, std::move(ready), std::chrono::steady_clock::now()));
+  for (;;) {
+    std::optional<link::Stock::Taken> taken = wish->Take();
+    if (taken) co_return *std::move(taken);
+    if (std::chrono::steady_clock::now() >= deadline) {
+      co_return absl::DeadlineExceededError(
+          absl::StrCat("no spare of cluster '", cluster, "' came in time"));
+    }
+    (void)co_await waiter->Wait(deadline);
+  }
+}
+
+Awaitable<std::optional<Refused>> OpenOverLink(GatewayContext& context, net::AsyncFd& client,
+                                               std::string cluster, GatewayTunnel tunnel) {
+  absl::StatusOr<link::Stock::Taken> taken = co_await TakeSpare(context, std::move(cluster));
+  if (!taken.ok()) {
+    Refused refused{Refusal::kNoSpare, taken.status()};
+    if (absl::IsNotFound(taken.status())) refused.reason = Refusal::kNoLink;
+    co_return refused;
+  }
+  if (const auto far = net::PeerAddress(taken->spare.socket.get()); far.ok()) tunnel.far = *far;
+  auto spare = net::AsyncFd::Adopt(context.poller, std::move(taken->spare.socket));
+  if (!spare.ok()) co_return Refused{Refusal::kResources, spare.status()};
+  tunnel.link = absl::StrCat(taken->cluster, "/", taken->gateway);
+  tunnel.spare = std::move(taken->spare.held);
+  Carry(context, std::move(client), *std::move(spare), std::move(tunnel));
+  co_return std::nullopt;
+}
+
+// Leaves it to whoever takes it, if its token is good.
+std::optional<Refused> KeepSpare(GatewayContext& context, net::AsyncFd& client,
+                                 GatewayTunnel tunnel) {
+  std::uint8_t opening[link::kSpareOpening];
+  link::Token token;
+  const bool read = recv(client.get(), opening, sizeof(opening), MSG_DONTWAIT) ==
+                    static_cast<ssize_t>(sizeof(opening));
+  std::optional<link::TokenRefusal> refusal = link::TokenRefusal::kVersion;
+  if (read && link::DecodeOpening(opening, token)) {
+    link::Spare spare{.socket = client.Release(),
+                      .held = std::make_shared<AddressShare>(std::move(tunnel.share))};
+    refusal = context.stock.Redeem(token, std::move(spare), std::chrono::steady_clock::now());
+  } else {
+    context.stock.CountRefused(*refusal);
+  }
+  if (!refusal) return std::nullopt;
+  return Refused{Refusal::kToken, absl::PermissionDeniedError(Name(*refusal))};
+}
+
+// Until the tunnel is carried, or it is known why not.
+Awaitable<std::optional<Refused>> Open(GatewayContext& context, net::AsyncFd& client, Origin origin,
+                                       GatewayTunnel tunnel, AddressShare handshake) {
+  First first = co_await AwaitFirst(context, client, origin);
+  if (first.refused) co_return first.refused;
+  if (first.kind == First::Kind::kLink) {
+    const absl::Status why = absl::PermissionDeniedError("a link where there can be none");
+    if (origin == Origin::kSpare) co_return Refused{Refusal::kNotTombolo, why};
+    if (context.draining) co_return Refused{Refusal::kDraining, why};
+    context.tasks.Spawn(ServeLink(context, std::move(client), tunnel.peer.ToString(),
+                                  std::move(tunnel.share), std::move(handshake)));
+    co_return std::nullopt;
+  }
+  handshake = AddressShare();
+  if (first.kind == First::Kind::kSpare) co_return KeepSpare(context, client, std::move(tunnel));
+  const GatewayWorldPtr world = context.world;
+  gateway::Routes::Found found = world->routes.Find(first.server_name);
+  // What has come over a link goes no further: it would go in circles.
+  if (found.linked != nullptr && origin == Origin::kSpare) found.refusal = Refusal::kOtherCluster;
+  if (found.refusal) co_return Refused{*found.refusal, absl::NotFoundError(first.server_name)};
+  tunnel.server_name = std::move(first.server_name);
+  if (found.linked != nullptr) {
+    co_return co_await OpenOverLink(context, client, *found.linked, std::move(tunnel));
+  }
+  co_return co_await OpenToNode(context, client, found.route, std::move(tunnel));
 }
 
 // What a source address may have: the error is for Report().
@@ -239,9 +334,7 @@ absl::StatusOr<AddressShare> TakeShares(GatewayContext& context, const net::IpAd
   return connection;
 }
 
-}  // namespace
-
-Awaitable<void> ServeClient(GatewayContext& context, Fd socket) {
+Awaitable<void> Serve(GatewayContext& context, Fd socket, Origin origin) {
   const auto peer = net::PeerAddress(socket.get());
   if (!peer.ok()) co_return;  // it has gone already
   ++context.opening;
@@ -260,11 +353,21 @@ Awaitable<void> ServeClient(GatewayContext& context, Fd socket) {
   tunnel.peer = *peer;
   tunnel.share = *std::move(connection);
   const std::optional<Refused> refused =
-      co_await Open(context, *client, std::move(tunnel), std::move(handshake));
+      co_await Open(context, *client, origin, std::move(tunnel), std::move(handshake));
   if (!refused) co_return;
   Report(context, name, *refused);
   const std::optional<std::uint8_t> alert = gateway::AlertOf(refused->reason);
   if (alert) SayAndClose(*std::move(client), *alert);
+}
+
+}  // namespace
+
+Awaitable<void> ServeClient(GatewayContext& context, Fd socket) {
+  return Serve(context, std::move(socket), Origin::kPublic);
+}
+
+Awaitable<void> ServeSpare(GatewayContext& context, Fd socket) {
+  return Serve(context, std::move(socket), Origin::kSpare);
 }
 
 void RefuseClient(GatewayContext& context, Fd socket, const absl::Status& why) {

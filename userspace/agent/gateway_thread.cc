@@ -15,18 +15,23 @@ constexpr Duration kTurn = std::chrono::milliseconds(1);
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GatewayThread>> GatewayThread::Start(Quotas& quotas) {
-  auto thread = std::unique_ptr<GatewayThread>(new GatewayThread(quotas));
-  RETURN_IF_ERROR(thread->SetUp());
+absl::StatusOr<std::unique_ptr<GatewayThread>> GatewayThread::Start(
+    const Shared& shared, std::function<void(Fd)> serve_spare) {
+  auto thread = std::unique_ptr<GatewayThread>(new GatewayThread(shared.quotas));
+  RETURN_IF_ERROR(thread->SetUp(shared, std::move(serve_spare)));
   thread->events_->Start();
   return thread;
 }
 
-absl::Status GatewayThread::SetUp() {
+absl::Status GatewayThread::SetUp(const Shared& shared, std::function<void(Fd)> serve_spare) {
   ASSIGN_OR_RETURN(events_, EventThread::Create());
   tasks_ = std::make_unique<TaskGroup>(events_->io().get_executor());
   context_ = std::unique_ptr<GatewayContext>(
-      new GatewayContext{events_->poller(), buffers_, counters_, quotas_, *tasks_});
+      new GatewayContext{events_->poller(), buffers_, counters_, quotas_, shared.stock, *tasks_});
+  context_->wan = shared.wan;
+  if (serve_spare != nullptr) {
+    dialed_links_ = std::make_unique<DialedLinks>(*context_, std::move(serve_spare));
+  }
   return absl::OkStatus();
 }
 
@@ -45,6 +50,7 @@ Awaitable<void> GatewayThread::ShutDown() {
   // A tunnel ends in a turn of its own; one that was opening may just have begun.
   while (!context_->tunnels.empty() || tasks_->size() != 0) {
     ResetAll();
+    EndLinks(*context_, "the gateway is shutting down");
     net::Waiter turn(events_->poller());
     (void)co_await turn.Wait(After(kTurn));
   }
@@ -69,10 +75,30 @@ void GatewayThread::AddListener(Fd listener) {
   tasks_->Spawn(AcceptAll(listener_, quotas_.reserve, std::move(by)));
 }
 
-void GatewayThread::SetWorld(GatewayWorldPtr world) { context_->world = std::move(world); }
+void GatewayThread::ServeSpare(Fd socket) {
+  tasks_->Spawn(agent::ServeSpare(*context_, std::move(socket)));
+}
+
+std::vector<DialedLinkView> GatewayThread::dialed_links() const {
+  return dialed_links_ == nullptr ? std::vector<DialedLinkView>() : dialed_links_->Views();
+}
+
+void GatewayThread::SetWorld(GatewayWorldPtr world) {
+  context_->world = std::move(world);
+  CheckLinks(*context_);
+  if (dialed_links_ != nullptr) dialed_links_->Update();
+}
 
 void GatewayThread::Drain() {
+  context_->draining = true;
   if (listener_ != nullptr) listener_->Close();
+  EndLinks(*context_, "draining");
+  if (dialed_links_ != nullptr) dialed_links_->Drain();
+}
+
+std::size_t GatewayThread::Running() const {
+  const std::size_t dialed = dialed_links_ == nullptr ? 0 : dialed_links_->up();
+  return context_->tunnels.size() + context_->opening + context_->accepted_links.size() + dialed;
 }
 
 void GatewayThread::ResetAll() {

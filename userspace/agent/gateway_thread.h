@@ -5,8 +5,10 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "agent/dialed_links.h"
 #include "agent/event_thread.h"
 #include "agent/gateway_context.h"
 #include "base/asio.h"
@@ -21,8 +23,16 @@ namespace tombolo::agent {
 // and dies on one thread, so nothing here is locked.
 class GatewayThread {
  public:
-  // The thread stays in the network namespace of the caller. `quotas` is of all threads.
-  static absl::StatusOr<std::unique_ptr<GatewayThread>> Start(Quotas& quotas);
+  // What all threads have together; it outlives them.
+  struct Shared {
+    Quotas& quotas;
+    link::Stock& stock;
+    net::WanOptions wan;
+  };
+  // The thread stays in the network namespace of the caller. One thread keeps the links that this
+  // gateway dials: it has `serve_spare`, which hands what comes of them to any thread.
+  static absl::StatusOr<std::unique_ptr<GatewayThread>> Start(
+      const Shared& shared, std::function<void(Fd)> serve_spare = nullptr);
   // Begins to reset what still runs.
   void Stop();
   // Stops, and joins the thread.
@@ -36,18 +46,24 @@ class GatewayThread {
     return events_->Ask<T>([this, question = std::move(question)] { return question(*this); });
   }
   const GatewayCounters& counters() const { return counters_; }  // any thread
+  // Those that this thread keeps; any thread.
+  std::vector<DialedLinkView> dialed_links() const;
 
   // What follows is called on the thread itself, from a posted task.
 
   // `listener` is a duplicate of the gateway's. What it accepts resets on close.
   void AddListener(Fd listener);
-  // Holds for what comes next: running tunnels go on.
+  // Of a spare that this gateway has dialled, with the first bytes of a tunnel.
+  void ServeSpare(Fd socket);
+  // Holds for what comes next: running tunnels go on, and links that are still allowed.
   void SetWorld(GatewayWorldPtr world);
-  // Accepts no more.
+  // Accepts no more, and says goodbye on every link.
   void Drain();
   // Resets what still runs.
   void ResetAll();
   const GatewayContext& context() const { return *context_; }
+  // What a drain waits for: tunnels, and links that have not said goodbye yet.
+  std::size_t Running() const;
 
  private:
   // Two descriptors each. Each slow reader of bulk holds one; those that find none left have
@@ -55,7 +71,7 @@ class GatewayThread {
   static constexpr std::size_t kPipes = 512;
 
   explicit GatewayThread(Quotas& quotas) : quotas_(quotas) {}
-  absl::Status SetUp();
+  absl::Status SetUp(const Shared& shared, std::function<void(Fd)> serve_spare);
   Awaitable<void> ShutDown();
 
   Quotas& quotas_;
@@ -65,6 +81,7 @@ class GatewayThread {
   net::BufferPool buffers_{kPipes};
   std::unique_ptr<TaskGroup> tasks_;
   std::unique_ptr<GatewayContext> context_;
+  std::unique_ptr<DialedLinks> dialed_links_;  // null: another thread has them
   std::shared_ptr<net::AsyncFd> listener_;
 };
 

@@ -11,6 +11,7 @@
 #include "admin/process_metrics.h"
 #include "agent/balance_views.h"
 #include "agent/gateway_agent.h"
+#include "agent/link_views.h"
 #include "agent/status_json.h"
 #include "agent/views.h"
 #include "base/status_macros.h"
@@ -36,8 +37,9 @@ json::object TunnelJson(const GatewayTunnel& tunnel, MonotonicTime now) {
           {"service", tunnel.service},
           {"port", tunnel.port},
           {"peer_address", tunnel.peer.ToString()},
-          {"node", tunnel.node->name()},
-          {"node_address", tunnel.node->address().ToString()},
+          {"node", tunnel.node.get() == nullptr ? "" : tunnel.node->name()},
+          {"link", tunnel.link},
+          {"node_address", tunnel.far.ToString()},
           {"round_trip_us", tcp.ok() ? tcp->round_trip.count() : 0},
           {"retransmits", tcp.ok() ? tcp->retransmits : 0},
           {"bytes_to_node", counts.to_node},
@@ -118,6 +120,9 @@ admin::Providers GatewayAgent::MakeProviders() {
   admin::Providers providers;
   providers.nouns["status"] = [this] { return Status(); };
   providers.nouns["tunnels"] = [this] { return Tunnels(); };
+  providers.nouns["links"] = [this]() -> Awaitable<json::value> {
+    co_return json::object{{"links", LinksJson(Links(), std::chrono::steady_clock::now())}};
+  };
   providers.nouns["services"] = [this]() -> Awaitable<json::value> {
     co_return ServicesJson(*snapshot_, {});
   };
@@ -133,7 +138,17 @@ std::vector<std::string> GatewayAgent::NotReady() const {
     reasons.push_back(absl::StrCat("directory: cluster '", config_.cluster, "' has no gateway '",
                                    config_.node, "'"));
   }
+  if (!config_.links.empty() &&
+      LinkRules(*snapshot_, config_, identities_).Credentials() == nullptr) {
+    reasons.emplace_back("links: this gateway has no valid SVID");
+  }
   return reasons;
+}
+
+LinkViews GatewayAgent::Links() {
+  return {.dialed = threads_.empty() ? std::vector<DialedLinkView>() : threads_[0]->dialed_links(),
+          .accepted = stock_.View(std::chrono::steady_clock::now()),
+          .counts = stock_.counts()};
 }
 
 Awaitable<json::value> GatewayAgent::Status() {
@@ -147,11 +162,14 @@ Awaitable<json::value> GatewayAgent::Status() {
   json::object out = ProcessJson({config_, *snapshot_, started_at_, snapshot_loaded_at_,
                                   config_status_, directory_status_, NotReady(), threads_.size()});
   if (publishing_ != nullptr) out["shared_directory"] = publishing_->View();
+  if (identities_ != nullptr) out["identities"] = IdentitiesJson(*identities_, nullptr);
+  if (issuance_ != nullptr) out["authority"] = AuthorityJson(issuance_->View());
   out["gateway"] = json::object{{"listen", config_.gateway.listen.ToString()},
                                 {"names", routes_},
                                 {"tunnels", sums.tunnels},
                                 {"opening", sums.opening},
-                                {"nodes", NodesJson()}};
+                                {"nodes", NodesJson()},
+                                {"links", LinksJson(Links(), std::chrono::steady_clock::now())}};
   co_return out;
 }
 
@@ -193,6 +211,33 @@ std::vector<Sample> GatewayAgent::Samples() {
                               "Connections that became no tunnel, by reason.", sum,
                               {{"reason", std::string(Name(static_cast<gateway::Refusal>(i)))}}));
   }
+  for (int i = 0; i < static_cast<int>(LinkRefusal::kCount); ++i) {
+    double sum = 0;
+    for (const auto& thread : threads_) {
+      sum +=
+          static_cast<double>(thread->counters().links_refused.counts[static_cast<std::size_t>(i)]);
+    }
+    samples.push_back(Counter("tombolo_gateway_links_refused_total",
+                              "Links that were dialled here and not accepted, by reason.", sum,
+                              {{"reason", std::string(Name(static_cast<LinkRefusal>(i)))}}));
+  }
+  for (Sample& sample : LinkSamples(Links())) samples.push_back(std::move(sample));
+  if (identities_ != nullptr) {
+    for (Sample& sample : IdentitySamples(*identities_)) samples.push_back(std::move(sample));
+  }
+  if (issuance_ != nullptr) {
+    for (Sample& sample : AuthoritySamples(issuance_->View())) samples.push_back(std::move(sample));
+  }
+  double accepted = 0, lost = 0;
+  for (const auto& thread : threads_) {
+    accepted += static_cast<double>(thread->counters().links_accepted);
+    lost += static_cast<double>(thread->counters().links_lost);
+  }
+  samples.push_back(Counter("tombolo_gateway_links_accepted_total",
+                            "Links that were dialled here and accepted.", accepted));
+  for (const DialedLinkView& link : Links().dialed) lost += static_cast<double>(link.lost);
+  samples.push_back(Counter("tombolo_gateway_links_lost_total",
+                            "Links of either side that ended by themselves.", lost));
   double reset = 0, to_node = 0, from_node = 0;
   for (const auto& thread : threads_) {
     const GatewayCounters& counters = thread->counters();

@@ -9,6 +9,7 @@ identity::Options IssuanceOptions(const source::AgentConfig& config) {
   const source::AgentConfig::Authority& authority = *config.identity.authority;
   return {.cluster = config.cluster,
           .node = config.node,
+          .gateway = config.role == source::Role::kGateway,
           .trust_domain = authority.trust_domain,
           .urls = authority.urls,
           .trust = authority.trust,

@@ -55,7 +55,23 @@ absl::Status CheckIdentities(const source::AgentConfig& config, const mesh::Snap
   return absl::OkStatus();
 }
 
+// The same of a gateway's own, where it has one.
+absl::Status CheckIdentity(const source::AgentConfig& config, const mesh::Snapshot& snapshot) {
+  if (config.identity.authority) {
+    RETURN_IF_ERROR(CheckTrustDomain(config, snapshot));
+    return identity::Check(IssuanceOptions(config));
+  }
+  if (!config.identity.configured()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const SpiffeId id,
+                   SpiffeId::ForGateway(snapshot.trust_domain, config.cluster, config.node));
+  return identity::Store::LoadOne(config.identity.svid, config.identity.bundle, id, nullptr)
+      ->entries()
+      .at(id)
+      .error;
+}
+
 absl::Status CheckGateway(const source::AgentConfig& config, const mesh::Snapshot& snapshot) {
+  RETURN_IF_ERROR(CheckIdentity(config, snapshot));
   const mesh::Cluster* cluster = snapshot.FindCluster(config.cluster);
   if (cluster != nullptr) {
     for (const mesh::Gateway& gateway : cluster->gateways) {

@@ -82,7 +82,11 @@ class Chooser {
 Routes::Routes(const mesh::Snapshot& snapshot, const std::string& cluster, Nodes& nodes)
     : cluster_(cluster) {
   for (const mesh::Cluster& other : snapshot.clusters) {
-    if (other.name != cluster) others_.insert(other.name);
+    if (other.name == cluster) continue;
+    others_.insert(other.name);
+    const bool links = std::ranges::any_of(
+        other.gateways, [&](const mesh::Gateway& gateway) { return gateway.via == cluster; });
+    if (links) linked_.insert(other.name);
   }
   for (const mesh::Service& service : snapshot.services) {
     for (const mesh::ServicePort& port : service.ports) {
@@ -101,6 +105,8 @@ Routes::Routes(const mesh::Snapshot& snapshot, const std::string& cluster, Nodes
 Routes::Found Routes::Find(absl::string_view server_name) const {
   const tunnel::ServerNameParts parts = tunnel::SplitServerName(server_name);
   if (parts.cluster != cluster_) {
+    const auto linked = linked_.find(parts.cluster);
+    if (linked != linked_.end()) return {.linked = &*linked};
     return {.refusal =
                 others_.contains(parts.cluster) ? Refusal::kOtherCluster : Refusal::kUnknownName};
   }

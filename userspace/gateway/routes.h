@@ -36,10 +36,10 @@ class Routes {
  public:
   Routes(const mesh::Snapshot& snapshot, const std::string& cluster, Nodes& nodes);
 
-  // Exactly one is set. The tunnels of a cluster that cannot be dialled will be told apart here
-  // from those that came to the wrong place.
+  // Exactly one is set.
   struct Found {
     const Route* route = nullptr;
+    const std::string* linked = nullptr;  // the cluster, which is reached by its links to this one
     std::optional<Refusal> refusal{};
   };
   Found Find(absl::string_view server_name) const;
@@ -49,6 +49,7 @@ class Routes {
  private:
   std::string cluster_;
   absl::flat_hash_set<std::string> others_;
+  absl::flat_hash_set<std::string> linked_;  // of those: they have gateways that link to `cluster_`
   absl::flat_hash_map<std::string, Route> routes_;  // by routing id
 };
 

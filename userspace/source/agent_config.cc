@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -113,6 +114,7 @@ void ReadGatewayDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
   deadlines.dial = kGatewayDial;
   map.Optional("handshake", deadlines.handshake, ParseDeadline);
   map.Optional("dial", deadlines.dial, ParseDeadline);
+  map.Optional("ping", deadlines.ping, ParseDeadline);
   map.Optional("drain", deadlines.drain, ParseDuration);
   map.Finish();
 }
@@ -151,17 +153,20 @@ void ReadAuthority(YamlMap map, const PathParser& path, AgentConfig::Authority& 
   map.Finish();
 }
 
-void ReadIdentity(YamlMap map, const PathParser& path, AgentConfig::Identity& identity) {
+// `key` is of the directory that `files` becomes: a node has many SVIDs there, a gateway its own.
+void ReadIdentity(YamlMap map, const PathParser& path, const char* key, std::string& files,
+                  AgentConfig::Identity& identity) {
   YamlMap authority = map.Map("authority");
   if (map.Has("authority")) {
     ReadAuthority(authority, path, identity.authority.emplace());
-    for (const char* key : {"svids", "bundle"}) {
+    for (const char* other : {key, "bundle"}) {
       std::string value;
-      if (!map.Optional(key, value, path)) continue;
-      map.Error(key, absl::StrCat("'", value, "' is there beside identity.authority; which one?"));
+      if (!map.Optional(other, value, path)) continue;
+      map.Error(other,
+                absl::StrCat("'", value, "' is there beside identity.authority; which one?"));
     }
   } else {
-    map.Required("svids", identity.svids, path);
+    map.Required(key, files, path);
     map.Required("bundle", identity.bundle, path);
   }
   map.Finish();
@@ -222,7 +227,7 @@ void ReadTunnel(YamlMap map, AgentConfig::Tunnel& tunnel) {
 }
 
 void ReadNode(YamlMap& map, const PathParser& path, AgentConfig& config) {
-  ReadIdentity(map.RequiredMap("identity"), path, config.identity);
+  ReadIdentity(map.RequiredMap("identity"), path, "svids", config.identity.svids, config.identity);
   ReadCapture(map.Map("capture"), config.capture);
   ReadTunnel(map.Map("tunnel"), config.tunnel);
   map.Optional("relay", config.relay, ParseRelayMode);
@@ -231,7 +236,30 @@ void ReadNode(YamlMap& map, const PathParser& path, AgentConfig& config) {
   ReadLimits(map.Map("limits"), config.limits);
 }
 
-void ReadGateway(YamlMap& map, AgentConfig& config) {
+void ReadLinks(YamlMap& map, AgentConfig& config) {
+  std::set<std::string> clusters;
+  for (YamlMap& item : map.Maps("links")) {
+    AgentConfig::Link link;
+    const bool named = item.Required("cluster", link.cluster, ParseLabel);
+    if (named && link.cluster == config.cluster) {
+      item.Error("cluster", absl::StrCat("'", link.cluster, "' is this gateway's own cluster"));
+    } else if (named && !clusters.insert(link.cluster).second) {
+      item.Error("cluster", absl::StrCat("'", link.cluster, "' is there twice"));
+    }
+    item.Finish();
+    config.links.push_back(std::move(link));
+  }
+  if (!config.links.empty() && !map.Has("identity")) {
+    map.Error("links", "need an identity, by which the other clusters know this gateway");
+  }
+}
+
+void ReadGateway(YamlMap& map, const PathParser& path, AgentConfig& config) {
+  YamlMap identity = map.Map("identity");
+  if (map.Has("identity")) {
+    ReadIdentity(identity, path, "svid", config.identity.svid, config.identity);
+  }
+  ReadLinks(map, config);
   YamlMap gateway = map.Map("gateway");
   gateway.Optional("listen", config.gateway.listen, ParseListen);
   gateway.Finish();
@@ -252,7 +280,7 @@ void ReadAgent(YamlMap map, const PathParser& path, std::optional<Role> role, Ag
     ReadSharedDirectory(shared, path, config.shared_directory.emplace());
   }
   ReadWan(map.Map("wan"), config.wan);
-  config.role == Role::kGateway ? ReadGateway(map, config) : ReadNode(map, path, config);
+  config.role == Role::kGateway ? ReadGateway(map, path, config) : ReadNode(map, path, config);
   ReadAdmin(map.Map("admin"), path, config.admin);
   map.Optional("threads", config.threads,
                [](absl::string_view text) { return ParseNumber(text, 0, kMaxThreads); });

@@ -48,6 +48,8 @@ struct AgentConfig {
     std::string svids;   // <svids>/<namespace>/<service-account>/{svid,key}.pem
     std::string bundle;  // the trust domain's roots
     std::optional<Authority> authority;
+    std::string svid;  // instead of `svids`, a gateway's own: <svid>/{svid,key}.pem
+    bool configured() const { return authority.has_value() || !bundle.empty(); }
     friend bool operator==(const Identity&, const Identity&) = default;
   };
   // Where other clusters say what they serve: an etcd cluster.
@@ -78,6 +80,11 @@ struct AgentConfig {
     net::SocketAddress listen;
     friend bool operator==(const Gateway&, const Gateway&) = default;
   };
+  // A cluster to whose gateways this one keeps a link each, because nobody can dial this one.
+  struct Link {
+    std::string cluster;
+    friend bool operator==(const Link&, const Link&) = default;
+  };
   struct Admin {
     std::string socket = "/run/tombolo/agent.sock";
     std::optional<net::SocketAddress> listen;  // none: turned off
@@ -89,7 +96,7 @@ struct AgentConfig {
     Duration connect = std::chrono::seconds(10);
     Duration endpoint_connect = std::chrono::seconds(3);
     Duration idle_tunnel = std::chrono::seconds(60);
-    Duration ping = std::chrono::seconds(3);  // zero: idle tunnels are not asked
+    Duration ping = std::chrono::seconds(3);  // zero: idle tunnels are not asked; of links, never
     Duration drain = std::chrono::seconds(30);
     friend bool operator==(const Deadlines&, const Deadlines&) = default;
   };
@@ -127,6 +134,7 @@ struct AgentConfig {
   Capture capture;
   Tunnel tunnel;
   Gateway gateway;
+  std::vector<Link> links;  // a gateway's
   Admin admin;
   std::uint32_t threads = 0;  // 0: one per core
   RelayMode relay = RelayMode::kAuto;

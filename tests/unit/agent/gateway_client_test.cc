@@ -138,7 +138,8 @@ class GatewayClientTest : public ::testing::Test {
   TaskGroup tasks_{loop_.poller().io().get_executor()};
   gateway::Nodes nodes_;
   World world_;
-  GatewayContext context_{loop_.poller(), buffers_, counters_, quotas_, tasks_};
+  link::Stock stock_;
+  GatewayContext context_{loop_.poller(), buffers_, counters_, quotas_, stock_, tasks_};
 };
 
 TEST_F(GatewayClientTest, TheNodeGetsEveryByte) {

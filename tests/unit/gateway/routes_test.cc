@@ -137,6 +137,23 @@ TEST_F(RoutesTest, EveryOtherNameIsRefused) {
   }
 }
 
+TEST_F(RoutesTest, AClusterThatIsReachedByLinks) {
+  const auto name = [](const std::string& cluster) { return NameOf(cluster, "web"); };
+  snapshot_.clusters.push_back({.name = "south"});
+  snapshot_.clusters.back().gateways = {{.name = "gw-1", .via = "west"}};
+  snapshot_.clusters.push_back({.name = "north"});
+  snapshot_.clusters.back().gateways = {{.name = "gw-1", .via = "east"}};
+  const Routes routes(snapshot_, "west", nodes_);
+  const Routes::Found south = routes.Find(name("south"));
+  ASSERT_NE(south.linked, nullptr);
+  EXPECT_EQ(*south.linked, "south");
+  EXPECT_FALSE(south.refusal.has_value());
+  EXPECT_EQ(south.route, nullptr);
+  EXPECT_EQ(routes.Find(name("north")).refusal, Refusal::kOtherCluster);
+  EXPECT_EQ(routes.Find(name("east")).refusal, Refusal::kOtherCluster);
+  EXPECT_EQ(routes.Find("link.south.tombolo.internal").refusal, Refusal::kUnknownName);
+}
+
 TEST_F(RoutesTest, WhatIsKnownOfANodeOutlivesAChangeOfTheDirectory) {
   AddEndpoint("west", "n1", "web");
   const auto first = std::make_unique<Routes>(Build());

@@ -339,7 +339,9 @@ threads: 0
 deadlines:
   handshake: 5s
   dial: 3s
+  ping: 3s
   drain: 30s
+links: []
 limits:
   connections: 65536
   connections_per_address: 20000
@@ -357,17 +359,48 @@ TEST_F(AgentConfigTest, EachRoleHasKeysOfItsOwn) {
   const auto error = [&](absl::string_view text) {
     return std::string(Load(text).status().message());
   };
-  for (const char* more : {"identity: {svids: a, bundle: b}\n", "capture: {port: 1}\n",
+  for (const char* more : {"identity: {svids: a, svid: b, bundle: c}\n", "capture: {port: 1}\n",
                            "tunnel: {listen: 0.0.0.0:1}\n", "relay: user\n", "splice: none\n",
                            "deadlines: {idle_tunnel: 1s}\n", "limits: {tunnels_per_peer: 1}\n"}) {
     EXPECT_THAT(error(absl::StrCat(kGateway, more)), HasSubstr("is not a known key")) << more;
   }
-  for (const char* more : {"gateway: {listen: 0.0.0.0:1}\n", "limits: {connections: 1}\n"}) {
+  for (const char* more : {"gateway: {listen: 0.0.0.0:1}\n", "limits: {connections: 1}\n",
+                           "links: [{cluster: east}]\n"}) {
     EXPECT_THAT(ErrorOf(more), HasSubstr("is not a known key")) << more;
   }
   EXPECT_THAT(error(absl::StrCat(kGateway, "gateway: {listen: nowhere}\n")),
               HasSubstr("gateway.listen: "));
   EXPECT_THAT(ErrorOf("role: proxy\n"), HasSubstr("'proxy' is not node or gateway"));
+}
+
+TEST_F(AgentConfigTest, AGatewaysLinks) {
+  constexpr absl::string_view kIdentity = "identity: {svid: own, bundle: bundle.pem}\n";
+  const auto config =
+      Load(absl::StrCat(kGateway, kIdentity, "links: [{cluster: east}, {cluster: north}]\n"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->links, ElementsAre(AgentConfig::Link{"east"}, AgentConfig::Link{"north"}));
+  EXPECT_TRUE(config->identity.configured());
+  EXPECT_EQ(config->identity.svid, dir_.Path("own"));
+  EXPECT_EQ(config->identity.bundle, dir_.Path("bundle.pem"));
+  EXPECT_FALSE(Load(kGateway)->identity.configured());
+  AgentConfig wanted = *config;
+  wanted.links.pop_back();
+  wanted.identity.svid = "elsewhere";
+  EXPECT_THAT(RestartOnlyDifferences(*config, wanted), IsEmpty());
+  const auto error = [&](absl::string_view more) {
+    return std::string(Load(absl::StrCat(kGateway, more)).status().message());
+  };
+  EXPECT_THAT(error("links: [{cluster: east}]\n"), HasSubstr("links: need an identity"));
+  EXPECT_THAT(error(absl::StrCat(kIdentity, "links: [{cluster: west}]\n")),
+              HasSubstr("links[0].cluster: 'west' is this gateway's own cluster"));
+  EXPECT_THAT(error(absl::StrCat(kIdentity, "links: [{cluster: a}, {cluster: a}]\n")),
+              HasSubstr("links[1].cluster: 'a' is there twice"));
+  EXPECT_THAT(error(absl::StrCat(kIdentity, "links: [{cluster: a.b}]\n")),
+              HasSubstr("links[0].cluster: "));
+  EXPECT_THAT(error(absl::StrCat(kIdentity, "links: [{to: a}]\n")), HasSubstr("links[0]"));
+  EXPECT_THAT(error("identity: {svid: own}\n"), HasSubstr("identity.bundle"));
+  EXPECT_THAT(error("identity: {bundle: b}\n"), HasSubstr("identity.svid"));
+  EXPECT_THAT(error("deadlines: {ping: 0s}\n"), HasSubstr("deadlines.ping"));
 }
 
 TEST_F(AgentConfigTest, TheCommandLinesRoleIsTheOne) {

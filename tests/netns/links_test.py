@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters that nobody can dial, which have links to the gateways of one that can be."""
+import contextlib
+import os
+import socket
+
+from testing import case, driver, host, network
+from testing.topology import TRUST_DOMAIN, Endpoint
+
+PORT = 8080
+LEAST = 4  # spares that are kept without use
+ONE_WAY = (0, 0, 65536, 0, 1)
+
+
+class LinksCase(case.TopologyCase):
+    """East and west can be dialled; south, and north in some, have links to east's two gateways."""
+
+    config = {"deadlines": {"ping": "1s"}}
+    has_north = False
+
+    @classmethod
+    def build(cls):
+        cls.east = cls.topo.cluster("east", gateways=2)
+        cls.west = cls.topo.cluster("west", gateways=1)
+        cls.south = cls.topo.cluster("south", gateways=2)
+        cls.private = [cls.south]
+        if cls.has_north:
+            cls.north = cls.topo.cluster("north", gateways=1)
+            cls.private.append(cls.north)
+        cls.clients = {cluster.name: cluster.pod("client") for cluster in cls.topo.clusters}
+        cls.servers = {cluster.name: cluster.pod("server") for cluster in cls.topo.clusters}
+        for cluster in cls.private:
+            cluster.via = "east"
+            cluster.link.shape = ONE_WAY
+        cls.vips = {}
+        for name, pod in cls.servers.items():
+            cls.vips[name] = cls.topo.service(f"shop/{name}", 80, [Endpoint(pod, PORT)]).vip
+            for client in cls.clients.values():
+                cls.topo.allow(client, f"shop/{name}")
+        for place in cls.topo.places():
+            place.agent.config = dict(cls.config)
+        for node in cls.topo.nodes():
+            node.agent.config = {"threads": 1} | node.agent.config
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if cls.start_agents:
+            cls.wait_joined()
+
+    @classmethod
+    def wait_joined(cls):
+        """Every gateway of a private cluster has a link to each of east's, with spares."""
+        for gateway in cls.east.gateways:
+            for cluster in cls.private:
+                host.wait_until(f"links of {cluster.name} to {gateway.agent.name}", lambda g=gateway, c=cluster:
+                                len([link for link in g.agent.links_with(c.name)
+                                     if link["spares"] >= LEAST]) == len(c.gateways))
+
+    def setUp(self):
+        super().setUp()
+        self.wait_joined()
+
+    def exchange(self, server, clients, sizes=(1, 5000, case.scaled(1 << 20, 20000)), count=4):
+        """Every byte both ways, `count` connections of each size one after the other."""
+        served = driver.serve(self.servers[server], PORT, "exchange-server")
+        for client in clients:
+            for size in sizes:
+                peer = driver.Peer(self.clients[client], "connect", self.vips[server], 80,
+                                   f"exchange:{size}:{2 * size}", count)
+                for _ in range(count):
+                    self.assert_done(peer.next(), sent=size, received=2 * size)
+                    self.assert_intact(served.next(), sent=2 * size, received=size)
+
+    def echoes(self, client, server, count=20):
+        """So many connections one after the other, each of which has to be answered."""
+        repeated = driver.Peer(self.clients[client], "repeat", self.vips[server], 80, "send:10,shutdown", count)
+        self.assertEqual(repeated.next(), {"done": count})
+
+    def link(self, gateway, cluster, name):
+        """What a gateway says of its link with another cluster's gateway of that name."""
+        found = [link for link in gateway.agent.links_with(cluster) if link["gateway"] == name]
+        return found[0] if found else None
+
+    def wait_down(self, gateway, cluster, name):
+        """Waits until it has none that is up."""
+        host.wait_until(f"{gateway.agent.instance} to have no link with {cluster}/{name}", lambda:
+                        (self.link(gateway, cluster, name) or {"state": "down"})["state"] == "down")
+
+
+class JoinedTest(LinksCase):
+    """What works while everything works, and what is refused."""
+
+    topology_name = "links"
+    has_north = True
+
+    def test_nobody_can_dial_a_private_cluster(self):
+        for cluster in self.private:
+            for place in cluster.places():
+                def dial(address=place.ip):
+                    with contextlib.suppress(TimeoutError):
+                        socket.create_connection((address, 15443), timeout=0.5)
+                        self.fail(f"{address} has answered")
+                host.in_netns(network.path(self.east.gateways[0].netns), dial)
+
+    def test_every_byte_into_a_private_cluster(self):
+        self.exchange("south", ("east", "west"))
+        dialled = {entry["peer_address"] for entry in self.west.agent.cli("tunnels")["tunnels"]}
+        self.assertLessEqual(dialled, {gateway.address for gateway in self.east.gateways})
+        carried = [gateway.agent.metrics()['tombolo_gateway_link_tunnels_total{role="acceptor"}']
+                   for gateway in self.east.gateways]
+        self.assertGreater(sum(carried), 0)
+
+    def test_every_byte_out_of_a_private_cluster(self):
+        self.exchange("east", ("south",))
+        self.exchange("west", ("south",))
+
+    def test_two_private_clusters_meet_through_a_third(self):
+        self.exchange("north", ("south",))
+        self.exchange("south", ("north",))
+
+    def test_a_burst_is_carried_and_more_spares_are_kept_then(self):
+        driver.echo(self.servers["south"], PORT)
+        results = driver.connect_many(self.clients["west"], self.vips["south"], 80,
+                                      "send:1000,shutdown,recv-eof", case.scaled(60, 20))
+        self.assertEqual({result["end"] for result in results}, {"eof"})
+        self.echoes("east", "south")
+
+    def test_a_connection_that_shows_no_good_token_is_reset(self):
+        gateway = self.east.gateways[0].agent
+        before = gateway.metrics()
+        for opening in (b"T\1" + os.urandom(32), b"T\1" + bytes(32), b"T\2" + bytes(32)):
+            sock = host.in_netns(network.path(self.west.netns), lambda: socket.create_connection(
+                (gateway.host, gateway.port), timeout=host.PATIENCE))
+            with sock:
+                sock.sendall(opening)
+                with self.assertRaises(ConnectionResetError):
+                    sock.recv(1)
+        after = gateway.metrics()
+        for reason, count in (("unknown", 2), ("version", 1)):
+            key = f'tombolo_gateway_link_tokens_refused_total{{reason="{reason}"}}'
+            self.assertEqual(after[key], before[key] + count)
+        key = 'tombolo_gateway_refused_total{reason="token"}'
+        self.assertEqual(after[key], before[key] + 3)
+
+    def test_a_new_certificate_drops_no_link(self):
+        gateway = self.south.gateways[0]
+        start = len(gateway.agent.log())
+        serials = {entry["serial"] for entry in gateway.agent.cli("status")["identities"]}
+        self.topo.issue(f"spiffe://{TRUST_DOMAIN}/cluster/south/gateway/{gateway.agent.name}", f"{gateway.dir}/own")
+        host.wait_until("another certificate", lambda: serials != {
+            entry["serial"] for entry in gateway.agent.cli("status")["identities"]})
+        self.echoes("east", "south")
+        self.assertNotIn("link lost", gateway.agent.log()[start:])
+        self.assertEqual([link["state"] for link in gateway.agent.links_with("east")], ["up", "up"])
+
+
+class LossTest(LinksCase):
+    """What becomes of links when something ends."""
+
+    topology_name = "linkloss"
+
+    def test_a_gateway_of_the_private_cluster_is_killed(self):
+        driver.echo(self.servers["south"], PORT)
+        dead = self.south.gateways[0]
+        dead.agent.kill()
+        self.addCleanup(self.start_agents_again)
+        for gateway in self.east.gateways:
+            self.wait_down(gateway, "south", dead.agent.name)
+        self.echoes("west", "south")
+        self.start_agents_again()
+        self.wait_joined()
+
+    def test_a_gateway_that_has_links_is_killed(self):
+        driver.echo(self.servers["south"], PORT)
+        dead = self.east.gateways[0]
+        dead.agent.kill()
+        self.addCleanup(self.start_agents_again)
+        for gateway in self.south.gateways:
+            self.wait_down(gateway, "east", dead.agent.name)
+        self.echoes("west", "south")
+        self.start_agents_again()
+        self.wait_joined()
+        self.assertGreaterEqual(self.link(self.south.gateways[0], "east", dead.agent.name)["lost"], 1)
+
+    def test_a_black_hole_is_noticed_by_both_sides(self):
+        cut = self.south.gateways[0]
+        self.south.link.swallow(cut.ip)
+        swallowed = True
+
+        def heal():
+            if swallowed:
+                self.south.link.swallow(cut.ip, False)
+        self.addCleanup(heal)
+        for gateway in self.east.gateways:
+            self.wait_down(gateway, "south", cut.agent.name)
+            self.wait_down(cut, "east", gateway.agent.name)
+        driver.echo(self.servers["south"], PORT)
+        self.echoes("west", "south")
+        self.south.link.swallow(cut.ip, False)
+        swallowed = False
+        self.wait_joined()
+
+    def test_a_private_gateway_drains(self):
+        driver.echo(self.servers["south"], PORT)
+        held = driver.Peer(self.clients["west"], "hold", self.vips["south"], 80, 8)
+        self.assertEqual(held.next(), {"open": 8, "failures": []})
+        leaving, staying = self.south.gateways
+        host.wait_until("a tunnel at the one that leaves", lambda: leaving.agent.tunnels() or staying.agent.tunnels())
+        leaving.agent.process.terminate()
+        leaving.agent.expect_death = True
+        self.addCleanup(self.start_agents_again)
+        for gateway in self.east.gateways:
+            self.wait_down(gateway, "south", leaving.agent.name)
+        self.echoes("east", "south")
+        held.tell()
+        self.assertEqual(held.next()["alive"], 8)
+        held.kill()
+        leaving.agent.process.wait(timeout=host.PATIENCE)
+
+    def test_a_gateway_that_leaves_the_directory_is_let_go(self):
+        gone = self.south.gateways[0]
+        driver.echo(self.servers["south"], PORT)
+        directory = self.topo.directory()
+        for cluster in directory["clusters"]:
+            if cluster["name"] == "south":
+                cluster["gateways"] = [entry for entry in cluster["gateways"] if entry["name"] != gone.agent.name]
+        self.addCleanup(self.topo.write_directory)
+        self.topo.write_directory(directory)
+        for gateway in self.east.gateways:
+            self.wait_down(gateway, "south", gone.agent.name)
+            host.wait_until("it to be refused", lambda g=gateway: g.agent.metrics()[
+                'tombolo_gateway_links_refused_total{reason="directory"}'] > 0)
+        self.echoes("west", "south")
+        self.topo.write_directory()
+        self.wait_joined()
+
+    def test_links_are_configured_while_it_runs(self):
+        gateway = self.south.gateways[0]
+
+        def configure(links):
+            gateway.agent.links = links
+            gateway.agent.write_config()
+        self.addCleanup(configure, ["east"])
+        configure([])
+        host.wait_until("its links to end", lambda: not gateway.agent.links_with("east"))
+        for other in self.east.gateways:
+            self.wait_down(other, "south", gateway.agent.name)
+        configure(["east"])
+        self.wait_joined()
+
+
+class AuthorityTest(LinksCase):
+    """Gateways that have their identities from the authority."""
+
+    topology_name = "linkca"
+
+    @classmethod
+    def build(cls):
+        super().build()
+        cls.topo.use_authority(ttl="30s")
+
+    def test_renewed_and_revoked(self):
+        driver.echo(self.servers["south"], PORT)
+        self.echoes("west", "south")
+        gateway = self.south.gateways[0]
+        first = gateway.agent.cli("status")["authority"]["node"]["serial"]
+        host.wait_until("another certificate", lambda: gateway.agent.cli("status")[
+            "authority"]["node"]["serial"] != first)
+        # The control connections are made again by the new certificates, before the old ones end.
+        for other in self.east.gateways:
+            count = other.agent.metrics()["tombolo_gateway_links_accepted_total"]
+            host.wait_until("a renewed link", lambda o=other, c=count: o.agent.metrics()[
+                "tombolo_gateway_links_accepted_total"] > c)
+            self.assertEqual(other.agent.metrics()["tombolo_gateway_links_lost_total"], 0)
+        self.topo.authority.command("revoke", "node", f"south/gateway/{gateway.agent.name}", "--reason", "test")
+        for other in self.east.gateways:
+            self.wait_down(other, "south", gateway.agent.name)
+        self.echoes("west", "south")
+        self.topo.authority.command("unrevoke", "node", f"south/gateway/{gateway.agent.name}", "--reason", "test")
+        self.wait_joined()
+
+
+if __name__ == "__main__":
+    case.main()

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include <boost/json/array.hpp>
+
+#include "admin/metrics.h"
+#include "agent/dialed_links.h"
+#include "link/stock.h"
+
+// What a gateway tells of its links (docs/admin-api.md), made of plain values.
+namespace tombolo::agent {
+
+struct LinkViews {
+  std::vector<DialedLinkView> dialed;
+  std::vector<link::Stock::LinkView> accepted;
+  link::Stock::Counts counts;
+};
+
+boost::json::array LinksJson(const LinkViews& views, MonotonicTime now);
+std::vector<admin::Sample> LinkSamples(const LinkViews& views);
+
+}  // namespace tombolo::agent
