@@ -3,7 +3,7 @@
 import subprocess
 
 from netns.clusters_test import PORT, ClustersCase
-from testing import case, driver
+from testing import case, driver, host
 from testing.topology import Endpoint, program
 
 
@@ -111,6 +111,44 @@ class ExplainTest(ClustersCase):
         self.assertEqual(standing, {"south": (100, False), "west": (0, True)})
         self.assertEqual(thread["attempts"][0]["cluster"], "south")
         self.assertEqual(thread["attempts"][-1]["cluster"], "west", "rather than nobody")
+
+    def counted(self, agent, name, **labels):
+        """The sum of a service's samples that have these labels."""
+        return sum(value for sample, value in agent.metrics().items()
+                   if sample.startswith(f"tombolo_service_{name}{{")
+                   and all(f'{label}="{text}"' in sample for label, text in labels.items()))
+
+    def test_metrics_by_service_and_clusters(self):
+        servers = self.name_servers(self.one, self.two)
+        pair = {"source_cluster": "east", "destination_cluster": "west", "service": "shop/west"}
+        agents = {"dialer": [self.east.agent],
+                  "acceptor": [node.agent for node in self.west.nodes]}
+
+        def sums(name, **labels):
+            return {role: sum(self.counted(agent, name, role=role, **pair, **labels)
+                              for agent in of) for role, of in agents.items()}
+        names = ("connections_total", "bytes_total", "connect_seconds_count")
+        before = {name: sums(name) for name in names}
+        sent_before = sums("bytes_total", direction="to_service")
+        for _ in range(4):
+            self.assertIn(self.ask("west"), ("one", "two"))
+
+        def grown():
+            return {name: {role: count - before[name][role] for role, count in sums(name).items()}
+                    for name in names}
+        # "one" or "two", four times; bytes count when a connection has ended.
+        host.wait_until("the bytes to be counted",
+                        lambda: grown()["bytes_total"] == {"dialer": 12, "acceptor": 12})
+        self.assertEqual(grown()["connections_total"], {"dialer": 4, "acceptor": 4})
+        self.assertEqual(grown()["connect_seconds_count"], {"dialer": 4, "acceptor": 4})
+        self.assertEqual(sums("bytes_total", direction="to_service"), sent_before,
+                         "the client has sent nothing")
+        for server in servers:
+            server.kill()
+        failed = sums("connections_failed_total", reason="unavailable")
+        self.ask("west")
+        for role, count in sums("connections_failed_total", reason="unavailable").items():
+            self.assertGreater(count, failed[role], role)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 #include "admin/metrics.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <limits>
 #include <map>
 
 #include <prometheus/check_names.h>
@@ -14,28 +16,59 @@
 namespace tombolo::admin {
 namespace {
 
+bool IsValid(const Histogram& histogram) {
+  return histogram.counts.size() == histogram.bounds.size() + 1;
+}
+
 bool IsValid(const Sample& sample) {
   const auto valid_label = [](const auto& label) {
     return prometheus::CheckLabelName(label.first);
   };
+  if (sample.type == MetricType::kHistogram && !IsValid(sample.histogram)) return false;
   return prometheus::CheckMetricName(sample.name) &&
          std::all_of(sample.labels.begin(), sample.labels.end(), valid_label);
+}
+
+// Its buckets are cumulative.
+prometheus::ClientMetric::Histogram ToPrometheus(const Histogram& histogram) {
+  prometheus::ClientMetric::Histogram out;
+  for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
+    out.sample_count += histogram.counts[i];
+    const double bound =
+        i < histogram.bounds.size() ? histogram.bounds[i] : std::numeric_limits<double>::infinity();
+    out.bucket.push_back({.cumulative_count = out.sample_count, .upper_bound = bound});
+  }
+  out.sample_sum = histogram.sum;
+  return out;
 }
 
 prometheus::ClientMetric ToClientMetric(const Sample& sample) {
   prometheus::ClientMetric metric;
   for (const auto& [name, value] : sample.labels) metric.label.push_back({name, value});
-  if (sample.type == MetricType::kCounter) {
-    metric.counter.value = sample.value;
-  } else {
-    metric.gauge.value = sample.value;
+  switch (sample.type) {
+    case MetricType::kCounter:
+      metric.counter.value = sample.value;
+      break;
+    case MetricType::kGauge:
+      metric.gauge.value = sample.value;
+      break;
+    case MetricType::kHistogram:
+      metric.histogram = ToPrometheus(sample.histogram);
+      break;
   }
   return metric;
 }
 
 prometheus::MetricType ToPrometheus(MetricType type) {
-  return type == MetricType::kCounter ? prometheus::MetricType::Counter
-                                      : prometheus::MetricType::Gauge;
+  switch (type) {
+    case MetricType::kCounter:
+      return prometheus::MetricType::Counter;
+    case MetricType::kHistogram:
+      return prometheus::MetricType::Histogram;
+    case MetricType::kGauge:
+      break;
+  }
+  return prometheus::MetricType::Gauge;
 }
 
 // All sources as one Collectable. The format wants each family once and in one

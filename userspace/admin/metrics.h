@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -8,7 +9,14 @@
 
 namespace tombolo::admin {
 
-enum class MetricType { kCounter, kGauge };
+enum class MetricType { kCounter, kGauge, kHistogram };
+
+// How many values were up to each bound, but not the one before.
+struct Histogram {
+  std::vector<double> bounds{};         // ascending
+  std::vector<std::uint64_t> counts{};  // one more: of what is beyond the last bound
+  double sum = 0;                       // of all values
+};
 
 // One value of a metric at one moment. Samples of one name share help and type,
 // and differ in their labels. Names follow the Prometheus conventions: a
@@ -19,6 +27,7 @@ struct Sample {
   MetricType type = MetricType::kGauge;
   std::vector<std::pair<std::string, std::string>> labels = {};
   double value = 0;
+  Histogram histogram{};  // of one, in place of the value
 };
 
 // Reads counters that live elsewhere, so that modules keep plain atomics and

@@ -171,7 +171,8 @@ absl::Status Agent::StartThreads() {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   const unsigned count = config_.threads == 0 ? cores : config_.threads;
   for (unsigned i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(auto thread, DataThread::Start(settings_, *datapath_, counters_, quotas_));
+    ASSIGN_OR_RETURN(auto thread,
+                     DataThread::Start(settings_, *datapath_, counters_, services_, quotas_));
     threads_.push_back(std::move(thread));
   }
   return absl::OkStatus();
@@ -210,6 +211,7 @@ void Agent::PublishListeners() {
 }
 
 void Agent::PublishWorld() {
+  services_.Keep(*snapshot_);
   const WorldPtr world = MakeWorld();
   for (auto& thread : threads_) {
     thread->Post([world](DataThread& self) { self.SetWorld(world); });

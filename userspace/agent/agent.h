@@ -99,6 +99,7 @@ class Agent {
   source::AgentConfig config_;
   Settings settings_;
   Counters counters_;
+  ServiceCounterTable services_;
   Quotas quotas_;
   Fd instance_lock_;
   std::unique_ptr<Cgroups> cgroups_;

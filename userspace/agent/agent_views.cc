@@ -25,6 +25,7 @@ void Append(json::array& to, json::array from) {
 absl::Status Agent::StartAdmin() {
   metrics_.Add(admin::ProcessMetrics);
   metrics_.Add([this] { return CounterSamples(counters_); });
+  metrics_.Add([this] { return services_.Samples(); });
   metrics_.Add([this] { return DatapathSamples(*datapath_); });
   metrics_.Add([this] { return IdentitySamples(*identities_); });
   if (shared_directory_ != nullptr) {

@@ -18,6 +18,10 @@ void Carried::Start(std::unique_ptr<Carried> self) {
   Carried* const carried = self.release();
   const bool dialed = carried->entry_->role == tunnel::Role::kDialer;
   Add(dialed ? carried->context_.counters.dialed : carried->context_.counters.accepted);
+  if (const ServiceCountersPtr& counters = carried->entry_->counters) {
+    Add(counters->opened);
+    counters->connect.Add(std::chrono::steady_clock::now() - carried->entry_->opened_at);
+  }
   carried->relay_.Start([carried](relay::Relay::End end) {
     const std::unique_ptr<Carried> ended(carried);
     ended->Report(end.status);
@@ -29,9 +33,15 @@ void Carried::Report(const absl::Status& status) const {
   Counters& counters = context_.counters;
   Add(counters.bytes_to_tunnel, relay_.counters().to_tunnel);
   Add(counters.bytes_from_tunnel, relay_.counters().from_tunnel);
-  if (status.ok()) return;
   const Connection& connection = *entry_;
   const bool dialed = connection.role == tunnel::Role::kDialer;
+  if (connection.counters != nullptr) {
+    const auto& [to_tunnel, from_tunnel] = relay_.counters();
+    Add(connection.counters->bytes_to_service, dialed ? to_tunnel : from_tunnel);
+    Add(connection.counters->bytes_from_service, dialed ? from_tunnel : to_tunnel);
+    if (!status.ok()) Add(connection.counters->reset);
+  }
+  if (status.ok()) return;
   Add(dialed ? counters.dialed_failed : counters.accepted_failed);
   log::WriteLimited(log::Level::kInfo,
                     dialed ? "connection reset" : "connection to an endpoint reset",

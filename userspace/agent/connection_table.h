@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/service_counters.h"
 #include "agent/world.h"
 #include "balance/choice.h"
 #include "base/time.h"
@@ -31,6 +32,7 @@ struct Connection {
   MonotonicTime opened_at = std::chrono::steady_clock::now();
   tunnel::Tunnel* tunnel = nullptr;  // null until one is open
   relay::Relay* relay = nullptr;     // null until bytes flow
+  ServiceCountersPtr counters{};     // null until it is known where it goes
 };
 
 // Whether policy still allows the connection, its service still lists the server's

@@ -10,6 +10,7 @@
 #include "agent/dial_slots.h"
 #include "agent/local_endpoints.h"
 #include "agent/quota.h"
+#include "agent/service_counters.h"
 #include "agent/world.h"
 #include "balance/balancer.h"
 #include "base/task_group.h"
@@ -42,6 +43,7 @@ struct Context {
   datapath::Datapath& datapath;
   Counters& counters;
   Quotas& quotas;
+  KnownServiceCounters& services;
   net::Poller& poller;
   net::BufferPool& buffers;
   tls::RecordSettings records;

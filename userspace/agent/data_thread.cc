@@ -39,16 +39,23 @@ bool GoesToDraining(const mesh::Snapshot& snapshot, const tunnel::Tunnel& tunnel
 
 absl::StatusOr<std::unique_ptr<DataThread>> DataThread::Start(const Settings& settings,
                                                               datapath::Datapath& datapath,
-                                                              Counters& counters, Quotas& quotas) {
-  auto thread = std::unique_ptr<DataThread>(new DataThread(settings, datapath, counters, quotas));
+                                                              Counters& counters,
+                                                              ServiceCounterTable& services,
+                                                              Quotas& quotas) {
+  auto thread =
+      std::unique_ptr<DataThread>(new DataThread(settings, datapath, counters, services, quotas));
   RETURN_IF_ERROR(thread->SetUp());
   thread->events_->Start();
   return thread;
 }
 
 DataThread::DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters,
-                       Quotas& quotas)
-    : settings_(settings), datapath_(datapath), counters_(counters), quotas_(quotas) {}
+                       ServiceCounterTable& services, Quotas& quotas)
+    : settings_(settings),
+      datapath_(datapath),
+      counters_(counters),
+      services_(services),
+      quotas_(quotas) {}
 
 absl::Status DataThread::SetUp() {
   ASSIGN_OR_RETURN(events_, EventThread::Create());
@@ -74,6 +81,7 @@ absl::Status DataThread::SetUp() {
                                                   datapath_,
                                                   counters_,
                                                   quotas_,
+                                                  services_,
                                                   *poller_,
                                                   buffers_,
                                                   {buffers_, settings_.kernel_tls},
@@ -175,6 +183,7 @@ void DataThread::AddTunnelListener(Fd listener) {
 void DataThread::SetWorld(WorldPtr world) {
   context_->world = std::move(world);
   balancer_->SetSnapshot(context_->world->snapshot, std::chrono::steady_clock::now());
+  services_.Forget();
   context_->local_endpoints.Forget(std::chrono::steady_clock::now());
   Recheck();
 }

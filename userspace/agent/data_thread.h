@@ -25,7 +25,9 @@ class DataThread {
   // The thread stays in the network namespace of the caller.
   static absl::StatusOr<std::unique_ptr<DataThread>> Start(const Settings& settings,
                                                            datapath::Datapath& datapath,
-                                                           Counters& counters, Quotas& quotas);
+                                                           Counters& counters,
+                                                           ServiceCounterTable& services,
+                                                           Quotas& quotas);
   // Begins to end what still runs: connections at once, tunnels with farewells of a few
   // seconds at most.
   void Stop();
@@ -57,7 +59,7 @@ class DataThread {
 
  private:
   DataThread(const Settings& settings, datapath::Datapath& datapath, Counters& counters,
-             Quotas& quotas);
+             ServiceCounterTable& services, Quotas& quotas);
   absl::Status SetUp();
   // Of the idle tunnels: what a PING has shown.
   void OnAnswer(const tunnel::Tunnel& tunnel, Duration took);
@@ -70,6 +72,7 @@ class DataThread {
   const Settings& settings_;
   datapath::Datapath& datapath_;
   Counters& counters_;
+  KnownServiceCounters services_;
   Quotas& quotas_;
   // In the order of their dependence: destroyed from the last to the first.
   std::unique_ptr<EventThread> events_;

@@ -49,9 +49,26 @@ std::vector<const mesh::Endpoint*> FindEndpoints(const Context& context,
 
 }  // namespace
 
+// The peer has proved its name, but who has given it that may be of another trust domain: what the
+// directory does not know has none here.
+const ServiceCountersPtr& Inbound::CountersOf(const mesh::Snapshot& snapshot) const {
+  const SpiffeId& peer = connection_.source;
+  const mesh::Cluster* from = peer.trust_domain() == snapshot.trust_domain
+                                  ? snapshot.FindCluster(peer.name().cluster)
+                                  : nullptr;
+  return context_.services.Of({.role = tunnel::Role::kAcceptor,
+                               .from = from == nullptr ? "" : from->name,
+                               .to = context_.settings.cluster,
+                               .service = connection_.service});
+}
+
 tunnel::ConnectionHandler::Answer Inbound::Refuse(Refusal reason, proto::Code code,
                                                   std::string message) {
   context_.counters.accepted_refused.Add(reason);
+  const mesh::Snapshot& snapshot = *context_.world->snapshot;
+  if (snapshot.FindService(connection_.service) != nullptr) {
+    CountersOf(snapshot)->refused.Add(reason);
+  }
   log::WriteLimited(log::Level::kInfo, "connection from a tunnel refused", Name(reason),
                     {{"id", connection_.id},
                      {"reason", Name(reason)},
@@ -185,6 +202,7 @@ Awaitable<tunnel::ConnectionHandler::Answer> Inbound::Open(Tunnel& tunnel, proto
       co_return std::move(again.refusal);
     }
   }
+  connection_.counters = CountersOf(*context_.world->snapshot);
   Answer answer;
   answer.code = proto::CODE_OK;
   answer.endpoint = *std::move(connected);

@@ -33,6 +33,7 @@ class Inbound final : public tunnel::ConnectionHandler {
     Answer refusal;                                // when there is none
   };
   Choice Choose(const World& world, const tunnel::Tunnel& tunnel, const tunnel::proto::Open& open);
+  const ServiceCountersPtr& CountersOf(const mesh::Snapshot& snapshot) const;
   Answer Refuse(Refusal reason, tunnel::proto::Code code, std::string message);
   Awaitable<absl::StatusOr<net::AsyncFd>> ConnectToOne(WorldPtr world,
                                                        std::vector<const mesh::Endpoint*> left,

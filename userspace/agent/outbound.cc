@@ -238,6 +238,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
     if (!route.ok()) co_return Refused{Refusal::kNoEndpoint, route.status()};
     TakeIdle(*route, *choice);
     balance::Balancer::Attempt attempt = context_.balancer.Begin(wanted, *choice, begun);
+    request_.cluster = endpoint.cluster;
     (*entry_)->endpoint = endpoint.Where();
     (*entry_)->server = endpoint.identity;
     (*entry_)->why = choice->why;
@@ -248,9 +249,11 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       attempt.OnConnected(now - begun, now);
       ReportRoundTrip(endpoint.cluster, now);
       attempt_ = std::move(attempt);
+      (*entry_)->counters = CountersOf(context_, request_);
       co_return std::nullopt;
     }
     last = ToRefused(outcome);
+    Add(CountersOf(context_, request_)->attempts_failed);
     const balance::Failure what = WhatFailed(outcome, had_tunnel_);
     if (outcome.kind == OpenOutcome::Kind::kUncertain) {
       attempt.OnFailure(what, std::chrono::steady_clock::now());

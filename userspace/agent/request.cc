@@ -55,6 +55,13 @@ std::optional<Refused> Resolve(Context& context, int fd, Request& request) {
   return std::nullopt;
 }
 
+const ServiceCountersPtr& CountersOf(Context& context, const Request& request) {
+  return context.services.Of({.role = tunnel::Role::kDialer,
+                              .from = context.settings.cluster,
+                              .to = request.cluster,
+                              .service = request.target.service->FullName()});
+}
+
 policy::Decision MayConnect(const Request& request) {
   return policy::Authorize(*request.world->snapshot, request.source->id,
                            request.target.service->FullName(), request.target.port->port);
@@ -86,6 +93,9 @@ std::optional<Refused> Authorize(Context& context, Request& request) {
 
 void Report(Context& context, const Request& request, const Refused& refused) {
   context.counters.dialed_refused.Add(refused.reason);
+  if (request.target.service != nullptr) {
+    CountersOf(context, request)->refused.Add(refused.reason);
+  }
   if (refused.reason == Refusal::kNotCaptured) return LogNotCaptured(request, refused.status);
   const mesh::Workload* source = request.source;
   const mesh::Service* target = request.target.service;

@@ -24,12 +24,14 @@ struct Refused {
 struct Request {
   std::string id;  // of the connection, 16 bytes
   std::uint64_t netns_cookie = 0;
-  WorldPtr world;             // keeps the pointers below alive
-  net::SocketAddress client;  // the application
-  net::SocketAddress local;   // this agent's listener
-  net::SocketAddress vip;     // what the application asked for; port 0: not known
+  WorldPtr world;  // keeps the pointers below alive
+  // The application: its own port, and the address that it would have sent from.
+  net::SocketAddress client;
+  net::SocketAddress local;  // this agent's listener
+  net::SocketAddress vip;    // what the application asked for; port 0: not known
   const mesh::Workload* source = nullptr;
   mesh::ServiceRef target;
+  std::string cluster;  // where the last attempt went; "": none was made
   tls::CredentialsPtr credentials;
   Quota::Share share;  // of the workload's connections
 };
@@ -42,6 +44,8 @@ policy::Decision MayConnect(const Request& request);
 std::optional<Refused> FindCredentials(Request& request);
 // Both, and the limit of the workload's connections.
 std::optional<Refused> Authorize(Context& context, Request& request);
+// Of the service that was asked for, in the cluster of the last attempt.
+const ServiceCountersPtr& CountersOf(Context& context, const Request& request);
 // Counts it and logs it.
 void Report(Context& context, const Request& request, const Refused& refused);
 

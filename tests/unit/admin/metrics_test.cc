@@ -40,6 +40,27 @@ TEST(MetricsTest, SamplesOfOneFamilyStandTogetherWhoeverGaveThem) {
             "tombolo_dials_total{result=\"denied\"} 1\n");
 }
 
+// Buckets of the format count what those before them count, too.
+TEST(MetricsTest, Histograms) {
+  Metrics metrics;
+  Sample sample{.name = "tombolo_h",
+                .help = "H.",
+                .type = MetricType::kHistogram,
+                .labels = {{"a", "b"}},
+                .histogram = {.bounds = {0.5, 1}, .counts = {2, 0, 3}, .sum = 7.25}};
+  metrics.Add([&] { return std::vector<Sample>{sample}; });
+  EXPECT_EQ(metrics.Text(),
+            "# HELP tombolo_h H.\n"
+            "# TYPE tombolo_h histogram\n"
+            "tombolo_h_count{a=\"b\"} 5\n"
+            "tombolo_h_sum{a=\"b\"} 7.25\n"
+            "tombolo_h_bucket{a=\"b\",le=\"0.5\"} 2\n"
+            "tombolo_h_bucket{a=\"b\",le=\"1\"} 2\n"
+            "tombolo_h_bucket{a=\"b\",le=\"+Inf\"} 5\n");
+  sample.histogram.counts.pop_back();
+  EXPECT_THAT(metrics.Text(), HasSubstr("tombolo_metrics_invalid 1"));
+}
+
 TEST(MetricsTest, ReadsTheCountersAtEveryScrape) {
   std::atomic<std::uint64_t> counter{0};
   Metrics metrics;
