@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `tombolo explain` says about a connection, beside what becomes of a real one."""
 import subprocess
+import time
 
 from netns.clusters_test import PORT, ClustersCase
 from testing import case, driver, host
@@ -111,6 +112,27 @@ class ExplainTest(ClustersCase):
         self.assertEqual(standing, {"south": (100, False), "west": (0, True)})
         self.assertEqual(thread["attempts"][0]["cluster"], "south")
         self.assertEqual(thread["attempts"][-1]["cluster"], "west", "rather than nobody")
+
+    def test_a_drain_ends_at_its_deadline(self):
+        driver.echo(self.two, PORT)
+        held = driver.Peer(self.client, "hold", self.vip("moving"), 80, 3)
+        self.assertEqual(held.next(), {"open": 3, "failures": []})
+        self.west.draining = {"deadline": "2100-01-01T00:00:00Z"}
+        self.addCleanup(self.publish)
+        self.addCleanup(setattr, self.west, "draining", False)
+        self.publish()
+        self.assertEqual(len(self.east.agent.connections(self.client)), 3)
+        # However late it is by the time that the agent reads it, they are older.
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+        self.west.draining = {"deadline": soon}
+        self.publish()
+        self.east.agent.wait_no_connections()
+        held.tell()
+        self.assertEqual(held.next()["alive"], 0)
+        later = driver.Peer(self.client, "hold", self.vip("moving"), 80, 1)
+        self.assertEqual(later.next(), {"open": 1, "failures": []})
+        later.tell()
+        self.assertEqual(later.next()["alive"], 1, "it had nowhere else to go")
 
     def counted(self, agent, name, **labels):
         """The sum of a service's samples that have these labels."""

@@ -122,7 +122,7 @@ class Cluster:
         self.topology, self.name, self.index = topology, name, index
         self.cluster = self  # as a place is of one
         self.wide = nodes > 1 or gateways > 0
-        self.draining = False
+        self.draining = False  # or True, or {"deadline": ...}
         self.via = ""  # the cluster that its gateways have links to, because nobody can dial them
         self.pods = []
         self.nodes = [Node(self, number) for number in range(1, nodes + 1)]
@@ -161,4 +161,4 @@ class Cluster:
         entry = {"name": self.name, "nodes": [node.entry() for node in self.nodes]}
         if self.gateways:
             entry["gateways"] = [gateway.entry() for gateway in self.gateways]
-        return entry | ({"draining": True} if self.draining else {})
+        return entry | ({"draining": self.draining} if self.draining else {})

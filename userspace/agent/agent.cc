@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/accept_loop.h"
+#include "agent/cluster_drain.h"
 #include "agent/config_reload.h"
 #include "agent/desired_state.h"
 #include "agent/drain.h"
@@ -244,6 +245,17 @@ void Agent::GiveMemoryBack() {
   malloc_trim(0);
 }
 
+// Again and again, because one may just have been opening.
+void Agent::EndDrains() {
+  const auto past =
+      PastDeadlines(*snapshot_, std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+  for (const PastDeadline& one : past) {
+    for (auto& thread : threads_) {
+      thread->Post([one](DataThread& self) { self.EndConnectionsTo(one.cluster, one.passed); });
+    }
+  }
+}
+
 Awaitable<void> Agent::FollowWorkloads() {
   asio::steady_timer timer(io_);
   MonotonicTime next_sweep = After(kSweepInterval);
@@ -252,6 +264,7 @@ Awaitable<void> Agent::FollowWorkloads() {
     auto [error] = co_await timer.async_wait(kUseTuple);
     if (error) co_return;
     GiveMemoryBack();
+    EndDrains();
     if (enrolment_->Update(*snapshot_) || !apply_status_.ok()) Publish();
     if (std::chrono::steady_clock::now() >= next_sweep) {
       datapath_->SweepPending();

@@ -75,6 +75,7 @@ class Agent {
 
   Awaitable<void> FollowWorkloads();
   void GiveMemoryBack();
+  void EndDrains();
   Awaitable<void> Drain();
   Awaitable<bool> DrainedBy(MonotonicTime deadline);
   Awaitable<std::size_t> Running();

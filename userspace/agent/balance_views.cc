@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "agent/views.h"
+
 namespace tombolo::agent {
 namespace {
 
@@ -159,6 +161,7 @@ json::object ClustersJson(const mesh::Snapshot& snapshot, const std::string& own
                      {"ejected", view.ejected},
                      {"ejected_for_ms", Count<std::chrono::milliseconds>(view.ejected_for)},
                      {"ways", std::move(ways)}};
+    if (cluster.drain_deadline) out["drain_deadline"] = Rfc3339(*cluster.drain_deadline);
     if (view.round_trip) out["round_trip_us"] = Count<std::chrono::microseconds>(*view.round_trip);
     clusters.push_back(std::move(out));
   }

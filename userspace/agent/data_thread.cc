@@ -4,8 +4,10 @@
 #include <random>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "agent/accept_loop.h"
 #include "agent/accepted_tunnel.h"
+#include "agent/cluster_drain.h"
 #include "agent/outbound.h"
 #include "agent/tunnel_end.h"
 #include "base/rate_limited_log.h"
@@ -224,6 +226,15 @@ void DataThread::RetireAccepted(const std::function<bool(const tunnel::Tunnel&)>
     if (!which(*tunnel)) continue;
     tunnel->Retire();
     if (!busy.contains(tunnel)) tunnel->stream().CancelReceive();
+  }
+}
+
+void DataThread::EndConnectionsTo(const std::string& cluster, MonotonicTime begun) {
+  for (Connection& connection : context_->connections.all()) {
+    if (connection.relay == nullptr || !EndsWithDrain(connection, cluster, begun)) continue;
+    connection.relay->Stop(absl::UnavailableError(absl::StrCat("the deadline of cluster '", cluster,
+                                                               "', which drains, has passed")),
+                           proto::CODE_DRAINING);
   }
 }
 

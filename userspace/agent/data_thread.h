@@ -53,6 +53,8 @@ class DataThread {
   void SetWorld(WorldPtr world);
   // Refuses what is new, lets idle tunnels go; running connections go on.
   void Drain();
+  // Ends the connections that it has dialled to that cluster before `begun`.
+  void EndConnectionsTo(const std::string& cluster, MonotonicTime begun);
   // Resets what still runs.
   void ResetAll();
   Context& context() { return *context_; }

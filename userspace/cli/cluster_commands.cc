@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // tombolo cluster list, join, drain, undrain, remove
+#include <algorithm>
+#include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "base/time.h"
 #include "cli/commands.h"
 #include "cli/directory_access.h"
 #include "cli/table.h"
@@ -24,7 +33,7 @@ using Kind = DirectoryKey::Kind;
 using Value = std::optional<std::string>;
 
 struct ClusterOptions : DirectoryOptions {
-  std::string name, credentials;
+  std::string name, credentials, deadline;
   std::vector<std::string> gateways, via;
 };
 
@@ -64,6 +73,32 @@ std::string WhereGatewaysMayBe(const ClusterOptions& options) {
   return absl::StrJoin(where, ", or ");
 }
 
+bool Overlap(const net::Prefix& a, const net::Prefix& b) {
+  return a.Contains(b.ip) || b.Contains(a.ip);
+}
+
+// Addresses that two clusters have are neither's: what looks like one more cluster would take the
+// gateways of another away.
+absl::Status CheckOverlaps(const DirectoryAccess& access, const std::string& cluster,
+                           const std::vector<net::Prefix>& gateways) {
+  ASSIGN_OR_RETURN(const std::vector<etcd::KeyValue> grants,
+                   access.List(absl::StrCat(source::kAdminKeys, "clusters/")));
+  for (const etcd::KeyValue& entry : grants) {
+    const auto key = source::ParseDirectoryKey(entry.key);
+    const auto other = source::DecodeClusterGrant(entry.key, entry.value);
+    if (!key.ok() || !other.ok() || key->cluster == cluster) continue;
+    for (const net::Prefix& own : gateways) {
+      const auto taken = std::ranges::find_if(
+          other->gateways, [&](const net::Prefix& prefix) { return Overlap(own, prefix); });
+      if (taken == other->gateways.end()) continue;
+      return absl::FailedPreconditionError(absl::StrCat("--gateways: '", own.ToString(),
+                                                        "' overlaps with '", taken->ToString(),
+                                                        "' of cluster '", key->cluster, "'"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // A member again keeps whether it is draining.
 absl::Status PutGrant(const DirectoryAccess& access, const std::string& cluster,
                       const ClusterGrant& wanted) {
@@ -73,6 +108,7 @@ absl::Status PutGrant(const DirectoryAccess& access, const std::string& cluster,
     if (before) {
       const auto old = source::DecodeClusterGrant(key.Text(), *before);
       grant.draining = old.ok() && old->draining;
+      if (grant.draining) grant.deadline = old->deadline;
     }
     return source::Encode(grant);
   });
@@ -84,6 +120,7 @@ absl::StatusOr<std::string> Join(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(grant.gateways, ParseGateways(options.gateways));
   RETURN_IF_ERROR(CheckVia(options));
   ASSIGN_OR_RETURN(const DirectoryAccess access, DirectoryAccess::Open(options));
+  RETURN_IF_ERROR(CheckOverlaps(access, options.name, grant.gateways));
   const std::string user = UserOf(options.name);
   RETURN_IF_ERROR(
       etcd::EnsureRole(access.client(), user, {access.ReadAll(), access.WriteOf(options.name)}));
@@ -98,18 +135,37 @@ absl::StatusOr<std::string> Join(const ClusterOptions& options) {
                       "\nit may serve no namespace yet: tombolo namespace grant\n");
 }
 
+// A moment that all agents know, each by its own clock.
+absl::StatusOr<std::optional<WallTime>> DeadlineOf(const ClusterOptions& options) {
+  if (options.deadline.empty()) return std::nullopt;
+  const auto from_now = source::ParseDeadline(options.deadline);
+  if (!from_now.ok()) return Annotate(from_now.status(), "--deadline");
+  const auto deadline = std::chrono::system_clock::now() + *from_now;
+  return std::chrono::ceil<std::chrono::seconds>(deadline);
+}
+
 absl::StatusOr<std::string> SetDraining(const ClusterOptions& options, bool draining) {
   RETURN_IF_ERROR(source::ParseLabel(options.name).status());
+  std::optional<WallTime> deadline;
+  if (draining) {
+    ASSIGN_OR_RETURN(deadline, DeadlineOf(options));
+  }
   ASSIGN_OR_RETURN(const DirectoryAccess access, DirectoryAccess::Open(options));
   const DirectoryKey key = GrantOf(options.name);
   RETURN_IF_ERROR(access.Replace(key, [&](const Value& before) -> absl::StatusOr<Value> {
     if (!before) return absl::NotFoundError(absl::StrCat("no cluster '", options.name, "'"));
     ASSIGN_OR_RETURN(ClusterGrant grant, source::DecodeClusterGrant(key.Text(), *before));
     grant.draining = draining;
+    grant.deadline = deadline;
     return source::Encode(grant);
   }));
-  return absl::StrCat("cluster ", options.name,
-                      draining ? " is draining\n" : " takes part again\n");
+  if (!draining) return absl::StrCat("cluster ", options.name, " takes part again\n");
+  std::string said = absl::StrCat("cluster ", options.name, " is draining\n");
+  if (deadline) {
+    absl::StrAppend(&said, "connections that still go there at ", source::FormatTime(*deadline),
+                    " are ended\n");
+  }
+  return said;
 }
 
 // Whoever joins under the same name later must not find what this one was granted.
@@ -149,7 +205,7 @@ absl::StatusOr<std::string> Remove(const ClusterOptions& options) {
 
 struct Said {
   std::size_t gateways = 0, services = 0;
-  std::string publisher = "-";
+  std::string publisher;  // "": nobody
 };
 
 std::map<std::string, Said> CountWhatTheySay(const std::vector<etcd::KeyValue>& entries) {
@@ -175,22 +231,66 @@ std::string Allowed(const ClusterGrant& grant) {
   return absl::StrJoin(allowed, ",");
 }
 
-absl::StatusOr<std::string> List(const ClusterOptions& options) {
+// What the directory says of one member.
+struct Member {
+  std::string name;
+  ClusterGrant grant;
+  Said said;
+  const char* State() const {
+    if (grant.draining) return "draining";
+    return said.gateways > 0 ? "alive" : "away";
+  }
+};
+
+absl::StatusOr<std::vector<Member>> ReadMembers(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const DirectoryAccess access, DirectoryAccess::Open(options));
   ASSIGN_OR_RETURN(const std::vector<etcd::KeyValue> grants,
                    access.List(absl::StrCat(source::kAdminKeys, "clusters/")));
   ASSIGN_OR_RETURN(const std::vector<etcd::KeyValue> entries, access.List("clusters/"));
   std::map<std::string, Said> said = CountWhatTheySay(entries);
-  Table table({"CLUSTER", "STATE", "GATEWAYS", "ALLOWED", "SERVICES", "PUBLISHER"});
+  std::vector<Member> members;
   for (const etcd::KeyValue& entry : grants) {
     ASSIGN_OR_RETURN(const DirectoryKey key, source::ParseDirectoryKey(entry.key));
-    ASSIGN_OR_RETURN(const ClusterGrant grant, source::DecodeClusterGrant(entry.key, entry.value));
-    const Said& own = said[key.cluster];
-    const char* alive = own.gateways > 0 ? "alive" : "away";
-    table.Add({key.cluster, grant.draining ? "draining" : alive, absl::StrCat(own.gateways),
-               Allowed(grant), absl::StrCat(own.services), own.publisher});
+    ASSIGN_OR_RETURN(ClusterGrant grant, source::DecodeClusterGrant(entry.key, entry.value));
+    members.push_back({key.cluster, std::move(grant), said[key.cluster]});
+  }
+  return members;
+}
+
+std::string ToTable(const std::vector<Member>& members) {
+  Table table({"CLUSTER", "STATE", "GATEWAYS", "ALLOWED", "SERVICES", "PUBLISHER"});
+  for (const Member& member : members) {
+    table.Add({member.name, member.State(), absl::StrCat(member.said.gateways),
+               Allowed(member.grant), absl::StrCat(member.said.services),
+               member.said.publisher.empty() ? "-" : member.said.publisher});
   }
   return table.empty() ? "no cluster has joined\n" : table.ToString();
+}
+
+std::string ToJson(const std::vector<Member>& members) {
+  boost::json::array clusters;
+  for (const Member& member : members) {
+    boost::json::array prefixes, via(member.grant.via.begin(), member.grant.via.end());
+    for (const net::Prefix& prefix : member.grant.gateways)
+      prefixes.emplace_back(prefix.ToString());
+    boost::json::object out{{"name", member.name},
+                            {"state", member.State()},
+                            {"alive", member.said.gateways > 0},
+                            {"draining", member.grant.draining},
+                            {"gateways", member.said.gateways},
+                            {"services", member.said.services},
+                            {"publisher", member.said.publisher},
+                            {"gateway_prefixes", std::move(prefixes)},
+                            {"via", std::move(via)}};
+    if (member.grant.deadline) out["deadline"] = source::FormatTime(*member.grant.deadline);
+    clusters.push_back(std::move(out));
+  }
+  return boost::json::serialize(boost::json::object{{"clusters", std::move(clusters)}}) + "\n";
+}
+
+absl::StatusOr<std::string> List(const ClusterOptions& options, const AgentOptions& shown) {
+  ASSIGN_OR_RETURN(const std::vector<Member> members, ReadMembers(options));
+  return shown.output == "json" ? ToJson(members) : ToTable(members);
 }
 
 template <typename Run>
@@ -203,11 +303,15 @@ CLI::App* Add(CLI::App& parent, const std::string& name, const std::string& desc
 
 }  // namespace
 
-void AddClusters(CLI::App& app, Action& action) {
+void AddClusters(CLI::App& app, const AgentOptions& shown, Action& action) {
   CLI::App* cluster = app.add_subcommand("cluster", "the members of the directory in etcd");
   cluster->require_subcommand(1);
   auto options = std::make_shared<ClusterOptions>();
-  Add(*cluster, "list", "show them", options, action, List);
+  CLI::App* list = Add(*cluster, "list", "show them", options, action,
+                       [&shown](const ClusterOptions& given) { return List(given, shown); });
+  // --output is of the program.
+  cluster->fallthrough();
+  list->fallthrough();
   CLI::App* join =
       Add(*cluster, "join", "make a cluster a member, or change it", options, action, Join);
   join->add_option("--gateways", options->gateways, "CIDR ranges that its gateways may be in")
@@ -221,6 +325,8 @@ void AddClusters(CLI::App& app, Action& action) {
   CLI::App* drain =
       Add(*cluster, "drain", "let others take new connections", options, action,
           [](const ClusterOptions& given) { return SetDraining(given, /*draining=*/true); });
+  drain->add_option("--deadline", options->deadline,
+                    "end what still goes there then: 60s, 10m; at most 24h from now");
   CLI::App* undrain =
       Add(*cluster, "undrain", "let it take new connections again", options, action,
           [](const ClusterOptions& given) { return SetDraining(given, /*draining=*/false); });

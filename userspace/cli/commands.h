@@ -24,8 +24,9 @@ struct AgentOptions {
 void AddExplain(CLI::App& app, const AgentOptions& agent, Action& action);
 
 // What an administrator does with the directory in etcd, from anywhere.
-void AddDirectory(CLI::App& app, Action& action);   // directory init
-void AddClusters(CLI::App& app, Action& action);    // cluster list, join, drain, undrain, remove
+void AddDirectory(CLI::App& app, Action& action);  // directory init
+// cluster list, join, drain, undrain, remove; of `shown`, `output` counts.
+void AddClusters(CLI::App& app, const AgentOptions& shown, Action& action);
 void AddNamespaces(CLI::App& app, Action& action);  // namespace list, grant, revoke
 
 }  // namespace tombolo::cli

@@ -61,7 +61,7 @@ void Declare(CLI::App& app, Arguments& arguments) {
   app.require_subcommand(0, 1);
   tombolo::cli::AddExplain(app, arguments.agent, arguments.action);
   tombolo::cli::AddDirectory(app, arguments.action);
-  tombolo::cli::AddClusters(app, arguments.action);
+  tombolo::cli::AddClusters(app, arguments.agent, arguments.action);
   tombolo::cli::AddNamespaces(app, arguments.action);
   app.final_callback([&arguments] {
     if (arguments.noun.empty() == !arguments.action)

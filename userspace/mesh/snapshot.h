@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/spiffe_id.h"
+#include "base/time.h"
 #include "mesh/load_balancing.h"
 #include "net/address.h"
 
@@ -49,6 +50,8 @@ struct Cluster {
   std::vector<Gateway> gateways{};
   std::string region{};   // "": not known
   bool draining = false;  // takes no new connections while others can
+  // Of one that drains: when connections that still go there are ended.
+  std::optional<WallTime> drain_deadline{};
   // Derived by Index(): what is dialled to reach it through a gateway. Its own gateways, and for
   // those that cannot be dialled all that the cluster has through which they are reached, those
   // with that cluster's name before theirs. None: out of reach, unless its nodes are dialled.

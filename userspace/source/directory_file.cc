@@ -76,6 +76,7 @@ class DirectoryReader {
 
   static void ReadImports(YamlMap& map, mesh::Imports& imports);
   void ReadCluster(YamlMap& map);
+  static void ReadDraining(YamlMap& map, mesh::Cluster& cluster);
   void ReadNode(YamlMap& map, mesh::Cluster& cluster);
   void ReadGateway(YamlMap& map, mesh::Cluster& cluster);
   void ReadWorkload(YamlMap& map);
@@ -138,11 +139,24 @@ void DirectoryReader::ReadCluster(YamlMap& map) {
   mesh::Cluster cluster;
   if (map.Required("name", cluster.name, ParseLabel)) Once(map, "name", cluster.name, clusters_);
   map.Optional("region", cluster.region, ParseLabel);
-  map.Optional("draining", cluster.draining, ParseBool);
+  ReadDraining(map, cluster);
   for (YamlMap& node : map.Maps("nodes")) ReadNode(node, cluster);
   for (YamlMap& gateway : map.Maps("gateways")) ReadGateway(gateway, cluster);
   map.Finish();
   snapshot_.clusters.push_back(std::move(cluster));
+}
+
+// true, false, or {deadline: 2026-01-31T12:00:00Z}
+void DirectoryReader::ReadDraining(YamlMap& map, mesh::Cluster& cluster) {
+  if (!map.IsMap("draining")) {
+    map.Optional("draining", cluster.draining, ParseBool);
+    return;
+  }
+  YamlMap draining = map.Map("draining");
+  WallTime deadline;
+  if (draining.Required("deadline", deadline, ParseTime)) cluster.drain_deadline = deadline;
+  cluster.draining = true;
+  draining.Finish();
 }
 
 void DirectoryReader::ReadNode(YamlMap& map, mesh::Cluster& cluster) {

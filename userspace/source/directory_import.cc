@@ -168,7 +168,8 @@ bool Importer::AddCluster(const std::string& name, const Member& member) {
   out_.snapshot->clusters.push_back({.name = name,
                                      .gateways = std::move(gateways),
                                      .region = member.cluster.region,
-                                     .draining = grant->second.draining});
+                                     .draining = grant->second.draining,
+                                     .drain_deadline = grant->second.deadline});
   return true;
 }
 
@@ -273,7 +274,9 @@ void Importer::DrainOwn() {
   const auto grant = shared_.grants().find(shared_.own());
   if (grant == shared_.grants().end() || !grant->second.draining) return;
   for (mesh::Cluster& cluster : out_.snapshot->clusters) {
-    if (cluster.name == shared_.own()) cluster.draining = true;
+    if (cluster.name != shared_.own()) continue;
+    cluster.draining = true;
+    cluster.drain_deadline = grant->second.deadline;
   }
 }
 

@@ -169,6 +169,7 @@ std::string Encode(const ClusterGrant& record) {
   json::object object{
       {"gateways", Texts(record.gateways, [](const net::Prefix& p) { return p.ToString(); })},
       {"draining", record.draining}};
+  if (record.draining && record.deadline) object["deadline"] = FormatTime(*record.deadline);
   if (!record.via.empty()) {
     object["via"] = Texts(record.via, [](const std::string& cluster) { return cluster; });
   }
@@ -224,6 +225,10 @@ absl::StatusOr<ClusterGrant> DecodeClusterGrant(absl::string_view key, absl::str
   reader.List("gateways", Limits::kPrefixesOfCluster, grant.gateways, net::Prefix::Parse);
   if (reader.Has("via")) reader.List("via", Limits::kViasOfCluster, grant.via, ParseLabel);
   reader.OptionalFlag("draining", grant.draining);
+  if (reader.Has("deadline")) {
+    reader.Text("deadline", grant.deadline.emplace(), ParseTime);
+    if (!grant.draining) reader.Fail("'deadline' is of a cluster that is not draining");
+  }
   return reader.Finish(std::move(grant));
 }
 

@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/spiffe_id.h"
+#include "base/time.h"
 #include "net/address.h"
 
 // What is under the keys of the directory in etcd, one record a key, as JSON.
@@ -38,11 +40,14 @@ struct DirectoryLimits {
 };
 
 // admin/clusters/<cluster>: it is a member.
-// {"gateways": ["203.0.113.0/24"], "via": ["east"], "draining": false}
+// {"gateways": ["203.0.113.0/24"], "via": ["east"], "draining": true,
+//  "deadline": "2026-01-31T12:00:00Z"}
 struct ClusterGrant {
   std::vector<net::Prefix> gateways{};  // where its gateways may be
   std::vector<std::string> via{};       // clusters whose gateways may hand it its tunnels
   bool draining = false;
+  // Of one that drains, in whole seconds: when connections that still go there are ended.
+  std::optional<WallTime> deadline{};
   friend bool operator==(const ClusterGrant&, const ClusterGrant&) = default;
 };
 

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "base/status_macros.h"
 
 namespace tombolo::source {
@@ -18,6 +19,7 @@ constexpr std::size_t kMaxQuoted = 200;
 constexpr std::size_t kMaxLabel = 63;
 constexpr std::size_t kMaxDigits = 10;
 constexpr std::size_t kMaxComparedWord = 64;
+constexpr std::int64_t kLatestSecond = 4102444800;  // the year 2100: every clock can say it
 constexpr Duration kLongestDuration = std::chrono::hours(24);
 
 // SimpleAtoi also takes signs and spaces. A leading zero means octal to some YAML
@@ -102,6 +104,19 @@ absl::StatusOr<Duration> ParseDeadline(absl::string_view text) {
   ASSIGN_OR_RETURN(const Duration duration, ParseDuration(text));
   if (duration == Duration::zero()) return BadValue(text, "leaves no time at all");
   return duration;
+}
+
+absl::StatusOr<WallTime> ParseTime(absl::string_view text) {
+  absl::Time time;
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, nullptr) || time <= absl::UnixEpoch() ||
+      time > absl::FromUnixSeconds(kLatestSecond)) {
+    return BadValue(text, "is not a time like 2026-01-31T12:00:00Z");
+  }
+  return absl::ToChronoTime(time);
+}
+
+std::string FormatTime(WallTime time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(time), absl::UTCTimeZone());
 }
 
 absl::StatusOr<std::string> ParseLabel(absl::string_view text) {

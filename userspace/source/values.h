@@ -23,6 +23,9 @@ absl::StatusOr<std::uint16_t> ParsePort(absl::string_view text);  // 1 to 65535
 // 500ms, 10s, 2m, 1h; at most 24h. A deadline is also more than nothing.
 absl::StatusOr<Duration> ParseDuration(absl::string_view text);
 absl::StatusOr<Duration> ParseDeadline(absl::string_view text);
+// RFC 3339, like 2026-01-31T12:00:00Z.
+absl::StatusOr<WallTime> ParseTime(absl::string_view text);
+std::string FormatTime(WallTime time);  // in UTC, to the second
 // RFC 1123: [a-z0-9-], begins and ends with a letter or digit, up to 63 bytes.
 absl::StatusOr<std::string> ParseLabel(absl::string_view text);
 // A path that begins with '/' and has no empty, "." or ".." part, so that equal

@@ -55,6 +55,11 @@ const YamlEntry* YamlMap::Find(absl::string_view key) const {
   return nullptr;
 }
 
+bool YamlMap::IsMap(absl::string_view key) const {
+  const YamlEntry* entry = Find(key);
+  return entry != nullptr && entry->value.kind == Kind::kMap;
+}
+
 const YamlNode* YamlMap::Ask(absl::string_view key, bool required) {
   asked_.push_back(key);
   const YamlEntry* entry = Find(key);

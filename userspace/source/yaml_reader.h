@@ -59,6 +59,7 @@ class YamlMap {
   void Error(absl::string_view key, absl::string_view message);
   void Error(absl::string_view message);
   bool Has(absl::string_view key) const { return Find(key) != nullptr; }
+  bool IsMap(absl::string_view key) const;
   // The line of a key's value, or where it should have been.
   int LineOf(absl::string_view key) const;
 

@@ -60,8 +60,9 @@ class DirectoryCommandsTest : public ::testing::Test {
     return result.output;
   }
   void Join(const std::string& name) const {
-    Expect(absl::StrCat("cluster join ", name, " --gateways 203.0.113.0/24,2001:db8::/32 ",
-                        "--credentials ", Path(name)));
+    const char* const prefixes = name == "west" ? "203.0.113.0/24,2001:db8::/32" : "192.0.2.0/24";
+    Expect(absl::StrCat("cluster join ", name, " --gateways ", prefixes, " --credentials ",
+                        Path(name)));
   }
 
   std::unique_ptr<etcd::Client> As(const std::string& user, const std::string& file) const {
@@ -123,6 +124,45 @@ TEST_F(DirectoryCommandsTest, AClusterThatHasJoinedWritesItsOwnKeys) {
   Expect("cluster join west --gateways 198.51.100.0/24 --credentials " + Path("west"));
   EXPECT_EQ(Value("/d/admin/clusters/west"), R"({"gateways":["198.51.100.0/24"],"draining":true})");
   EXPECT_TRUE(Write(*As("tombolo-cluster-west", "west"), "/d/clusters/west/cluster").ok());
+}
+
+TEST_F(DirectoryCommandsTest, NoTwoClustersHaveTheSameAddresses) {
+  Expect("directory init");
+  Join("west");
+  for (const char* prefix : {"203.0.113.0/24", "203.0.113.128/25", "203.0.0.0/16"}) {
+    EXPECT_THAT(Refused(absl::StrCat("cluster join east --gateways 192.0.2.0/24,", prefix,
+                                     " --credentials ", Path("east"))),
+                HasSubstr(absl::StrCat("--gateways: '", prefix,
+                                       "' overlaps with '203.0.113.0/24' of cluster 'west'")));
+  }
+  EXPECT_EQ(Value("/d/admin/clusters/east"), "(none)");
+  Expect("cluster join east --gateways 203.0.112.0/24 --credentials " + Path("east"));
+  Join("west");  // its own are not another's
+}
+
+TEST_F(DirectoryCommandsTest, ADrainMayHaveADeadline) {
+  Expect("directory init");
+  Join("west");
+  EXPECT_THAT(Expect("cluster drain west --deadline 60s"),
+              ContainsRegex("^cluster west is draining\nconnections that still go there at "
+                            "2[0-9-]+T[0-9:]+Z are ended\n$"));
+  const std::string record = Value("/d/admin/clusters/west");
+  EXPECT_THAT(record, ContainsRegex(R"("draining":true,"deadline":"2[0-9-]+T[0-9:]+Z"\})"));
+  const auto listed = [&] { return Expect("cluster list --output json"); };
+  EXPECT_THAT(listed(), ContainsRegex(R"("state":"draining",.*"deadline":"2)"));
+  Expect("cluster join west --gateways 203.0.113.0/24 --credentials " + Path("west"));
+  EXPECT_THAT(Value("/d/admin/clusters/west"), HasSubstr("deadline")) << "it drains as before";
+  Expect("cluster drain west");
+  EXPECT_THAT(listed(), Not(HasSubstr("deadline"))) << "what was said last counts";
+  Expect("cluster drain west --deadline 24h");
+  Expect("cluster undrain west");
+  EXPECT_THAT(listed(), AllOf(HasSubstr(R"("name":"west","state":"away","alive":false,)"),
+                              HasSubstr(R"("gateway_prefixes":["203.0.113.0/24"])"),
+                              Not(HasSubstr("deadline"))));
+  for (const char* wrong : {"0s", "soon", "25h"}) {
+    EXPECT_THAT(Refused(absl::StrCat("cluster drain west --deadline ", wrong)),
+                HasSubstr(absl::StrCat("--deadline: '", wrong, "'")));
+  }
 }
 
 TEST_F(DirectoryCommandsTest, AClusterMayBeReachedViaOthers) {

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "source/values.h"
 #include "unit/source/temp_dir.h"
 
 namespace tombolo::source {
@@ -111,6 +112,29 @@ TEST(DirectoryFileTest, OptionalKeysMayBeLeftOut) {
   EXPECT_EQ((*loaded)->FindWorkload("west/web")->cgroup, "");
   EXPECT_TRUE((*loaded)->allow[0].ports.empty());
   EXPECT_TRUE(Load("trust_domain: td\n").ok());
+}
+
+absl::StatusOr<std::shared_ptr<mesh::Snapshot>> LoadDraining(const std::string& draining) {
+  return Load(absl::StrReplaceAll(
+      kExample,
+      {{"  - name: west\n", absl::StrCat("  - name: west\n    draining: ", draining, "\n")}}));
+}
+
+TEST(DirectoryFileTest, ADrainMayHaveADeadline) {
+  const auto with = LoadDraining("{deadline: 2026-01-31T12:00:00Z}");
+  ASSERT_TRUE(with.ok()) << with.status();
+  EXPECT_TRUE((*with)->FindCluster("west")->draining);
+  EXPECT_EQ((*with)->FindCluster("west")->drain_deadline, *ParseTime("2026-01-31T12:00:00Z"));
+  const auto without = LoadDraining("true");
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_TRUE((*without)->FindCluster("west")->draining);
+  EXPECT_FALSE((*without)->FindCluster("west")->drain_deadline.has_value());
+  EXPECT_FALSE(LoadDraining("false").value()->FindCluster("west")->draining);
+  for (const char* wrong : {"{deadline: soon}", "{}", "{until: 2026-01-31T12:00:00Z}", "maybe",
+                            "[]", "{deadline: 2026-01-31T12:00:00Z, more: 1}"}) {
+    const auto loaded = LoadDraining(wrong);
+    EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("clusters[1].draining")) << wrong;
+  }
 }
 
 constexpr char kGateways[] = R"(  - name: west

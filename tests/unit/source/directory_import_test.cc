@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "source/values.h"
 #include "unit/source/shared_mesh.h"
 
 namespace tombolo::source {
@@ -232,6 +233,14 @@ TEST(DirectoryImportTest, AnAdministratorDrains) {
   EXPECT_FALSE(Import(keys).snapshot->FindCluster("east")->draining);
   keys["admin/clusters/east"] = R"({"gateways":["192.0.2.0/24"],"draining":true})";
   EXPECT_TRUE(Import(keys).snapshot->FindCluster("east")->draining);
+  for (const char* cluster : {"east", "west"}) {
+    EXPECT_FALSE(Import(keys).snapshot->FindCluster(cluster)->drain_deadline.has_value());
+    std::string& record = keys[absl::StrCat("admin/clusters/", cluster)];
+    record.insert(record.size() - 1, R"(,"deadline":"2026-01-31T12:00:00Z")");
+    EXPECT_EQ(Import(keys).snapshot->FindCluster(cluster)->drain_deadline,
+              *ParseTime("2026-01-31T12:00:00Z"))
+        << cluster;
+  }
 }
 
 TEST(DirectoryImportTest, WhatEtcdSaysOfTheOwnClusterIsNotImported) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "source/directory_keys.h"
+#include "source/values.h"
 
 namespace tombolo::source {
 namespace {
@@ -70,6 +71,9 @@ TEST(DirectoryRecordsTest, AreReadAsTheyAreWritten) {
       .gateways = {*net::Prefix::Parse("203.0.113.0/24"), *net::Prefix::Parse("2001:db8::/64")},
       .draining = true};
   EXPECT_EQ(*DecodeClusterGrant(kKey, Encode(cluster)), cluster);
+  ClusterGrant ending = cluster;
+  ending.deadline = *ParseTime("2026-01-31T12:00:00Z");
+  EXPECT_EQ(*DecodeClusterGrant(kKey, Encode(ending)), ending);
   const NamespaceGrant ns{.clusters = {"east", "west"}};
   EXPECT_EQ(*DecodeNamespaceGrant(kKey, Encode(ns)), ns);
   EXPECT_EQ(*DecodeCluster(kKey, Encode(ClusterRecord{"eu-west"})), ClusterRecord{"eu-west"});
@@ -173,6 +177,11 @@ TEST(DirectoryRecordsTest, ValuesThatCannotBeAreRefused) {
   EXPECT_FALSE(DecodeClusterGrant(kKey, R"({"gateways":["203.0.113.1/24"]})").ok());
   EXPECT_FALSE(DecodeClusterGrant(kKey, R"({"gateways":["10.0.0.0/8","10.0.0.0/8"]})").ok());
   EXPECT_FALSE(DecodeClusterGrant(kKey, R"({"draining":true})").ok());
+  EXPECT_FALSE(
+      DecodeClusterGrant(kKey, R"({"gateways":[],"draining":true,"deadline":"soon"})").ok());
+  EXPECT_THAT(Why(DecodeClusterGrant(kKey, R"({"gateways":[],"deadline":"2026-01-31T12:00:00Z"})")
+                      .status()),
+              HasSubstr("'deadline' is of a cluster that is not draining"));
   EXPECT_FALSE(DecodeClusterGrant(kKey, R"({"gateways":[],"draining":1})").ok());
   EXPECT_FALSE(DecodeNamespaceGrant(kKey, R"({"clusters":["East"]})").ok());
   EXPECT_FALSE(DecodeNamespaceGrant(kKey, R"({"clusters":"east"})").ok());

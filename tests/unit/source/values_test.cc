@@ -42,6 +42,18 @@ TEST(ValuesTest, Labels) {
   }
 }
 
+TEST(ValuesTest, Times) {
+  const auto time = ParseTime("2026-01-31T12:00:00Z");
+  ASSERT_TRUE(time.ok()) << time.status();
+  EXPECT_EQ(FormatTime(*time), "2026-01-31T12:00:00Z");
+  EXPECT_EQ(FormatTime(*ParseTime("2026-01-31T13:00:00+01:00")), "2026-01-31T12:00:00Z");
+  for (const char* text :
+       {"", "now", "60s", "2026-01-31", "2026-01-31T12:00:00", "2026-13-31T12:00:00Z",
+        "1969-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "infinite-future"}) {
+    EXPECT_FALSE(ParseTime(text).ok()) << text;
+  }
+}
+
 TEST(ValuesTest, AbsolutePaths) {
   for (const char* text : {"/", "/a", "/a/b.c", "/a/..b"}) {
     EXPECT_TRUE(ParseAbsolutePath(text).ok()) << text;
