@@ -112,6 +112,10 @@ class ExplainTest(ClustersCase):
         self.assertEqual(standing, {"south": (100, False), "west": (0, True)})
         self.assertEqual(thread["attempts"][0]["cluster"], "south")
         self.assertEqual(thread["attempts"][-1]["cluster"], "west", "rather than nobody")
+        drain, = [cluster["drain"] for cluster in self.east.agent.cli("topology")["clusters"]
+                  if cluster["name"] == "west"]
+        self.assertIn("draining: new connections go elsewhere", drain)
+        self.assertIn("nobody else has shop/west, shop/moving", drain)
 
     def test_a_drain_ends_at_its_deadline(self):
         driver.echo(self.two, PORT)
@@ -122,6 +126,10 @@ class ExplainTest(ClustersCase):
         self.addCleanup(setattr, self.west, "draining", False)
         self.publish()
         self.assertEqual(len(self.east.agent.connections(self.client)), 3)
+        west, = [cluster for cluster in self.east.agent.cli("topology")["clusters"]
+                 if cluster["name"] == "west"]
+        self.assertEqual(west["drain_deadline"], "2100-01-01T00:00:00Z")
+        self.assertIn("at 2100-01-01T00:00:00Z what still runs is ended", west["drain"])
         # However late it is by the time that the agent reads it, they are older.
         soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
         self.west.draining = {"deadline": soon}
@@ -171,6 +179,24 @@ class ExplainTest(ClustersCase):
         self.ask("west")
         for role, count in sums("connections_failed_total", reason="unavailable").items():
             self.assertGreater(count, failed[role], role)
+
+    def test_the_topology(self):
+        driver.echo(self.one, PORT)
+        driver.echo(self.two, PORT)
+        held = driver.Peer(self.client, "hold", self.vip("west"), 80, 2)
+        self.assertEqual(held.next(), {"open": 2, "failures": []})
+        topology = self.east.agent.cli("topology")
+        clusters = {cluster["name"]: cluster for cluster in topology["clusters"]}
+        self.assertEqual({name: cluster["connections"] for name, cluster in clusters.items()},
+                         {"east": 0, "west": 2, "south": 0})
+        self.assertEqual({way["address"] for way in clusters["west"]["ways"]},
+                         {gateway.address for gateway in self.west.gateways})
+        both, = [service for service in topology["services"] if service["name"] == "shop/both"]
+        self.assertEqual([(cluster["name"], cluster["ready"], cluster["endpoints"])
+                          for cluster in both["ports"][0]["clusters"]],
+                         [("south", 1, 1), ("west", 1, 1)])
+        held.kill()
+        self.east.agent.wait_no_connections()
 
 
 if __name__ == "__main__":

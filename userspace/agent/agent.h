@@ -87,6 +87,7 @@ class Agent {
   Awaitable<BalanceViews> Balance(mesh::SnapshotPtr snapshot);
   Awaitable<boost::json::value> Services();
   Awaitable<boost::json::value> Clusters();
+  Awaitable<boost::json::value> Topology();
   boost::json::object CaptureStep(const mesh::Workload& workload) const;
   Awaitable<absl::StatusOr<boost::json::value>> Explain(admin::Query query);
   Awaitable<absl::StatusOr<boost::json::value>> ExplainConnection(std::string id);

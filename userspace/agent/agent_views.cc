@@ -7,6 +7,7 @@
 #include "admin/process_metrics.h"
 #include "agent/agent.h"
 #include "agent/status_json.h"
+#include "agent/topology.h"
 #include "base/status_macros.h"
 
 namespace tombolo::agent {
@@ -45,6 +46,7 @@ admin::Providers Agent::MakeProviders() {
   providers.nouns["status"] = [this] { return Status(); };
   providers.nouns["services"] = [this] { return Services(); };
   providers.nouns["clusters"] = [this] { return Clusters(); };
+  providers.nouns["topology"] = [this] { return Topology(); };
   providers.nouns["connections"] = [this] { return Connections(); };
   providers.nouns["tunnels"] = [this] { return Tunnels(); };
   providers.nouns["identities"] = [this]() -> Awaitable<json::value> { co_return Identities(); };
@@ -144,6 +146,21 @@ Awaitable<json::value> Agent::Clusters() {
   const mesh::SnapshotPtr snapshot = snapshot_;
   const BalanceViews views = co_await Balance(snapshot);
   co_return ClustersJson(*snapshot, config_.cluster, views);
+}
+
+Awaitable<json::value> Agent::Topology() {
+  const mesh::SnapshotPtr snapshot = snapshot_;
+  const BalanceViews views = co_await Balance(snapshot);
+  Traffic traffic;
+  for (auto& thread : threads_) {
+    AddTo(traffic, co_await thread->Ask<Traffic>(
+                       [](DataThread& self) { return TrafficOf(self.context()); }));
+  }
+  Seen seen{*snapshot, config_.cluster, views, traffic};
+  for (const auto& [of, group] : refused_.refusals().groups()) {
+    if (of.second == source::RefusalReason::kNoGateway) seen.away.insert(of.first);
+  }
+  co_return TopologyJson(seen);
 }
 
 Awaitable<json::value> Agent::Connections() {

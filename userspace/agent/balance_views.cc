@@ -25,11 +25,12 @@ template <typename Visit>
 void ForEachWay(const mesh::Cluster& cluster, const std::string& own_cluster, Visit visit) {
   if (cluster.name != own_cluster && !cluster.gateways.empty()) {
     for (const mesh::Gateway& way : cluster.ways) {
-      visit("gateway", way.name, way.address, way.zone);
+      visit("gateway", way);
     }
   } else {
     for (const mesh::Node& way : cluster.nodes) {
-      visit("node", way.name, way.tunnel_address, way.zone);
+      visit("node",
+            mesh::Gateway{.name = way.name, .address = way.tunnel_address, .zone = way.zone});
     }
   }
 }
@@ -104,10 +105,9 @@ BalanceViews BalanceOf(const Context& context, const mesh::Snapshot& snapshot) {
   }
   for (const mesh::Cluster& cluster : snapshot.clusters) {
     views.clusters.push_back(context.balancer.ViewCluster(cluster.name, now));
-    ForEachWay(cluster, context.settings.cluster,
-               [&](const char*, const auto&, const net::SocketAddress& address, const auto&) {
-                 views.ways.push_back(context.balancer.ViewWay(cluster.name, address, now));
-               });
+    ForEachWay(cluster, context.settings.cluster, [&](const char*, const mesh::Gateway& way) {
+      views.ways.push_back(context.balancer.ViewWay(cluster.name, way.address, now));
+    });
   }
   return views;
 }
@@ -145,15 +145,15 @@ json::object ClustersJson(const mesh::Snapshot& snapshot, const std::string& own
   for (const mesh::Cluster& cluster : snapshot.clusters) {
     const balance::ClusterView view = Next(views.clusters, next);
     json::array ways;
-    ForEachWay(
-        cluster, own_cluster,
-        [&](const char* kind, const std::string& name, const net::SocketAddress& address,
-            const std::string& zone) {
-          json::object way{
-              {"kind", kind}, {"name", name}, {"address", address.ToString()}, {"zone", zone}};
-          AddHealth(Next(views.ways, next_way), way);
-          ways.push_back(std::move(way));
-        });
+    ForEachWay(cluster, own_cluster, [&](const char* kind, const mesh::Gateway& way) {
+      json::object out{{"kind", kind},
+                       {"name", way.name},
+                       {"address", way.address.ToString()},
+                       {"zone", way.zone}};
+      if (!way.via.empty()) out["via"] = way.via;
+      AddHealth(Next(views.ways, next_way), out);
+      ways.push_back(std::move(out));
+    });
     json::object out{{"name", cluster.name},
                      {"region", cluster.region},
                      {"own", cluster.name == own_cluster},

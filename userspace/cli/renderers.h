@@ -14,6 +14,7 @@ std::string RenderStatus(const boost::json::value* root, absl::Time now);
 std::string RenderIdentities(const boost::json::value* root, absl::Time now);
 std::string RenderServices(const boost::json::value* root, absl::Time now);
 std::string RenderClusters(const boost::json::value* root, absl::Time now);
+std::string RenderTopology(const boost::json::value* root, absl::Time now);
 std::string RenderWorkloads(const boost::json::value* root, absl::Time now);
 std::string RenderConnections(const boost::json::value* root, absl::Time now);
 std::string RenderTunnels(const boost::json::value* root, absl::Time now);

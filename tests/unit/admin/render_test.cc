@@ -209,6 +209,38 @@ TEST(RenderTest, EveryNounSurvivesMissingAndMistypedFields) {
   }
 }
 
+TEST(RenderTest, Topology) {
+  EXPECT_EQ(Table("topology", R"({"clusters":[
+    {"name":"east","region":"eu","own":true,"alive":true,"draining":false,"ejected":false,
+     "connections":0,"idle_tunnels":0,"drain":"","ways":[{"kind":"node","name":"east-1",
+     "address":"172.31.0.1:15008","zone":"","ejected":false,"in_flight":1,"warmth_percent":100}]},
+    {"name":"west","region":"us","alive":true,"draining":true,"ejected":false,"round_trip_us":900,
+     "connections":3,"idle_tunnels":1,"drain":"draining: that is so","ways":[{"kind":"gateway",
+     "name":"east/gw","address":"203.0.113.1:15443","zone":"a","via":"east","ejected":true,
+     "ejected_for_ms":3000,"in_flight":0,"connect_us":70},{"kind":"gateway","name":"gw-2",
+     "address":"203.0.113.2:15443","ejected":false,"warmth_percent":40}]},
+    {"name":"south","alive":false}],
+    "services":[{"name":"shop/web","vips":["10.96.0.10"],"ports":[
+      {"port":80,"clusters":[{"name":"west","endpoints":3,"ready":2,"ejected":1,"in_flight":4}]},
+      {"port":443,"clusters":[]}]}]})"),
+            R"(CLUSTER      REGION   STATE      RTT-US   CONNECTIONS   IDLE-TUNNELS
+east (own)   eu       alive      -        0             0
+west         us       draining   900      3             1
+south        -        away       -        -             -
+
+CLUSTER   WAY       NAME      ADDRESS             ZONE   VIA    HEALTH           IN-FLIGHT   CONNECT-US
+east      node      east-1    172.31.0.1:15008    -      -      good             1           -
+west      gateway   east/gw   203.0.113.1:15443   a      east   ejected for 3s   0           70
+west      gateway   gw-2      203.0.113.2:15443   -      -      back, at 40 %    -           -
+
+SERVICE    VIPS         PORT   CLUSTER   READY   EJECTED   IN-FLIGHT
+shop/web   10.96.0.10   80     west      2/3     1         4
+shop/web   10.96.0.10   443    -         -/-     -         -
+
+west is draining: that is so.
+)");
+}
+
 // Three threads, of which two would do the same.
 TEST(RenderTest, Explanation) {
   const auto thread = [](int number, int rtt, const char* cluster) {
