@@ -66,10 +66,12 @@ class Service:
     vip6: str
     ports: dict = field(default_factory=dict)  # port -> [Endpoint]
     balancing: dict = field(default_factory=dict)  # as the directory has it
+    proxy_protocol: str = ""  # of every port
 
     def entry(self):
         """As the directory has it."""
-        ports = [{"port": port, "endpoints": [endpoint.entry() for endpoint in endpoints]}
+        more = {"proxy_protocol": self.proxy_protocol} if self.proxy_protocol else {}
+        ports = [{"port": port, "endpoints": [endpoint.entry() for endpoint in endpoints]} | more
                  for port, endpoints in self.ports.items()]
         return {"name": self.name, "vips": [self.vip, self.vip6], "ports": ports} | (
             {"balancing": self.balancing} if self.balancing else {})

@@ -11,6 +11,7 @@
 #include "agent/local_endpoints.h"
 #include "agent/quota.h"
 #include "agent/service_counters.h"
+#include "agent/source_addresses.h"
 #include "agent/world.h"
 #include "balance/balancer.h"
 #include "base/task_group.h"
@@ -59,6 +60,7 @@ struct Context {
   std::set<tunnel::Tunnel*> accepted_tunnels;
   std::size_t closing = 0;  // dialed tunnels whose connection has failed
   bool draining = false;
+  SourceAddresses sources{};
 };
 
 }  // namespace tombolo::agent

@@ -193,6 +193,14 @@ void Choose(const Context& context, const Request& request, Steps& steps, json::
   out["attempts"] = std::move(attempts);
 }
 
+// As a captured connection's is found.
+net::IpAddress AddressOf(Context& context, const Parties& parties) {
+  const net::IpAddress& vip = parties.vip.ip;
+  return context.sources.Of(*context.world, *parties.source, vip,
+                            net::IpAddress::Loopback(/*ipv6=*/!vip.is_v4()), context.own_namespace,
+                            std::chrono::steady_clock::now());
+}
+
 }  // namespace
 
 json::object StepJson(const char* name, bool ok, std::string detail) {
@@ -222,7 +230,7 @@ absl::StatusOr<Parties> FindParties(const mesh::Snapshot& snapshot, const Settin
   return parties;
 }
 
-json::object ExplainOn(const Context& context, const Supposed& supposed) {
+json::object ExplainOn(Context& context, const Supposed& supposed) {
   json::object out;
   const absl::StatusOr<Parties> parties =
       FindParties(*context.world->snapshot, context.settings, supposed);
@@ -235,7 +243,8 @@ json::object ExplainOn(const Context& context, const Supposed& supposed) {
   if (parties->target.service != nullptr) {
     Request request;
     request.world = context.world;
-    request.client.ip = supposed.client;
+    request.client.ip =
+        supposed.client.is_unspecified() ? AddressOf(context, *parties) : supposed.client;
     request.vip = parties->vip;
     request.source = parties->source;
     request.target = parties->target;

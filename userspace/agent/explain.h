@@ -15,9 +15,11 @@
 namespace tombolo::agent {
 
 struct Supposed {
-  std::string workload;     // that connects
-  std::string to;           // 10.96.0.10:80, [fd00:96::10]:80 or shop/web:80
-  net::IpAddress client{};  // the application's address: with affinity by source it decides
+  std::string workload;  // that connects
+  std::string to;        // 10.96.0.10:80, [fd00:96::10]:80 or shop/web:80
+  // The application's address, which decides with affinity by source; unset: what its namespace
+  // sends from.
+  net::IpAddress client{};
 };
 
 // Who and what that is. InvalidArgument, NotFound: no such workload on this node, no port.
@@ -31,7 +33,7 @@ absl::StatusOr<Parties> FindParties(const mesh::Snapshot& snapshot, const Settin
 
 // On one data thread: `steps` up to the endpoint, and where that thread would go: `tiers` and
 // `attempts`.
-boost::json::object ExplainOn(const Context& context, const Supposed& supposed);
+boost::json::object ExplainOn(Context& context, const Supposed& supposed);
 
 boost::json::object StepJson(const char* name, bool ok, std::string detail);
 

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/inbound.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "agent/reserve_descriptor.h"
 #include "agent/route.h"
+#include "base/errno_status.h"
 #include "base/rate_limited_log.h"
 #include "base/status_macros.h"
+#include "net/proxy_protocol.h"
 #include "net/socket.h"
 #include "policy/authorize.h"
 #include "tunnel/routing_id.h"
@@ -45,6 +48,15 @@ std::vector<const mesh::Endpoint*> FindEndpoints(const Context& context,
     }
   }
   return found;
+}
+
+// What the client has connected to, as this cluster calls it: the service's VIP of the client's
+// family. Another cluster may call it otherwise, which means nothing here.
+net::IpAddress AskedFor(const mesh::Service& service, const net::IpAddress& source,
+                        const mesh::Endpoint& endpoint) {
+  const auto vip = std::ranges::find_if(
+      service.vips, [&](const net::IpAddress& each) { return each.is_v4() == source.is_v4(); });
+  return vip == service.vips.end() ? endpoint.address.ip : *vip;
 }
 
 }  // namespace
@@ -138,7 +150,27 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Inbound::Connect(WorldPtr world,
   // The other end is in this kernel, but its FIN cannot come once its address is gone.
   net::SetKeepAlive(connected.get());
   net::ResetOnClose(connected.get());
+  CO_RETURN_IF_ERROR(co_await Introduce(std::move(world), endpoint, connected, deadline));
   co_return connected;
+}
+
+// Says to an endpoint whose port wants it for whom the connection is, before any other byte. The
+// client's address is what the dialer has said; who the dialer is has been proved. A loopback
+// address would be the endpoint's own, which backends may trust: it counts as not known.
+Awaitable<absl::Status> Inbound::Introduce(WorldPtr world, const mesh::Endpoint& endpoint,
+                                           net::AsyncFd& connected, MonotonicTime deadline) {
+  const mesh::Service* service = world->snapshot->FindService(connection_.service);
+  const mesh::ServicePort* port =
+      service == nullptr ? nullptr : service->FindPort(connection_.port);
+  if (port == nullptr || !port->proxy_protocol) co_return absl::OkStatus();
+  const net::SocketAddress& source = connection_.source_address;
+  net::ProxyHeader header{.spiffe_id = connection_.source.text()};
+  if (!source.ip.is_loopback() && !source.ip.is_unspecified()) {
+    header.source = source;
+    header.destination = {AskedFor(*service, source.ip, endpoint), connection_.port};
+  }
+  const std::string bytes = net::EncodeProxyV2(header);
+  co_return Annotate(co_await net::SendAll(connected, bytes, deadline), "PROXY header");
 }
 
 // Tries them until one takes the connection, which `open`, of the caller's frame, then names.

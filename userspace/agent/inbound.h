@@ -40,6 +40,8 @@ class Inbound final : public tunnel::ConnectionHandler {
                                                        tunnel::proto::Open& open);
   Awaitable<absl::StatusOr<net::AsyncFd>> Connect(WorldPtr world, const mesh::Endpoint& endpoint,
                                                   MonotonicTime deadline);
+  Awaitable<absl::Status> Introduce(WorldPtr world, const mesh::Endpoint& endpoint,
+                                    net::AsyncFd& connected, MonotonicTime deadline);
 
   Context& context_;
   Connection connection_;

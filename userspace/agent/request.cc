@@ -48,6 +48,8 @@ std::optional<Refused> Resolve(Context& context, int fd, Request& request) {
                    absl::NotFoundError(absl::StrCat("cgroup ", original->cgroup_id))};
   }
   request.source = source->second;
+  request.client.ip = context.sources.Of(world, *request.source, request.vip.ip, request.client.ip,
+                                         context.own_namespace, std::chrono::steady_clock::now());
   request.target = world.snapshot->FindVip(request.vip);
   if (request.target.service == nullptr) {
     return Refused{Refusal::kUnknownService, absl::NotFoundError("no service has this address")};

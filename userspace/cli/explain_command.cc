@@ -45,8 +45,9 @@ void AddExplain(CLI::App& app, const AgentOptions& agent, Action& action) {
   explain->add_option("WORKLOAD", options->workload, "that connects: one of this node");
   explain->add_option("DESTINATION", options->to,
                       "10.96.0.10:80, [fd00:96::10]:80 or namespace/service:80");
-  explain->add_option("--client", options->client,
-                      "the application's address, which decides with affinity by source");
+  explain->add_option(
+      "--client", options->client,
+      "the address that the application has bound, which decides with affinity by source");
   explain->add_option("--connection", options->connection, "id of one that runs now")
       ->excludes("WORKLOAD");
   explain->callback([&agent, options, &action] {

@@ -99,6 +99,8 @@ struct Endpoint {
 struct ServicePort {
   std::uint16_t port = 0;
   std::vector<Endpoint> endpoints{};
+  // The own cluster's endpoints are told for whom a connection is (net::EncodeProxyV2).
+  bool proxy_protocol = false;
 
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };

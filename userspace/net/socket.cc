@@ -89,6 +89,21 @@ Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddr
   co_return fd;
 }
 
+Awaitable<absl::Status> SendAll(AsyncFd& fd, absl::string_view bytes, MonotonicTime deadline) {
+  while (!bytes.empty()) {
+    const ssize_t sent = send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN) {
+      fd.ClearWritable();
+      CO_RETURN_IF_ERROR(co_await fd.WaitWritable(deadline));
+    } else if (errno != EINTR) {
+      co_return ErrnoStatus(errno, "send");
+    }
+  }
+  co_return absl::OkStatus();
+}
+
 Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener) {
   for (;;) {
     Fd fd(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));

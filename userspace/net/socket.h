@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/asio.h"
 #include "base/fd.h"
 #include "base/time.h"
@@ -29,6 +30,9 @@ absl::Status BindSource(int fd, const IpAddress& ip);
 // socket so that it can be made in another network namespace.
 Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddress address,
                                            MonotonicTime deadline);
+
+// All of `bytes`; of what was sent until the error nothing is known.
+Awaitable<absl::Status> SendAll(AsyncFd& fd, absl::string_view bytes, MonotonicTime deadline);
 
 // The next connection, non-blocking and TCP_NODELAY. Unavailable (with EMFILE or
 // ENFILE) when descriptors have run out: wait before the next try.

@@ -53,6 +53,11 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseServiceName(absl::strin
   return std::pair(parts[0], parts[1]);
 }
 
+absl::StatusOr<bool> ParseProxyProtocol(absl::string_view text) {
+  if (text == "none" || text == "v2") return text == "v2";
+  return BadValue(text, "is neither none nor v2");
+}
+
 // Builds a Snapshot from the file's tree. Each section refers only to earlier ones.
 class DirectoryReader {
  public:
@@ -259,6 +264,7 @@ void DirectoryReader::ReadService(YamlMap& map) {
 mesh::ServicePort DirectoryReader::ReadPort(YamlMap& map) {
   mesh::ServicePort port;
   map.Required("port", port.port, ParsePort);
+  map.Optional("proxy_protocol", port.proxy_protocol, ParseProxyProtocol);
   absl::flat_hash_set<std::pair<std::string, net::SocketAddress>> seen;
   for (YamlMap& item : map.Maps("endpoints")) {
     std::optional<mesh::Endpoint> endpoint = ReadEndpoint(item);

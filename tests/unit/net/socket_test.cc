@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -147,6 +148,24 @@ Awaitable<void> ClosedMeansBothWays(Poller& poller) {
 }
 
 TEST_F(Ipv4SocketTest, ClosedMeansBothWays) { RunToEnd(*poller_, ClosedMeansBothWays(*poller_)); }
+
+// More than both sockets hold, to a peer that does not read, and then is gone.
+Awaitable<void> SendsAllOrSaysWhyNot(Poller& poller) {
+  Pair pair;
+  co_await MakePair(poller, "127.0.0.1", pair);
+  EXPECT_TRUE((co_await SendAll(pair.client, "some", After(seconds(5)))).ok());
+  char received[8];
+  EXPECT_EQ(recv(pair.server.get(), received, sizeof(received), 0), 4);
+  const std::string much(64 << 20, 'x');
+  const absl::Status late = co_await SendAll(pair.client, much, After(milliseconds(50)));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  ResetOnClose(pair.server.get());
+  pair.server.Close();
+  const absl::Status gone = co_await SendAll(pair.client, much, After(seconds(5)));
+  EXPECT_FALSE(gone.ok());
+  EXPECT_FALSE(absl::IsDeadlineExceeded(gone)) << gone;
+}
+TEST_F(Ipv4SocketTest, SendsAllOrSaysWhyNot) { RunToEnd(*poller_, SendsAllOrSaysWhyNot(*poller_)); }
 
 TEST(ListenTest, SaysWhichAddressIsTaken) {
   const auto first = Listen(Any("127.0.0.1"), 1);

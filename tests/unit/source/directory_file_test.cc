@@ -137,6 +137,19 @@ TEST(DirectoryFileTest, ADrainMayHaveADeadline) {
   }
 }
 
+TEST(DirectoryFileTest, APortMaySpeakTheProxyProtocol) {
+  const auto load = [](const std::string& version) {
+    return Load(absl::StrReplaceAll(
+        kExample, {{"      - port: 80\n",
+                    absl::StrCat("      - port: 80\n        proxy_protocol: ", version, "\n")}}));
+  };
+  EXPECT_FALSE(Load(kExample).value()->services[0].ports[0].proxy_protocol);
+  EXPECT_TRUE(load("v2").value()->services[0].ports[0].proxy_protocol);
+  EXPECT_FALSE(load("none").value()->services[0].ports[0].proxy_protocol);
+  EXPECT_THAT(std::string(load("v1").status().message()),
+              HasSubstr("services[0].ports[0].proxy_protocol: 'v1' is neither none nor v2"));
+}
+
 constexpr char kGateways[] = R"(  - name: west
     region: eu-west
     draining: true
