@@ -21,7 +21,8 @@ constexpr unsigned kStepsPerTurn = 16;
 // A read that fills so much means that more comes: the next goes through a pipe, which costs more
 // than a copy of little and less than one of much.
 constexpr std::size_t kCopy = 16 * 1024;
-// Into a pipe at a time. What it has room for are 16 fragments, of 32 KiB each at most.
+// Into a pipe at a time. What it has room for are fragments, of 32 KiB each at most: how many is
+// the pool's to decide.
 constexpr std::size_t kSplice = 512 * 1024;
 
 }  // namespace

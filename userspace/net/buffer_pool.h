@@ -38,7 +38,8 @@ class BufferPool {
     std::unique_ptr<std::uint8_t[]> data_;
   };
 
-  explicit BufferPool(std::size_t max_pipes = PipePool::kMaxInUse) : pipes_(max_pipes) {}
+  explicit BufferPool(std::size_t max_pipes = PipePool::kMaxInUse, std::size_t pipe_size = 0)
+      : pipes_(max_pipes, pipe_size) {}
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
   Lease Take();

@@ -9,6 +9,8 @@
 namespace tombolo::net {
 namespace {
 
+constexpr std::size_t kDefaultSize = 64 * 1024;  // pipe(7)
+
 // splice(2), again when a signal came between.
 ssize_t Splice(int from, int to, std::size_t size) {
   ssize_t moved;
@@ -60,6 +62,14 @@ ssize_t PipePool::Lease::Read(void* buffer, std::size_t size) {
   return got;
 }
 
+// False: the user has so many pages that the kernel makes pipes smaller than its default.
+bool PipePool::Enlarge(const Pipe& pipe, std::size_t size) {
+  for (; size > kDefaultSize; size /= 2) {
+    if (fcntl(pipe.write_end.get(), F_SETPIPE_SZ, static_cast<int>(size)) >= 0) return true;
+  }
+  return fcntl(pipe.write_end.get(), F_GETPIPE_SZ) >= static_cast<int>(kDefaultSize);
+}
+
 PipePool::Lease PipePool::Take() {
   if (in_use_ >= max_in_use_) return Lease();
   Pipe pipe;
@@ -67,6 +77,7 @@ PipePool::Lease PipePool::Take() {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return Lease();
     pipe = {Fd(ends[0]), Fd(ends[1])};
+    if (size_ != 0 && !Enlarge(pipe, size_)) return Lease();
   } else {
     pipe = std::move(free_.back());
     free_.pop_back();

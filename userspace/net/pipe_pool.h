@@ -53,15 +53,21 @@ class PipePool {
     std::size_t bytes_ = 0;
   };
 
-  explicit PipePool(std::size_t max_in_use = kMaxInUse) : max_in_use_(max_in_use) {}
+  // A pipe has room for one fragment of a packet for each page of `size`, however small that is; 0:
+  // the system's default. Without privileges all pipes of a user have fs.pipe-user-pages-soft pages
+  // together: then they are smaller, as the rest allows.
+  explicit PipePool(std::size_t max_in_use = kMaxInUse, std::size_t size = 0)
+      : max_in_use_(max_in_use), size_(size) {}
   PipePool(const PipePool&) = delete;
   PipePool& operator=(const PipePool&) = delete;
-  // Not held when there are enough, or no descriptors.
+  // Not held when there are enough, no descriptors, or with a `size` less than the default left.
   Lease Take();
   std::size_t in_use() const { return in_use_; }
 
  private:
-  const std::size_t max_in_use_;
+  static bool Enlarge(const Pipe& pipe, std::size_t size);
+
+  const std::size_t max_in_use_, size_;
   std::vector<Pipe> free_;
   std::size_t in_use_ = 0;
 };
