@@ -59,17 +59,7 @@ absl::Status EnterNamespace() {
   return absl::OkStatus();
 }
 
-// The two that the ways need.
-struct Redirects {
-  std::unique_ptr<Redirect> unbounded, bounded;
-
-  Redirect* For(Way way) const {
-    if (way == Way::kRedirect) return unbounded.get();
-    return way == Way::kBounded ? bounded.get() : nullptr;
-  }
-};
-
-absl::StatusOr<std::vector<Row>> Measure(const Redirects& redirects, const Arguments& arguments) {
+absl::StatusOr<std::vector<Row>> Measure(const Kernel& kernel, const Arguments& arguments) {
   std::vector<Row> rows;
   for (Load load : AllLoads()) {
     load.duration = std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -85,7 +75,8 @@ absl::StatusOr<std::vector<Row>> Measure(const Redirects& redirects, const Argum
   for (int round = 0; round < arguments.rounds; ++round) {
     for (Row& row : rows) {
       for (const Way way : ways) {
-        ASSIGN_OR_RETURN(Sample sample, TakeSample(row.load, way, redirects.For(way)));
+        if (!row.load.has(way)) continue;
+        ASSIGN_OR_RETURN(Sample sample, TakeSample(row.load, way, kernel));
         row.samples[way].push_back(sample);
       }
     }
@@ -96,13 +87,15 @@ absl::StatusOr<std::vector<Row>> Measure(const Redirects& redirects, const Argum
   return rows;
 }
 
-absl::Status Run(const Redirects& redirects, const Arguments& arguments) {
+absl::Status Run(const Kernel& kernel, const Arguments& arguments) {
   if (arguments.semantics) {
-    ASSIGN_OR_RETURN(const auto findings, FindSemantics(*redirects.unbounded));
-    std::fputs(Table(findings).c_str(), stdout);
+    ASSIGN_OR_RETURN(const auto redirect, FindSemantics(*kernel.unbounded));
+    std::puts(Table("redirected", redirect).c_str());
+    ASSIGN_OR_RETURN(const auto verdict, FindSemantics(*kernel.verdict));
+    std::fputs(Table("sent on by a verdict", verdict).c_str(), stdout);
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const auto rows, Measure(redirects, arguments));
+  ASSIGN_OR_RETURN(const auto rows, Measure(kernel, arguments));
   std::fputs(Table(rows).c_str(), stdout);
   if (arguments.json.empty()) return absl::OkStatus();
   std::ofstream file(arguments.json);
@@ -112,13 +105,14 @@ absl::Status Run(const Redirects& redirects, const Arguments& arguments) {
   return absl::UnknownError(absl::StrCat("cannot write ", arguments.json));
 }
 
-absl::StatusOr<Redirects> Prepare() {
+absl::StatusOr<Kernel> Prepare() {
   signal(SIGPIPE, SIG_IGN);  // splice(2) has no flag against it
   RETURN_IF_ERROR(EnterNamespace());
-  Redirects redirects;
-  ASSIGN_OR_RETURN(redirects.unbounded, Redirect::Load(0));
-  ASSIGN_OR_RETURN(redirects.bounded, Redirect::Load(kQueueLimit));
-  return redirects;
+  Kernel kernel;
+  ASSIGN_OR_RETURN(kernel.unbounded, Redirect::Load(0));
+  ASSIGN_OR_RETURN(kernel.bounded, Redirect::Load(kQueueLimit));
+  ASSIGN_OR_RETURN(kernel.verdict, Verdict::Load());
+  return kernel;
 }
 
 void Declare(CLI::App& app, Arguments& arguments) {
@@ -131,7 +125,7 @@ void Declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--only", arguments.only, "loads whose name contains this");
   app.add_option("--json", arguments.json, "medians and spread, into this file");
   app.add_flag("--semantics", arguments.semantics,
-               "instead: what applications and the agent see of a redirect, beside TCP");
+               "instead: what is seen of a redirect and of a verdict, beside TCP");
 }
 
 }  // namespace
@@ -148,14 +142,14 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
-  const auto redirects = Prepare();
-  if (!redirects.ok()) {
+  const auto kernel = Prepare();
+  if (!kernel.ok()) {
     std::fprintf(stderr, "this machine cannot run it: %s\n",
-                 std::string(redirects.status().message()).c_str());
+                 std::string(kernel.status().message()).c_str());
     const char* no_skip = std::getenv("TOMBOLO_NO_SKIP");
     return no_skip != nullptr && std::strcmp(no_skip, "1") == 0 ? kError : kSkipped;
   }
-  const absl::Status status = Run(*redirects, arguments);
+  const absl::Status status = Run(*kernel, arguments);
   if (status.ok()) return 0;
   std::fprintf(stderr, "tombolo-bench-legs: %s\n", std::string(status.message()).c_str());
   return kError;

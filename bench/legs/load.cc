@@ -32,6 +32,8 @@ absl::string_view NameOf(Way way) {
       return "redirect";
     case Way::kBounded:
       return "redirect-bounded";
+    case Way::kVerdict:
+      return "verdict";
   }
   return "";
 }

@@ -17,8 +17,9 @@ enum class Way {
   kCopy,      // TCP, one large recv and one send
   kRedirect,  // sk_msg, the same recv and send
   kBounded,   // the same with a limit for what waits in the agent's socket
+  kVerdict,   // TCP; an SK_SKB verdict sends it on, and the agent has only ends to pass on
 };
-constexpr Way kWays[] = {Way::kSplice, Way::kCopy, Way::kRedirect, Way::kBounded};
+constexpr Way kWays[] = {Way::kSplice, Way::kCopy, Way::kRedirect, Way::kBounded, Way::kVerdict};
 absl::string_view NameOf(Way way);
 
 // What the agent does with what it gets.
@@ -36,6 +37,8 @@ struct Load {
   bool delay = false;     // without TCP_NODELAY
   std::chrono::nanoseconds duration{};
 
+  // A verdict can send on only.
+  bool has(Way way) const { return way != Way::kVerdict || onward == Onward::kNext; }
   bool requests() const { return onward == Onward::kAnswer; }
   std::string ToString() const;
 };

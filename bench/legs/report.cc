@@ -207,11 +207,11 @@ std::string Json(const std::vector<Row>& rows) {
   return absl::StrCat("[\n ", absl::StrJoin(objects, ",\n "), "\n]\n");
 }
 
-std::string Table(const std::vector<Finding>& findings) {
-  std::vector<std::vector<std::string>> lines = {{"question", "through TCP", "redirected"}};
+std::string Table(const std::string& way, const std::vector<Finding>& findings) {
+  std::vector<std::vector<std::string>> lines = {{"question", "through TCP", way}};
   for (const Finding& finding : findings) {
-    const bool same = finding.tcp == finding.redirected;
-    lines.push_back({finding.question, finding.tcp, same ? "the same" : finding.redirected});
+    const bool same = finding.tcp == finding.other;
+    lines.push_back({finding.question, finding.tcp, same ? "the same" : finding.other});
   }
   utsname kernel{};
   uname(&kernel);

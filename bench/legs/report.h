@@ -23,6 +23,6 @@ std::string Table(const std::vector<Row>& rows);
 // As bench/README.md describes it: {question, subject, parameters, metric, unit, median, ...}.
 std::string Json(const std::vector<Row>& rows);
 
-std::string Table(const std::vector<Finding>& findings);
+std::string Table(const std::string& way, const std::vector<Finding>& findings);
 
 }  // namespace tombolo::bench

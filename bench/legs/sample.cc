@@ -16,6 +16,7 @@
 #include "leg.h"
 #include "net/socket.h"
 #include "usage.h"
+#include "watcher.h"
 
 namespace tombolo::bench {
 namespace {
@@ -27,7 +28,8 @@ struct Sockets {
   std::vector<Fd> sinks;
 };
 
-absl::StatusOr<Sockets> Connect(const Load& load, Redirect* redirect) {
+absl::StatusOr<Sockets> Connect(const Load& load, Way way, const Kernel& kernel) {
+  Redirect* const redirect = kernel.RedirectFor(way);
   Sockets sockets;
   for (int i = 0; i < load.connections; ++i) {
     ASSIGN_OR_RETURN(Leg leg, OpenLeg(redirect));
@@ -40,6 +42,9 @@ absl::StatusOr<Sockets> Connect(const Load& load, Redirect* redirect) {
       ASSIGN_OR_RETURN(auto next, net::LoopbackPair());
       agent.next = std::move(next.first);
       sockets.sinks.push_back(std::move(next.second));
+    }
+    if (way == Way::kVerdict) {
+      RETURN_IF_ERROR(kernel.verdict->Join(agent.application.get(), agent.next.get()));
     }
     sockets.applications.push_back(std::move(leg.application));
     sockets.agents.push_back(std::move(agent));
@@ -65,6 +70,7 @@ absl::Status Fork(Sockets sockets, const Load& load, Way way, Processes& process
   const auto agent = [&](absl::FunctionRef<void()> ready) {
     sockets.applications.clear();
     sockets.sinks.clear();
+    if (way == Way::kVerdict) return RunWatcher(std::move(sockets.agents), ready);
     return RunAgent(std::move(sockets.agents), way, load, ready);
   };
   const auto sink = [&](absl::FunctionRef<void()> ready) {
@@ -121,8 +127,8 @@ absl::Status CheckCounts(const Sample& sample, const Load& load) {
 
 }  // namespace
 
-absl::StatusOr<Sample> TakeSample(const Load& load, Way way, Redirect* redirect) {
-  ASSIGN_OR_RETURN(Sockets sockets, Connect(load, redirect));
+absl::StatusOr<Sample> TakeSample(const Load& load, Way way, const Kernel& kernel) {
+  ASSIGN_OR_RETURN(Sockets sockets, Connect(load, way, kernel));
   Processes processes;
   RETURN_IF_ERROR(Fork(std::move(sockets), load, way, processes));
   Sample sample;

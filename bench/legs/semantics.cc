@@ -62,11 +62,11 @@ absl::StatusOr<std::vector<Finding>> FindSemantics(Redirect& redirect) {
   std::vector<Finding> findings;
   for (const auto& group : {OrderExperiments(), CallExperiments(), MemoryExperiments()}) {
     for (const Experiment& experiment : group) {
-      Finding finding{.question = experiment.question, .tcp = {}, .redirected = {}};
+      Finding finding{.question = experiment.question, .tcp = {}, .other = {}};
       for (const bool redirected : {false, true}) {
         auto answer = experiment.run(redirected ? &redirect : nullptr);
         if (!answer.ok()) return Annotate(answer.status(), experiment.question);
-        (redirected ? finding.redirected : finding.tcp) = *std::move(answer);
+        (redirected ? finding.other : finding.tcp) = *std::move(answer);
       }
       findings.push_back(std::move(finding));
     }

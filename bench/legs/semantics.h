@@ -7,13 +7,14 @@
 #include "absl/status/statusor.h"
 #include "leg.h"
 #include "redirect.h"
+#include "verdict.h"
 
 namespace tombolo::bench {
 
-// What one question's answer is through TCP and through the redirect, in words. They are made to
-// be compared: where both say the same, the application cannot tell the difference.
+// What one question's answer is through TCP and through another way, in words. They are made to
+// be compared: where both say the same, nobody can tell the difference.
 struct Finding {
-  std::string question, tcp, redirected;
+  std::string question, tcp, other;
 };
 
 // A small experiment with a leg of its own; `redirect` is null for TCP.
@@ -28,6 +29,8 @@ std::vector<Experiment> MemoryExperiments();  // a slow agent; uses up the machi
 
 // Runs all of them both ways, one after another.
 absl::StatusOr<std::vector<Finding>> FindSemantics(Redirect& redirect);
+// The same of a verdict that sends on, beside a process that reads and writes.
+absl::StatusOr<std::vector<Finding>> FindSemantics(Verdict& verdict);
 
 // For the experiments.
 
