@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opens connections and keeps them idle.
 
-    hold.py ADDRESS PORT
+    hold.py ADDRESS PORT [PREAMBLE]
 
-Each line of the input is a number: so many connections are open, and have had 64 bytes there and
+Each connection sends the content of the file PREAMBLE first. Each line of the input is a number: so many connections are open, and have had 64 bytes there and
 back, when the same number is printed. The end of the input closes them.
 """
 import socket
@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 AT_ONCE = 16
 
 
-def connect(address):
+def connect(address, preamble):
     """One connection that has worked."""
     made = socket.create_connection(address, timeout=30)
+    made.sendall(preamble)
     message = bytes(range(64))
     made.sendall(message)
     answer = b""
@@ -32,10 +33,14 @@ def connect(address):
 
 def main():
     """The loop over the input."""
-    address, held = (sys.argv[1], int(sys.argv[2])), []
+    address, preamble, held = (sys.argv[1], int(sys.argv[2])), b"", []
+    if len(sys.argv) > 3:
+        with open(sys.argv[3], "rb") as source:
+            preamble = source.read()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for line in sys.stdin:
-            held += pool.map(connect, [address] * (int(line) - len(held)))
+            held += pool.map(lambda _: connect(address, preamble),
+                             range(int(line) - len(held)))
             print(len(held), flush=True)
 
 

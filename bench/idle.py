@@ -22,9 +22,11 @@ class _Held:
 
     def __init__(self, subject):
         address, port = subject.address("echo")
+        preamble = subject.preamble("echo")
         self._subject = subject
         self._process = subject.world.client.start(
-            ["/usr/bin/python3", "-B", hold.__file__, address, str(port)],
+            ["/usr/bin/python3", "-B", hold.__file__, address, str(port),
+             *([preamble] if preamble else [])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def grow(self, count):
@@ -44,25 +46,28 @@ class _Held:
         self._process.wait(timeout=host.PATIENCE)
 
 
-def _counts(options):
-    if options.smoke:
-        return (50,)
-    return (1000,) if options.quick else (1000, 9000)
+def rows(options, **parameters):
+    """`parameters` belong to each row."""
+    counts = (50,) if options.smoke else (1000,) if options.quick else (1000, 9000)
+    return [parameters | {"connections": count} for count in counts]
 
 
 def measure(run):
+    """All rows."""
+    measure_rows(run, run.rows(rows(run.options)))
+
+
+def measure_rows(run, wanted):
     """Each sample has fresh proxies: memory that was used once is not given back."""
-    counts = [row["connections"] for row in run.rows(
-        [{"connections": count} for count in _counts(run.options)])]
-    run.names = [name for name in run.names if name != "direct"]
-    if not counts:
+    run.names = [name for name in run.names if run.session.subject(name).cgroups]
+    if not wanted:
         return
     for number, _, subject in run.in_turn([{}], 1 if run.options.quick else None):
         subject.stop()
         subject.start()
         kernel = [accounting.KernelMemory(cgroup) for cgroup in subject.cgroups]
         try:
-            _sample(run, subject, kernel, number, counts)
+            _sample(run, subject, kernel, number, wanted)
         finally:
             subject.stop()
             for one in kernel:
@@ -70,7 +75,7 @@ def measure(run):
             subject.start()
 
 
-def _sample(run, subject, kernel, number, counts):
+def _sample(run, subject, kernel, number, wanted):
     for one in kernel:
         if one.available:
             one.join()
@@ -79,14 +84,15 @@ def _sample(run, subject, kernel, number, counts):
     time.sleep(_SETTLE)
     before, held = _memory(subject, kernel), _Held(subject)
     try:
-        for count in counts:
+        for row in wanted:
+            count = row["connections"]
             held.grow(count)
             time.sleep(_SETTLE)
             now = _memory(subject, kernel)
             metrics = {name: ((now[name] - before[name]) / count / len(kernel) / 1024, "KiB")
                        for name in now}
             metrics["peak_memory"] = (max(map(accounting.peak, subject.cgroups)) / 2**20, "MiB")
-            run.results.add(QUESTION, subject.name, {"connections": count}, metrics,
+            run.results.add(run.question, subject.name, row, metrics,
                             {"round": number, "before": before, "with": now})
     finally:
         held.end()

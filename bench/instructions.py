@@ -17,7 +17,7 @@ sys.path[:0] = [os.path.join(REPO, "tests"), HERE]
 # pylint: disable=wrong-import-position
 import plot  # noqa: E402
 import report  # noqa: E402
-import subjects  # noqa: E402
+import session  # noqa: E402
 from vm import guest, kernels, programs, run as vm_run  # noqa: E402
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
@@ -78,8 +78,8 @@ def _options():
     parser.add_argument("--verbose", action="store_true", help="the guest's console")
     options = parser.parse_args()
     options.rounds = 1 if options.quick else options.rounds
-    if unknown := set(options.subjects.split(",")) - set(subjects.NAMES):
-        parser.error(f"{', '.join(unknown)}: one of {', '.join(subjects.NAMES)}")
+    if unknown := set(options.subjects.split(",")) - set(session.NAMES):
+        parser.error(f"{', '.join(unknown)}: one of {', '.join(session.NAMES)}")
     return options
 
 

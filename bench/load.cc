@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <string>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "latency_json.h"
@@ -35,20 +38,30 @@ const std::map<std::string, ClientMode> kClientModes = {{"upload", ClientMode::k
 
 struct Arguments {
   std::string listen;
-  ServerMode server_mode = ServerMode::kSink;
-  int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  ServerOptions server{.threads =
+                           static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
+  std::string preamble;  // a file
   std::string to;
   double seconds = 2;
   bool wait = false;
   ClientOptions client;
 };
 
-absl::Status RunServer(const Arguments& arguments) {
+absl::StatusOr<std::string> ReadPreamble(const Arguments& arguments) {
+  if (arguments.preamble.empty()) return "";
+  std::ifstream file(arguments.preamble, std::ios::binary);
+  std::string content{std::istreambuf_iterator<char>(file), {}};
+  if (file && !content.empty()) return content;
+  return absl::NotFoundError(absl::StrCat("--preamble ", arguments.preamble, ": nothing to read"));
+}
+
+absl::Status RunServer(Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto address, net::SocketAddress::Parse(arguments.listen));
   ASSIGN_OR_RETURN(const Fd listener, net::Listen(address, SOMAXCONN));
+  ASSIGN_OR_RETURN(arguments.server.preamble, ReadPreamble(arguments));
   std::puts("ready");
   std::fflush(stdout);
-  return Serve(listener, arguments.server_mode, arguments.threads);
+  return Serve(listener, arguments.server);
 }
 
 std::string ToJson(const ClientOptions& options, const ClientResult& result) {
@@ -68,6 +81,7 @@ std::string ToJson(const ClientOptions& options, const ClientResult& result) {
 
 absl::Status RunClientAndPrint(Arguments& arguments) {
   ASSIGN_OR_RETURN(arguments.client.server, net::SocketAddress::Parse(arguments.to));
+  ASSIGN_OR_RETURN(arguments.client.preamble, ReadPreamble(arguments));
   arguments.client.duration = std::chrono::duration_cast<std::chrono::nanoseconds>(
       std::chrono::duration<double>(arguments.seconds));
   if (arguments.wait) arguments.client.prepared = SayReadyAndWaitForLine;
@@ -77,12 +91,14 @@ absl::Status RunClientAndPrint(Arguments& arguments) {
 }
 
 void DeclareServer(CLI::App& server, Arguments& arguments) {
-  server.add_option("--mode", arguments.server_mode, "sink, source or echo")
+  server.add_option("--mode", arguments.server.mode, "sink, source or echo")
       ->required()
       ->transform(CLI::CheckedTransformer(kServerModes));
   server.add_option("--listen", arguments.listen, "address:port")->required();
-  server.add_option("--threads", arguments.threads, "one per core unless given")
+  server.add_option("--threads", arguments.server.threads, "one per core unless given")
       ->check(CLI::Range(1, 1024));
+  server.add_option("--preamble", arguments.preamble,
+                    "a file that every connection begins with: read away, and compared");
 }
 
 void DeclareClient(CLI::App& client, Arguments& arguments) {
@@ -104,6 +120,8 @@ void DeclareClient(CLI::App& client, Arguments& arguments) {
   client.add_option("--size", options.size, "requests, connects: bytes of request and response")
       ->check(CLI::Range(1, 1 << 26))
       ->capture_default_str();
+  client.add_option("--preamble", arguments.preamble,
+                    "a file that every connection sends first, such as a ClientHello");
   client.add_option("--chunk", options.chunk, "upload, download: bytes of one write or read")
       ->check(CLI::Range(1, 1 << 26))
       ->capture_default_str();

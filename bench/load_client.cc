@@ -40,7 +40,7 @@ absl::Status SocketError(int error, absl::string_view what) {
       absl::StrCat(what, ": no progress for ", kStall.tv_sec, " seconds"));
 }
 
-absl::StatusOr<Fd> Connect(const net::SocketAddress& server) {
+absl::StatusOr<Fd> ConnectTo(const net::SocketAddress& server) {
   sockaddr_storage address{};
   const socklen_t length = server.ToSockaddr(address);
   Fd fd(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -97,7 +97,7 @@ class Stream {
 
   absl::Status Prepare() {
     if (options_.mode == ClientMode::kConnects) return absl::OkStatus();
-    ASSIGN_OR_RETURN(fd_, Connect(options_.server));
+    RETURN_IF_ERROR(Connect());
     return options_.mode == ClientMode::kRequests ? Exchange() : absl::OkStatus();
   }
 
@@ -116,6 +116,11 @@ class Stream {
   const LatencyHistogram& latency() const { return latency_; }
 
  private:
+  absl::Status Connect() {
+    ASSIGN_OR_RETURN(fd_, ConnectTo(options_.server));
+    return SendAll(fd_, options_.preamble);
+  }
+
   absl::Status Upload(MonotonicTime deadline) {
     while (options_.bytes == 0 ? Now() < deadline : bytes_ < options_.bytes) {
       const std::uint64_t left = options_.bytes == 0 ? buffer_.size() : options_.bytes - bytes_;
@@ -160,7 +165,7 @@ class Stream {
   }
 
   absl::Status ConnectAndExchange() {
-    ASSIGN_OR_RETURN(fd_, Connect(options_.server));
+    RETURN_IF_ERROR(Connect());
     RETURN_IF_ERROR(Exchange());
     fd_ = Fd();
     return absl::OkStatus();

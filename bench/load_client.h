@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "latency_histogram.h"
@@ -29,6 +30,7 @@ struct ClientOptions {
   std::uint64_t bytes = 0;
   std::size_t size = 64;                       // of a request, and of its response
   std::size_t chunk = std::size_t{128} << 10;  // of a bulk write or read
+  std::string preamble;                        // what every connection begins with
   // Called once, when every connection is there; the clock starts when it returns.
   std::function<void()> prepared;
 };

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -37,9 +38,14 @@ enum class Next { kRead, kWrite, kClose };
 // What is left to do for one connection; level-triggered readiness calls it.
 class Connection {
  public:
-  Connection(Fd fd, ServerMode mode) : fd_(std::move(fd)), mode_(mode) {}
+  Connection(Fd fd, const ServerOptions& options)
+      : fd_(std::move(fd)), mode_(options.mode), preamble_(options.preamble) {}
 
   Next OnReady(Buffer& scratch) {
+    if (begun_ < preamble_.size()) {
+      const std::optional<Next> early = ReadPreamble(scratch);
+      if (early) return *early;
+    }
     if (mode_ == ServerMode::kSink) return Sink(scratch);
     if (mode_ == ServerMode::kSource) return Source(scratch);
     return Echo(scratch);
@@ -60,6 +66,17 @@ class Connection {
     const ssize_t n = send(fd(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
     return n;
+  }
+
+  // Not set: all of it is there, and nothing of what follows has been read.
+  std::optional<Next> ReadPreamble(Buffer& scratch) {
+    const std::size_t left = preamble_.size() - begun_;
+    const auto n = Receive(scratch.data(), std::min(left, scratch.size()));
+    if (!n) return Next::kRead;
+    if (*n <= 0 || preamble_.compare(begun_, *n, scratch.data(), *n) != 0) return Next::kClose;
+    begun_ += *n;
+    if (begun_ < preamble_.size()) return Next::kRead;
+    return std::nullopt;
   }
 
   Next Sink(Buffer& scratch) {
@@ -122,6 +139,8 @@ class Connection {
 
   Fd fd_;
   const ServerMode mode_;
+  const std::string& preamble_;
+  std::size_t begun_ = 0;  // bytes of the preamble that have come
   Next waits_for_ = Next::kRead;
   std::uint64_t count_ = 0;  // sink: received; source: still to send
   std::array<char, kCountSize + 1> request_{};
@@ -133,7 +152,8 @@ class Connection {
 // One thread's connections. All threads wait for the same listener.
 class Worker {
  public:
-  Worker(int listener, ServerMode mode) : listener_(listener), mode_(mode), scratch_(kBufferSize) {}
+  Worker(int listener, const ServerOptions& options)
+      : listener_(listener), options_(options), scratch_(kBufferSize) {}
 
   absl::Status Run() {
     epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
@@ -169,7 +189,7 @@ class Worker {
     net::SetNoDelay(fd.get());
     const int number = fd.get();
     RETURN_IF_ERROR(Control(EPOLL_CTL_ADD, number, EPOLLIN));
-    connections_[number] = std::make_unique<Connection>(std::move(fd), mode_);
+    connections_[number] = std::make_unique<Connection>(std::move(fd), options_);
     return absl::OkStatus();
   }
 
@@ -183,13 +203,13 @@ class Worker {
     if (next == connection.waits_for()) return absl::OkStatus();
     connection.set_waits_for(next);
     // A source also wants to see the client's end while it cannot write.
-    const bool input = next == Next::kRead || mode_ == ServerMode::kSource;
+    const bool input = next == Next::kRead || options_.mode == ServerMode::kSource;
     const bool output = next == Next::kWrite;
     return Control(EPOLL_CTL_MOD, fd, (input ? EPOLLIN : 0U) | (output ? EPOLLOUT : 0U));
   }
 
   const int listener_;
-  const ServerMode mode_;
+  const ServerOptions& options_;
   Buffer scratch_;
   Fd epoll_;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
@@ -197,14 +217,14 @@ class Worker {
 
 }  // namespace
 
-absl::Status Serve(const Fd& listener, ServerMode mode, int threads) {
+absl::Status Serve(const Fd& listener, const ServerOptions& options) {
   std::mutex mutex;
   absl::Status first;
   std::vector<std::thread> workers;
-  workers.reserve(threads);
-  for (int i = 0; i < threads; ++i) {
+  workers.reserve(options.threads);
+  for (int i = 0; i < options.threads; ++i) {
     workers.emplace_back([&] {
-      const absl::Status status = Worker(listener.get(), mode).Run();
+      const absl::Status status = Worker(listener.get(), options).Run();
       const std::lock_guard lock(mutex);
       first.Update(status);
       // Every other worker sees a listener that no longer accepts, and ends too.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "absl/status/status.h"
 #include "base/fd.h"
@@ -17,9 +18,16 @@ enum class ServerMode {
 // Counts on the wire are 64 bits in network order.
 inline constexpr std::size_t kCountSize = 8;
 
-// Serves connections of a non-blocking listener on `threads` threads, for as
-// long as the process lives; returns only when it cannot go on. A connection
-// that breaks is closed: the client is the one that reports.
-absl::Status Serve(const Fd& listener, ServerMode mode, int threads);
+struct ServerOptions {
+  ServerMode mode = ServerMode::kSink;
+  int threads = 1;
+  // What every connection begins with, before anything that `mode` is about.
+  std::string preamble{};
+};
+
+// Serves connections of a non-blocking listener for as long as the process lives;
+// returns only when it cannot go on. A connection that breaks, or begins with anything
+// but the preamble, is closed: the client is the one that reports.
+absl::Status Serve(const Fd& listener, const ServerOptions& options);
 
 }  // namespace tombolo::bench

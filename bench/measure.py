@@ -27,9 +27,11 @@ class Load:
         """The client's command line."""
         address, port = subject.address(_SERVERS[self.mode])
         size = ["--size", str(self.size)] if self.size else []
+        preamble = subject.preamble(_SERVERS[self.mode])
+        begin = ["--preamble", preamble] if preamble else []
         return [topology.program("tombolo-bench-load"), "client", "--to", f"{address}:{port}",
                 "--seconds", str(seconds), "--mode", self.mode, "--connections",
-                str(self.connections), "--wait", *size]
+                str(self.connections), "--wait", *size, *begin]
 
 
 class Client:

@@ -19,9 +19,13 @@ _TITLES = {
     ("idle", "process_memory"): "Process memory per idle connection and proxy",
     ("idle", "kernel_memory"): "Kernel memory per idle connection and proxy",
     ("first_byte", "p50"): "Time to first byte, median",
+    ("far_bulk", "throughput"): "Bulk throughput over a long link",
+    ("gateway", "throughput"): "A gateway's bulk throughput",
+    ("gateway", "rate"): "A gateway's exchanges and new tunnels per second",
+    ("gateway", "proxy_cpu"): "CPU time of a gateway per byte, exchange and tunnel",
 }
 _COLORS = {"direct": "#9e9e9e", "haproxy-plain": "#bdbdbd", "tombolo": "#1565c0",
-           "haproxy": "#ef6c00", "nginx": "#2e7d32", "stunnel": "#6a1b9a"}
+           "gateway": "#1565c0", "gateway-direct": "#9e9e9e", "haproxy": "#ef6c00", "nginx": "#2e7d32", "stunnel": "#6a1b9a"}
 
 
 def _color(subject):

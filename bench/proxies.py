@@ -21,9 +21,9 @@ _KTLS = {"dialer_options": "proxy_ssl_conf_command Options KTLS;",
 
 @dataclass(frozen=True)
 class Kind:
-    """One program in one configuration. The n-th kind listens from port 9000 + 10 n on."""
+    """One program in one configuration. The n-th of KINDS listens from port 9000 + 10 n on."""
     name: str
-    template: str  # peers/<template>-dialer and -acceptor
+    template: str  # peers/<template>-dialer and -acceptor; of SNI_KINDS peers/<template>
     values: dict = field(default_factory=dict)
     argv: tuple = ()
     needs: str = ""
@@ -61,10 +61,10 @@ def _haproxy(name, template="haproxy", **values):
     return Kind(name, template, values, ("haproxy", "-db", "-f"))
 
 
-def _nginx(name, **values):
+def _nginx(name, template="nginx", **values):
     options = {"dialer_options": "", "acceptor_options": ""}
     argv = ("nginx", "-e", "stderr", "-g", "daemon off;", "-c")
-    return Kind(name, "nginx", options | values, argv, f"{_NGINX_MODULES}/ngx_stream_module.so")
+    return Kind(name, template, options | values, argv, f"{_NGINX_MODULES}/ngx_stream_module.so")
 
 
 # "full": no session is resumed, each connection is a mutual handshake.
@@ -78,60 +78,87 @@ KINDS = (
     Kind("stunnel", "stunnel", {"resume": "yes"}, ("stunnel4",)),
     Kind("stunnel-full", "stunnel", {"resume": "no"}, ("stunnel4",)),
 )
+# One proxy that looks for the server name in a ClientHello and passes the rest on.
+SNI_KINDS = (
+    _haproxy("haproxy-sni", "haproxy-sni", splice="option splice-auto", pipes=""),
+    # splice-auto copies as a rule.
+    _haproxy("haproxy-sni-splice", "haproxy-sni",
+             splice="option splice-request\n  option splice-response",
+             pipes="tune.pipesize 1048576"),
+    _nginx("nginx-sni", "nginx-sni"),
+)
 
 
-class Pair:
-    """One kind's two proxies in a world."""
+class Proxy:
+    """One process of a kind, in the namespace of a node. `template` is of its configuration, with
+    `values` in it, and what is between the marks once for each of `ports`, {mode: values}."""
 
-    def __init__(self, world, kind):
-        self._world, self._kind = world, kind
-        first = 9000 + 10 * KINDS.index(kind)
-        self.ports = {mode: first + i for i, mode in enumerate(worlds.PORTS)}
-        self.cgroups = [world.cgroup(node, kind.name) for node in (world.east, world.west)]
+    def __init__(self, world, kind, node, template, values, ports):
+        self._world, self._kind, self._node = world, kind, node
+        self._template, self._values, self._ports = template, kind.values | values, ports
+        self.cgroup = world.cgroup(node, kind.name)
 
     def start(self):
-        """Returns when both listen."""
-        world = self._world
-        # The acceptor first: some look whether their server is there.
-        self._start(world.west, "acceptor", world.west.ip, world.server.ip)
-        self._start(world.east, "dialer", network.GATEWAY, world.west.ip)
-
-    def _start(self, node, side, listen, target):
-        directory = f"{self._world.topo.dir}/peers/{self._kind.name}-{side}"
+        """Returns when it listens."""
+        directory = f"{self._world.topo.dir}/peers/{self._template}-{self._kind.name}"
         os.makedirs(directory, exist_ok=True)
-        values = _certificates(f"{self._world.topo.dir}/peers", side) | self._kind.values | {
-            "cores": os.cpu_count(), "dir": directory, "modules": _NGINX_MODULES,
-            "listen": listen, "target": target}
         path = f"{directory}/configuration"
         with open(path, "w", encoding="ascii") as out:
-            out.write(self._render(f"{self._kind.template}-{side}{self._kind.suffix}", values))
+            out.write(self._render({"cores": os.cpu_count(), "dir": directory,
+                                    "modules": _NGINX_MODULES} | self._values))
         with open(f"{directory}/output", "wb") as log:
-            process = self._world.start(node, self._kind.name, [*self._kind.argv, path],
+            process = self._world.start(self._node, self._kind.name, [*self._kind.argv, path],
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def listens():
             if process.poll() is not None:
                 raise host.HostError(f"{self._kind.name} ended with {process.returncode}: "
                                      + _tail(f"{directory}/output"))
-            return all(host.in_netns(network.path(node.netns), lambda p=port: _connects(listen, p))
-                       for port in self.ports.values())
-        host.wait_until(f"{self._kind.name} to listen as {side}", listens)
+            return all(host.in_netns(network.path(self._node.netns), lambda p=port: _connects(
+                self._values["listen"], p["port"])) for port in self._ports.values())
+        host.wait_until(f"{self._kind.name} to listen ({self._template})", listens)
 
-    def _render(self, name, values):
-        with open(f"{_TEMPLATES}/{name}", encoding="ascii") as source:
+    def _render(self, values):
+        with open(f"{_TEMPLATES}/{self._template}{self._kind.suffix}", encoding="ascii") as source:
             text = source.read()
 
         def repeat(match):
-            return "".join(
-                string.Template(match[1]).substitute(
-                    values, port=port, server_port=worlds.PORTS[mode])
-                for mode, port in self.ports.items())
+            return "".join(string.Template(match[1]).substitute(values, **port, mode=mode)
+                           for mode, port in self._ports.items())
         return string.Template(_EACH_PORT.sub(repeat, text)).substitute(values)
 
     def stop(self):
+        """Kills it."""
+        host.kill_cgroup(self.cgroup)
+
+
+class Pair:
+    """One kind's two proxies in a world."""
+
+    def __init__(self, world, kind):
+        first = 9000 + 10 * KINDS.index(kind)
+        self.ports = {mode: first + i for i, mode in enumerate(worlds.PORTS)}
+        ports = {mode: {"port": port, "server_port": worlds.PORTS[mode]}
+                 for mode, port in self.ports.items()}
+
+        def proxy(node, side, listen, target):
+            values = {"listen": listen, "target": target}
+            values |= _certificates(f"{world.topo.dir}/peers", side)
+            return Proxy(world, kind, node, f"{kind.template}-{side}", values, ports)
+        # The acceptor first: some look whether their server is there.
+        self._proxies = [proxy(world.west, "acceptor", world.west.ip, world.server.ip),
+                         proxy(world.east, "dialer", network.GATEWAY, world.west.ip)]
+        self.cgroups = [one.cgroup for one in self._proxies]
+
+    def start(self):
+        """Returns when both listen."""
+        for proxy in self._proxies:
+            proxy.start()
+
+    def stop(self):
         """Kills both."""
-        for cgroup in self.cgroups:
-            host.kill_cgroup(cgroup)
+        for proxy in self._proxies:
+            proxy.stop()
 
 
 def _connects(address, port):
@@ -149,6 +176,7 @@ def _tail(path):
 
 def _certificates(directory, side):
     """ECDSA P-256, issued by the root itself, as Tombolo's SVIDs are."""
+    os.makedirs(directory, exist_ok=True)
     root, root_key = f"{directory}/root.pem", f"{directory}/root.key"
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     if not os.path.exists(root):

@@ -11,7 +11,7 @@ import targets
 # Columns after the row's name and the subject: (title, metrics that belong there, with spread?)
 _COLUMNS = (
     ("throughput or rate", ("throughput", "rate"), True),
-    ("cost of both proxies", ("proxy_cpu", "instructions"), True),
+    ("cost of the proxies", ("proxy_cpu", "instructions"), True),
     ("p50", ("p50",), False), ("p90", ("p90",), False), ("p99", ("p99",), False),
     ("p99.9 us", ("p99.9",), False),
     ("switches", ("context_switches",), False),
@@ -49,14 +49,24 @@ def _number(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def _count(value):
+    """Of things, of which the median may be between two."""
+    return f"{value:g}"
+
+
 def cell(found, spread):
     """A metric's median, with its spread when that is wanted."""
     if found is None:
         return "-"
-    shown = _number(found["median"])
+    if found["unit"] == "Gbit/s" and found["max"] < 1:
+        found = found | {"unit": "Mbit/s"} | {name: found[name] * 1e3
+                                              for name in ("median", "min", "max")}
+    number = _count if found["unit"] == "count" else _number
+    shown = number(found["median"])
     if spread and found["min"] != found["max"]:
-        shown += f" ({_number(found['min'])}..{_number(found['max'])})"
-    unit = found["unit"] if found["unit"] != "1" and (found["unit"] != "us" or spread) else ""
+        shown += f" ({number(found['min'])}..{number(found['max'])})"
+    unit = found["unit"] if found["unit"] not in ("1", "count") and (
+        found["unit"] != "us" or spread) else ""
     return f"{shown} {unit}".strip()
 
 

@@ -16,24 +16,27 @@ sys.path[:0] = [os.path.join(REPO, "tests"), HERE]
 # pylint: disable=wrong-import-position
 import bulk  # noqa: E402
 import connects  # noqa: E402
+import far_bulk  # noqa: E402
 import first_byte  # noqa: E402
+import gateway  # noqa: E402
 import idle  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import request_response  # noqa: E402
-import subjects  # noqa: E402
+import session as sessions  # noqa: E402
 import suite  # noqa: E402
 from testing import host  # noqa: E402
 
 PROGRAMS = {program.QUESTION: program
-            for program in (bulk, request_response, connects, idle, first_byte)}
+            for program in (bulk, request_response, connects, idle, first_byte, far_bulk,
+                            gateway)}
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 NO_SKIP = os.environ.get("TOMBOLO_NO_SKIP") == "1"
 
 
 def available(names):
     """Those that this machine has; the others with the reason on stderr."""
-    reasons = {name: subjects.missing(name) for name in names}
+    reasons = {name: sessions.missing(name) for name in names}
     for name, reason in reasons.items():
         if reason:
             print(f"{name} is left out: {reason} is not installed (run tools/setup)",
@@ -45,7 +48,7 @@ def available(names):
 
 def run(options):
     """Measures, and returns the results and what they depend on."""
-    results, session = suite.Results(), subjects.Session()
+    results, session = suite.Results(), sessions.Session()
     machine = report.machine(REPO)
     try:
         for question in options.questions or PROGRAMS:
@@ -81,8 +84,8 @@ def write(options, results, machine):
 def _subjects(text):
     names = text.split(",")
     for name in names:
-        if name not in subjects.NAMES:
-            raise argparse.ArgumentTypeError(f"{name}: one of {', '.join(subjects.NAMES)}")
+        if name not in sessions.NAMES:
+            raise argparse.ArgumentTypeError(f"{name}: one of {', '.join(sessions.NAMES)}")
     return names
 
 

@@ -1,29 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is compared. All subjects carry the same load between the same pods."""
+"""What carries a load between two pods."""
 from testing import host, network
 
 import proxies
 import world as worlds
 
-# name -> what differs in the agents' configuration. No tunnel is kept without a connection:
-# each connection is a mutual handshake.
-TOMBOLO = {"tombolo": {}, "tombolo-full": {"deadlines": {"idle_tunnel": "0s"}},
-           "tombolo-kernel": {"relay": "kernel"}, "tombolo-user": {"relay": "user"},
-           # Bulk by recv and send in both directions, by splice in one, in both.
-           "tombolo-copy": {"relay": "kernel", "splice": "none"},
-           "tombolo-splicerx": {"relay": "kernel", "splice": "receive"},
-           "tombolo-splice": {"relay": "kernel", "splice": "both"}}
-_PEERS = {kind.name: kind for kind in proxies.KINDS}
-NAMES = ("direct", *TOMBOLO, *_PEERS)
-# Neither of them encrypts.
-PLAIN = ("direct", "haproxy-plain")
-
 
 class Direct:
-    """Plain TCP from pod to pod."""
+    """Plain TCP from pod to pod, with a congestion control of its own if `control` names one."""
 
-    def __init__(self, world):
-        self.world, self.name, self.cgroups = world, "direct", []
+    def __init__(self, world, control=""):
+        self.world, self.cgroups, self._control = world, [], control
+        self.name = f"direct-{control}" if control else "direct"
 
     def start(self):
         """There is nothing to start."""
@@ -32,7 +20,11 @@ class Direct:
 
     def address(self, mode):
         """Where the client connects to for a server."""
-        return worlds.DIRECT_SERVER, worlds.PORTS[mode]
+        return worlds.DIRECT[self._control][1], worlds.PORTS[mode]
+
+    def preamble(self, _mode):
+        """The file that a connection to that server begins with; none: nothing."""
+        return None
 
     def counters(self):
         """What grows while it works, to show that it did."""
@@ -67,19 +59,19 @@ class Peer(Direct):
 
 
 class Tombolo(Direct):
-    """Both agents of a world."""
+    """Both agents of a world, and its gateways."""
 
     def __init__(self, world, name):
         super().__init__(world)
         self.name = name
-        self.cgroups = [f"{cluster.cgroup}/agent" for cluster in (world.east, world.west)]
+        self.cgroups = [runner.cgroup for runner in world.topo.runners()]
 
     def start(self):
         self.world.topo.start_agents()
 
     def stop(self):
-        for agent in self.world.agents:
-            agent.stop()
+        for runner in self.world.topo.runners():
+            runner.stop()
 
     def address(self, mode):
         return self.world.service.vip, worlds.PORTS[mode]
@@ -95,54 +87,3 @@ class Tombolo(Direct):
         if grown["connections"] != expected:
             raise host.HostError(f"{self.name}: the agents relayed {grown['connections']:g} "
                                  f"connections, not {expected}")
-
-
-class Session:
-    """Brings up worlds and subjects as they are asked for; down() removes all of them."""
-
-    def __init__(self):
-        self._worlds, self._subjects = {}, {}
-
-    def _world(self, name, config=None):
-        if name not in self._worlds:
-            self._worlds[name] = made = worlds.World(name, config)
-            made.up()
-        return self._worlds[name]
-
-    def subject(self, name):
-        """The subject, running. Idle until it is used, and so no burden for the others."""
-        if name not in self._subjects:
-            made = self._make(name)
-            made.start()
-            self._subjects[name] = made
-        return self._subjects[name]
-
-    def _make(self, name):
-        if name in TOMBOLO and name != "tombolo":
-            # A cluster has one agent: each configuration needs clusters of its own.
-            return Tombolo(self._world("bench" + name.removeprefix("tombolo-"), TOMBOLO[name]),
-                           name)
-        world = self._world("bench")
-        if name == "direct":
-            return Direct(world)
-        return Tombolo(world, name) if name == "tombolo" else Peer(world, _PEERS[name])
-
-    def set_round_trip(self, milliseconds):
-        """Of every world's link."""
-        for world in self._worlds.values():
-            world.set_round_trip(milliseconds)
-
-    def complaints(self):
-        """Of all agents."""
-        return [line for world in self._worlds.values() for line in world.complaints()]
-
-    def down(self):
-        """Removes every trace."""
-        for world in self._worlds.values():
-            world.topo.down()
-        self._worlds, self._subjects = {}, {}
-
-
-def missing(name):
-    """What this machine lacks for a subject, or None."""
-    return _PEERS[name].missing() if name in _PEERS else None

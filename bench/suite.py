@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 
 import measure
-import subjects
+import session as sessions
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Results:
 class Run:
     """What measure(run) gets: one program's part of a run of the suite."""
     question: str
-    session: subjects.Session
+    session: sessions.Session
     results: Results
     names: list  # of the subjects
     options: object
@@ -58,14 +58,15 @@ class Run:
             print(f"{self.question}: round {number + 1} of {rounds}",
                   file=sys.stderr, flush=True)
 
-    def load(self, rows, make, warm_up=0.1):
+    def load(self, rows, make, warm_up=0.1, seconds=None):
         """Measures rows of loads. make(row) is the Load."""
+        seconds = seconds or self.options.seconds
         for name in self.names:
             self.session.subject(name)
         for number, row, subject in self.in_turn(rows):
             load = make(row)
             measure.warm_up(subject, load, warm_up)
-            taken = measure.sample(subject, load, self.options.seconds)
+            taken = measure.sample(subject, load, seconds)
             # stunnel has a thread for each connection.
             metrics = measure.metrics(load, taken, subject.name.startswith("stunnel"))
             self.results.add(self.question, subject.name, row, metrics, {"round": number} | taken)
