@@ -203,10 +203,11 @@ class LossTest(LinksCase):
 
     def test_a_private_gateway_drains(self):
         driver.echo(self.servers["south"], PORT)
-        held = driver.Peer(self.clients["west"], "hold", self.vips["south"], 80, 8)
-        self.assertEqual(held.next(), {"open": 8, "failures": []})
+        held = driver.Peer(self.clients["west"], "hold", self.vips["south"], 80, 16)
+        self.assertEqual(held.next(), {"open": 16, "failures": []})
         leaving, staying = self.south.gateways
-        host.wait_until("a tunnel at the one that leaves", lambda: leaving.agent.tunnels() or staying.agent.tunnels())
+        for gateway in (leaving, staying):
+            self.assertTrue(gateway.agent.tunnels(), "the links share what there is")
         leaving.agent.process.terminate()
         leaving.agent.expect_death = True
         self.addCleanup(self.start_agents_again)
@@ -214,7 +215,7 @@ class LossTest(LinksCase):
             self.wait_down(gateway, "south", leaving.agent.name)
         self.echoes("east", "south")
         held.tell()
-        self.assertEqual(held.next()["alive"], 8)
+        self.assertEqual(held.next()["alive"], 16)
         held.kill()
         leaving.agent.process.wait(timeout=host.PATIENCE)
 
