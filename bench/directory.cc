@@ -129,7 +129,13 @@ void MeasureParts(const mesh::Snapshot& file, const mesh::Snapshot& snapshot) {
   double begin = Seconds();
   const std::vector<mesh::AllowRule> rules = file.allow;
   Row("  of it: a copy of the own rules", Milliseconds(begin), "ms");
-  mesh::Snapshot copy = snapshot;
+  mesh::Snapshot copy;
+  copy.trust_domain = snapshot.trust_domain;
+  copy.imports = snapshot.imports;
+  copy.clusters = snapshot.clusters;
+  copy.workloads = snapshot.workloads;
+  copy.services = snapshot.services;
+  copy.allow = snapshot.allow;
   begin = Seconds();
   if (!copy.Index().ok()) std::exit(EXIT_FAILURE);
   Row("  of it: indexes", Milliseconds(begin), "ms");
