@@ -44,7 +44,7 @@ class Outbound {
   Awaitable<std::optional<Refused>> OpenSomewhere(net::AsyncFd& plain);
   // `latest` is that of the whole connection.
   Awaitable<OpenOutcome> Attempt(const Route& route, net::AsyncFd& plain, MonotonicTime latest);
-  void ReportRoundTrip(const std::string& cluster, MonotonicTime now);
+  void ReportRoundTrip(const Route& route, MonotonicTime now);
   Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Dial(const Route& route,
                                                           MonotonicTime deadline);
   MonotonicTime AttemptDeadline(MonotonicTime latest) const {
@@ -213,9 +213,11 @@ Refused ToRefused(const OpenOutcome& outcome) {
   }
 }
 
-// How far away another cluster is, TCP knows after a handshake.
-void Outbound::ReportRoundTrip(const std::string& cluster, MonotonicTime now) {
-  if (!tunnel_is_new_ || cluster == context_.settings.cluster) return;
+// How far away another cluster is, TCP knows after a handshake; unless it ends half-way, where a
+// link begins: then PING will tell.
+void Outbound::ReportRoundTrip(const Route& route, MonotonicTime now) {
+  const std::string& cluster = route.endpoint->cluster;
+  if (!tunnel_is_new_ || route.linked || cluster == context_.settings.cluster) return;
   const auto tcp = net::ReadTcpState(tunnel_->stream().socket().get());
   if (tcp.ok()) context_.balancer.OnRoundTrip(cluster, tcp->round_trip, now);
 }
@@ -247,7 +249,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
     if (outcome.kind == OpenOutcome::Kind::kOpened) {
       const MonotonicTime now = std::chrono::steady_clock::now();
       attempt.OnConnected(now - begun, now);
-      ReportRoundTrip(endpoint.cluster, now);
+      ReportRoundTrip(*route, now);
       attempt_ = std::move(attempt);
       (*entry_)->counters = CountersOf(context_, request_);
       co_return std::nullopt;

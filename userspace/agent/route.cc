@@ -43,6 +43,7 @@ absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const RouteTarget&
   Route route;
   route.endpoint = &endpoint;
   ASSIGN_OR_RETURN(route.address, WhereToDial(snapshot, endpoint, gateway));
+  route.linked = endpoint.behind_gateways() && !gateway->via.empty();
   route.server_name = tunnel::ServerName(
       tunnel::RoutingId(target.service.FullName(), target.port, endpoint.identity),
       endpoint.cluster);

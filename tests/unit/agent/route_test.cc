@@ -68,6 +68,15 @@ TEST_F(RouteTest, ToAnEndpointBehindGatewaysIsTheGateway) {
             tunnel::ServerName(tunnel::RoutingId("shop/web", 80, endpoint().identity), "west"));
 }
 
+TEST_F(RouteTest, AWayOverALinkIsMarked) {
+  PutBehindGateways();
+  mesh::Gateway way = west().gateways[0];
+  EXPECT_FALSE(To(&way)->linked);
+  way.via = "east";
+  EXPECT_TRUE(To(&way)->linked);
+  EXPECT_EQ(To(&way)->address, way.address);
+}
+
 TEST_F(RouteTest, ATunnelThroughAnyGatewayWillDo) {
   PutBehindGateways();
   const auto through_a = To(&west().gateways[0]);
