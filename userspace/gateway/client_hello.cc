@@ -17,6 +17,8 @@ constexpr std::uint8_t kHandshakeRecord = 22;
 constexpr std::uint8_t kMajorVersion = 3;  // of every TLS
 constexpr std::size_t kRecordHeader = 5;
 constexpr std::size_t kMaxRecord = 1 << 14;
+// That a ClientHello is in. Nobody sends it in more than two; each costs a look at all of them.
+constexpr int kMaxRecords = 64;
 constexpr std::uint8_t kClientHello = 1;
 constexpr std::size_t kMessageHeader = 4;
 constexpr std::size_t kRandom = 32;
@@ -103,7 +105,8 @@ Verdict Message::CheckHeader(Bytes header) const {
 }
 
 Verdict Message::ReadFrom(Bytes stream, std::size_t& needed) {
-  for (std::size_t offset = 0;;) {
+  std::size_t offset = 0;
+  for (int records = 0; records < kMaxRecords; ++records) {
     const Bytes header = stream.subspan(offset, std::min(kRecordHeader, stream.size() - offset));
     if (const Verdict bad = CheckHeader(header)) return bad;
     const std::size_t payload = offset + kRecordHeader;
@@ -131,6 +134,7 @@ Verdict Message::ReadFrom(Bytes stream, std::size_t& needed) {
     if (needed > kMaxClientHello) return Refusal::kTooLarge;
     return std::nullopt;
   }
+  return Refusal::kMalformed;
 }
 
 struct Extensions {

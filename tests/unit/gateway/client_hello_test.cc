@@ -107,9 +107,18 @@ TEST(ClientHelloTest, TooLarge) {
   ExpectMore(head + Number(3, most), kMaxClientHello);
   ExpectRefused(head + Number(3, 0xffffff), Refusal::kTooLarge, "all that can be said");
   // The headers of the records count.
-  const std::string message = Number(1, 1) + Number(3, 8000) + std::string(8000, 'x');
-  const std::string stream = Hello::Records(message, 1).substr(0, kMaxClientHello);
-  ExpectRefused(stream, Refusal::kTooLarge, "in records of one byte");
+  const std::string message = Number(1, 1) + Number(3, 16200) + std::string(16200, 'x');
+  const std::string stream = Hello::Records(message, 400).substr(0, kMaxClientHello);
+  ExpectRefused(stream, Refusal::kTooLarge, "in many records");
+}
+
+TEST(ClientHelloTest, InMoreRecordsThanAnybodyNeeds) {
+  const std::string message = Hello().Message();
+  const std::size_t most = message.size() / 64 + 1;
+  ExpectName(Read(Hello::Records(message, most)), kName);
+  ExpectRefused(Hello::Records(message, 1), Refusal::kMalformed, "in records of one byte");
+  ExpectMore(Hello::Records(message.substr(0, 63), 1), 63 * 6 + 5);
+  ExpectRefused(Hello::Records(message.substr(0, 64), 1), Refusal::kMalformed, "before the end");
 }
 
 TEST(ClientHelloTest, TheLargestIsRead) {
