@@ -204,6 +204,14 @@ class GatewayCase(case.TopologyCase):
         self.assertEqual(got, hello)
         return client, node, number
 
+    def answered(self):
+        """The same, of which the gateway has seen that both ends want it."""
+        client, node, number = self.tunnel()
+        for sender, receiver in ((node, client), (client, node)):
+            sender.sendall(b"flight")
+            self.assertEqual(receiver.recv(6, socket.MSG_WAITALL), b"flight")
+        return client, node, number
+
     def assert_works(self):
         """A tunnel from beginning to end."""
         client, node, _ = self.tunnel()

@@ -52,8 +52,11 @@ class HostileTest(GatewayCase):
 
     def test_fragments(self):
         hello = client_hello(name_of())
-        for size in (1, 100):
+        for size in (10, 100):
             self.tunnel(in_records(hello, size))
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            self.assertEqual(how_it_ends(self.dial(in_records(hello, 1)))[0], "eof")
+        self.assert_refused("malformed")
         client = self.dial()
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in hello:
@@ -97,7 +100,7 @@ class HostileTest(GatewayCase):
     def test_a_flood_is_refused_and_counted(self):
         """Strangers cannot have more connections without a ClientHello than their share, and the
         tunnels that there are go on."""
-        client, node, _ = self.tunnel()
+        client, node, _ = self.answered()
         flood = self.silent(100)
         self.assert_refused("handshake_limit", 60)
         client.sendall(b"still")
@@ -109,8 +112,23 @@ class HostileTest(GatewayCase):
         self.assert_logged(self.gateway, self.log_start, "tunnel refused", "handshake_limit",
                            "limits.handshakes_per_address")
 
+    def test_handshakes_that_get_nowhere(self):
+        """Whoever knows a name has no more of a node's handshakes than a share of the gateway's."""
+        tunnels = [self.tunnel() for _ in range(40)]
+        self.assertEqual(how_it_ends(self.dial(client_hello(name_of()))), ("reset", b""))
+        self.assert_refused("handshake_limit")
+        client, node, _ = tunnels[0]
+        node.sendall(b"server's flight")
+        client.recv(100)
+        client.sendall(b"client's")
+        node.recv(100)
+        self.assert_works()
+        tunnels[1][0].close()
+        host.wait_until("another to end", lambda: len(self.gateway.tunnels()) == 39)
+        self.assert_works()
+
     def test_all_connections(self):
-        tunnels = [self.tunnel() for _ in range(120)]
+        tunnels = [self.answered() for _ in range(120)]
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             self.assertEqual(how_it_ends(self.dial(client_hello(name_of()))), ("reset", b""))
         self.assert_refused("connection_limit")

@@ -211,6 +211,7 @@ void Carry(GatewayContext& context, net::AsyncFd client, net::AsyncFd node, Gate
   const auto at = context.tunnels.insert(context.tunnels.end(), std::move(tunnel));
   at->mover = std::make_unique<gateway::Mover>(std::move(client), std::move(node), context.buffers,
                                                context.counters.bytes);
+  at->mover->WhenAnswered([at] { at->handshake = AddressShare(); });
   at->mover->Start([&context, at](const absl::Status& status) { OnEnd(context, at, status); });
 }
 
@@ -304,7 +305,6 @@ Awaitable<std::optional<Refused>> Open(GatewayContext& context, net::AsyncFd& cl
                                   std::move(tunnel.share), std::move(handshake)));
     co_return std::nullopt;
   }
-  handshake = AddressShare();
   if (first.kind == First::Kind::kSpare) co_return KeepSpare(context, client, std::move(tunnel));
   const GatewayWorldPtr world = context.world;
   gateway::Routes::Found found = world->routes.Find(first.server_name);
@@ -312,6 +312,7 @@ Awaitable<std::optional<Refused>> Open(GatewayContext& context, net::AsyncFd& cl
   if (found.linked != nullptr && origin == Origin::kSpare) found.refusal = Refusal::kOtherCluster;
   if (found.refusal) co_return Refused{*found.refusal, absl::NotFoundError(first.server_name)};
   tunnel.server_name = std::move(first.server_name);
+  tunnel.handshake = std::move(handshake);
   if (found.linked != nullptr) {
     co_return co_await OpenOverLink(context, client, *found.linked, std::move(tunnel));
   }

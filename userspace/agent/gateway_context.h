@@ -56,6 +56,7 @@ struct GatewayTunnel {
   std::uint16_t port = 0;
   MonotonicTime opened_at = std::chrono::steady_clock::now();
   AddressShare share;
+  AddressShare handshake;       // until it is clear that the peer makes one with whoever answers
   gateway::Node::Use node;      // or, by a link, ...
   std::string link;             // ... <cluster>/<gateway>
   net::SocketAddress far;       // of whichever it is

@@ -149,11 +149,17 @@ bool Mover::Copy(Direction& direction) {
          SendOrKeep(direction, buffer.span().data(), static_cast<std::size_t>(got));
 }
 
+void Mover::NoteAnswer(const Direction& direction) {
+  if (&direction != &up_ || counts_.from_node == 0) return;
+  std::exchange(on_answered_, nullptr)();
+}
+
 // What a read has returned. True: bytes, which are to be written.
 bool Mover::TakeRead(Direction& direction, ssize_t got, int error) {
   if (got > 0) {
     direction.own += static_cast<std::uint64_t>(got);
     direction.all.fetch_add(static_cast<std::uint64_t>(got), std::memory_order_relaxed);
+    if (on_answered_ != nullptr) NoteAnswer(direction);
     return true;
   }
   if (got < 0 && error == EAGAIN) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,6 +37,10 @@ class Mover final : private net::EdgeListener {
   // Both sockets reset on close (net::ResetOnClose) until both streams have ended in order: should
   // this process die, neither peer must take the end of its connection for the end of the stream.
   Mover(net::AsyncFd client, net::AsyncFd node, net::BufferPool& pool, Totals& all);
+
+  // Before Start(): `call` is called once, when the client has sent something after the node has.
+  // No handshake gets that far unless both want it. It must not destroy this.
+  void WhenAnswered(std::function<void()> call) { on_answered_ = std::move(call); }
 
   // Begins. `on_end` is called once, never from within a call to this object; it may destroy it.
   // OK: both streams ended in order. Otherwise why both connections were reset.
@@ -74,6 +79,7 @@ class Mover final : private net::EdgeListener {
   bool Copy(Direction& direction);
   bool TakeRead(Direction& direction, ssize_t got, int error);
   bool SendOrKeep(Direction& direction, const std::uint8_t* bytes, std::size_t size);
+  void NoteAnswer(const Direction& direction);
   void Fail(absl::Status why);
   bool over() const { return done_ || !failure_.ok(); }
 
@@ -83,6 +89,7 @@ class Mover final : private net::EdgeListener {
   Direction up_, down_;
   bool done_ = false;
   absl::Status failure_;                      // the first
+  std::function<void()> on_answered_;         // null: it has been called, or nobody asks
   net::Timer next_turn_;                      // goes on after the thread's others
   std::function<void(absl::Status)> on_end_;  // null: not begun, or it has ended
 };

@@ -103,6 +103,28 @@ TEST_F(MoverTest, BothWaysAtOnce) {
   EXPECT_TRUE(EndsInOrder());
 }
 
+TEST_F(MoverTest, AnAnswerIsWhatTheClientGoesOnAfter) {
+  int answered = 0;
+  auto [client, accepted] = testing::TcpPair();
+  auto [dialed, node] = testing::TcpPair();
+  Mover mover(loop_.Adopt(std::move(accepted)), loop_.Adopt(std::move(dialed)), pool_, totals_);
+  bool ended = false;
+  mover.WhenAnswered([&] { ++answered; });
+  mover.Start([&](const absl::Status&) { ended = true; });
+  MoveText(client.get(), node.get(), "hello");
+  MoveText(client.get(), node.get(), "and more");
+  EXPECT_EQ(answered, 0);
+  MoveText(node.get(), client.get(), "answer");
+  EXPECT_EQ(answered, 0);
+  MoveText(client.get(), node.get(), "finished");
+  EXPECT_EQ(answered, 1);
+  MoveText(node.get(), client.get(), "data");
+  MoveText(client.get(), node.get(), "data");
+  EXPECT_EQ(answered, 1);
+  mover.Stop(absl::CancelledError("enough"));
+  EXPECT_TRUE(loop_.RunUntil([&] { return ended; }));
+}
+
 TEST_F(MoverTest, AnEndIsOneInItsDirectionOnly) {
   Transfer up{.from = client_.get(), .to = node_.get(), .data = Text(100'000)};
   testing::Move(loop_, up);
