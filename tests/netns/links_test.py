@@ -74,7 +74,8 @@ class LinksCase(case.TopologyCase):
 
     def echoes(self, client, server, count=20):
         """So many connections one after the other, each of which has to be answered."""
-        repeated = driver.Peer(self.clients[client], "repeat", self.vips[server], 80, "send:10,shutdown", count)
+        repeated = driver.Peer(self.clients[client], "repeat", self.vips[server], 80, "send:10,shutdown,recv-eof",
+                               count)
         self.assertEqual(repeated.next(), {"done": count})
 
     def link(self, gateway, cluster, name):
@@ -144,6 +145,7 @@ class JoinedTest(LinksCase):
         self.assertEqual(after[key], before[key] + 3)
 
     def test_a_new_certificate_drops_no_link(self):
+        driver.echo(self.servers["south"], PORT)
         gateway = self.south.gateways[0]
         start = len(gateway.agent.log())
         serials = {entry["serial"] for entry in gateway.agent.cli("status")["identities"]}

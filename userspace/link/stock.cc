@@ -125,6 +125,7 @@ std::optional<Stock::Taken> Stock::TakeFrom(Link& link, const Name& name, Monoto
     link.spares.pop_back();
     if (!IsAlive(newest)) continue;
     link.refill.Took(now);
+    link.last_turn = ++last_turn_;
     ++link.taken;
     ++counts_.taken;
     link.owner.refill();
@@ -135,14 +136,14 @@ std::optional<Stock::Taken> Stock::TakeFrom(Link& link, const Name& name, Monoto
 
 std::optional<Stock::Taken> Stock::TakeOf(const std::string& cluster, MonotonicTime now) {
   for (;;) {
-    auto most = links_.end();
+    auto next = links_.end();
     for (auto at = links_.lower_bound({cluster, ""});
          at != links_.end() && at->first.first == cluster; ++at) {
       if (at->second.spares.empty()) continue;
-      if (most == links_.end() || at->second.spares.size() > most->second.spares.size()) most = at;
+      if (next == links_.end() || at->second.last_turn < next->second.last_turn) next = at;
     }
-    if (most == links_.end()) return std::nullopt;
-    std::optional<Taken> taken = TakeFrom(most->second, most->first, now);
+    if (next == links_.end()) return std::nullopt;
+    std::optional<Taken> taken = TakeFrom(next->second, next->first, now);
     if (taken) return taken;
   }
 }

@@ -101,7 +101,8 @@ class Stock {
     std::optional<Taken> taken_;                         // guarded by the stock's lock
     std::optional<std::list<Wish*>::iterator> waiting_;  // the same
   };
-  // The newest spare that is alive, of the link that has most: at once, or `ready` is called.
+  // The newest spare that is alive, of one link after the other, so that the gateways at their
+  // other ends have equal shares: at once, or `ready` is called.
   // NotFound: the cluster has no link. ResourceExhausted: too many wait already.
   absl::StatusOr<std::unique_ptr<Wish>> Want(const std::string& cluster,
                                              std::function<void()> ready, MonotonicTime now);
@@ -133,6 +134,7 @@ class Stock {
     MonotonicTime tidied{};
     std::deque<Spare> spares{};  // the oldest first
     std::uint64_t taken = 0;
+    std::uint64_t last_turn = 0;  // when it gave one
   };
 
   void Remove(LinkId id, std::uint64_t number);
@@ -153,6 +155,7 @@ class Stock {
   Tokens tokens_;
   Counts counts_;
   std::uint64_t last_number_ = 0;  // of ids and memberships
+  std::uint64_t last_turn_ = 0;
 };
 
 }  // namespace tombolo::link
