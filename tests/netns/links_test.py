@@ -281,6 +281,9 @@ class AuthorityTest(LinksCase):
             self.wait_down(other, "south", gateway.agent.name)
         self.echoes("west", "south")
         self.topo.authority.command("unrevoke", "node", f"south/gateway/{gateway.agent.name}", "--reason", "test")
+        # It has given up its key, as every node does, and needs another token.
+        self.topo.authority.gateway_identity(
+            gateway, f"spiffe://{TRUST_DOMAIN}/cluster/south/gateway/{gateway.agent.name}")
         self.wait_joined()
 
 
