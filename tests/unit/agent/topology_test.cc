@@ -54,7 +54,10 @@ TEST_F(TopologyTest, ServicesByCluster) {
   unready.ready = false;
   web().endpoints.push_back(local);
   web().endpoints.push_back(unready);
-  views_.endpoints = {{.in_flight = 2, .ejected = true}, {.in_flight = 1}, {}};
+  views_.endpoints.resize(3);
+  views_.endpoints[0].in_flight = 2;
+  views_.endpoints[0].ejected = true;
+  views_.endpoints[1].in_flight = 1;
   const json::object made = Make();
   const json::value& service = made.at("services").at(0);
   EXPECT_EQ(service.at("name").as_string(), "shop/web");
