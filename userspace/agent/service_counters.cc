@@ -76,7 +76,8 @@ void DurationCounts::Add(Duration took) {
   const double seconds = std::chrono::duration<double>(took).count();
   const auto bucket = std::ranges::lower_bound(kBounds, seconds) - kBounds.begin();
   agent::Add(counts_[static_cast<std::size_t>(bucket)]);
-  agent::Add(microseconds_, static_cast<std::uint64_t>(std::max(0.0, seconds * 1e6)));
+  const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
+  agent::Add(microseconds_, static_cast<std::uint64_t>(std::max<std::int64_t>(0, whole)));
 }
 
 admin::Histogram DurationCounts::Read() const {
