@@ -163,9 +163,9 @@ def judge(fault_at, dead, taken):
     return {
         "new": (len(new), "count"), "failed": (len(failed), "count"),
         "failed_percent": (100 * len(failed) / len(new), "1"),
-        "last_failed": (max(failed, default=0), "s"), "slow": (len(slow), "count"),
+        "last_failed": (max([0, *failed]), "s"), "slow": (len(slow), "count"),
         "slowest": (max((seconds for _, seconds in good), default=0), "s"),
-        "normal": (max([*failed, *slow], default=0), "s"),
+        "normal": (max([0, *failed, *slow]), "s"),
         "established": (len(taken.long), "count"), "lost": (len(lost), "count"),
         "needless": (sum(not path.through(dead) for path in lost), "count"),
         "silence": (max((seen["silence"] for _, seen in taken.long if not seen["error"]),
