@@ -38,11 +38,22 @@ std::optional<std::size_t> FindRule(const mesh::Snapshot& snapshot, const Spiffe
   return first;
 }
 
+// Agents' own identities are for talking to the authority and to each other. A rule for a whole
+// cluster means its workloads: a gateway's key, which is where strangers come, opens none of them.
+bool IsAgent(const SpiffeId& client, absl::string_view trust_domain) {
+  const SpiffeId::Kind kind = client.name().kind;
+  return kind == SpiffeId::Kind::kNode || kind == SpiffeId::Kind::kGateway ||
+         (kind == SpiffeId::Kind::kAuthority && client.trust_domain() == trust_domain);
+}
+
 }  // namespace
 
 Decision Authorize(const mesh::Snapshot& snapshot, const SpiffeId& client,
                    absl::string_view service, std::uint16_t port) {
   if (client.empty()) return Denied("the client has no identity");
+  if (IsAgent(client, snapshot.trust_domain)) {
+    return Denied(absl::StrCat("'", client.text(), "' is an agent's, not a workload's"));
+  }
   const mesh::Service* known = snapshot.FindService(service);
   if (known == nullptr) return Denied(absl::StrCat("service '", service, "' is unknown"));
   if (known->FindPort(port) == nullptr) {

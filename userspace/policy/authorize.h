@@ -20,7 +20,8 @@ struct Decision {
 
 // May `client` connect to that port of the service "namespace/name"? A pure
 // function of an indexed Snapshot; any thread may call it. Fails closed: what
-// no rule allows is denied, and so is whatever the snapshot does not know. The
+// no rule allows is denied, and so is whatever the snapshot does not know, and
+// every node, gateway and authority, whatever the rules say. The
 // cost does not grow with the number of rules: one look-up for the identity and
 // one for each of its path's prefixes.
 Decision Authorize(const mesh::Snapshot& snapshot, const SpiffeId& client,

@@ -61,6 +61,25 @@ TEST(AuthorizeTest, AnotherTrustDomainNeedsRulesThatNameIt) {
   }
 }
 
+TEST(AuthorizeTest, AgentsAreNoClients) {
+  const auto snapshot = mesh::SmallMesh();
+  snapshot->allow = {
+      {.from = "spiffe://td/*", .service = "shop/web", .ports = {}},
+      {.from = "spiffe://other/*", .service = "shop/web", .ports = {}},
+      {.from = "spiffe://td/cluster/east/gateway/gw-1", .service = "shop/web", .ports = {}}};
+  ASSERT_TRUE(snapshot->Index().ok());
+  for (const char* id :
+       {"spiffe://td/cluster/east/gateway/gw-1", "spiffe://td/cluster/east/node/east-1",
+        "spiffe://td/ca", "spiffe://other/cluster/east/gateway/gw-1"}) {
+    const Decision decision = Authorize(*snapshot, Id(id), "shop/web", 80);
+    EXPECT_FALSE(decision.allowed) << id;
+    EXPECT_THAT(decision.reason, HasSubstr("is an agent's, not a workload's"));
+  }
+  EXPECT_TRUE(
+      Authorize(*snapshot, Id("spiffe://td/cluster/east/ns/a/sa/x"), "shop/web", 80).allowed);
+  EXPECT_TRUE(Authorize(*snapshot, Id("spiffe://other/ca"), "shop/web", 80).allowed);
+}
+
 TEST(AuthorizeTest, AnEmptySnapshotDeniesEverything) {
   EXPECT_FALSE(Authorize(mesh::Snapshot(), Id("spiffe://td/a"), "shop/web", 80).allowed);
 }
