@@ -6,7 +6,6 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "core/place.h"
 #include "server/enrolment.h"
 #include "tls/pkcs7.h"
 
@@ -131,7 +130,8 @@ Awaitable<Answer> Responder::Trust(Request request) {
   if (!request.peer) {
     co_return RefuseFor(absl::UnauthenticatedError("this needs a node's or a gateway's SVID"));
   }
-  if (PlaceOf(request.peer->id).empty()) {
+  const SpiffeId::Kind kind = request.peer->id.name().kind;
+  if (kind != SpiffeId::Kind::kNode && kind != SpiffeId::Kind::kGateway) {
     co_return RefuseFor(
         absl::PermissionDeniedError("only nodes and gateways hold the trust bundle open"));
   }
