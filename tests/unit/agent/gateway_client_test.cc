@@ -174,7 +174,7 @@ TEST_F(GatewayClientTest, AHelloInManyRecords) {
   const std::string name = tunnel::ServerName(tunnel::RoutingId(kService, 80, id_), "west");
   gateway::Hello hello;
   hello.server_name = gateway::ServerNames(gateway::HostName(name));
-  const std::string stream = gateway::Hello::Records(hello.Message(), 3);
+  const std::string stream = gateway::Hello::Records(hello.Message(), 10);
   const Fd client = Connect();
   Send(client, stream.substr(0, 100));
   loop_.Settle();
