@@ -58,7 +58,8 @@ absl::StatusOr<Quota::Share> Quota::Take(const std::string& holder, std::uint32_
 
 absl::StatusOr<AddressShare> TakeForAddress(Quota& quota, const net::IpAddress& address,
                                             const AddressLimits& limits) {
-  auto of_address = quota.Take(HolderOf(address), limits.per_address);
+  const std::string holder = limits.holder.empty() ? HolderOf(address) : std::string(limits.holder);
+  auto of_address = quota.Take(holder, limits.per_address);
   if (!of_address.ok()) {
     return Annotate(of_address.status(), absl::StrCat(limits.name, "_per_address"));
   }

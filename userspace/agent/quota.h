@@ -54,6 +54,7 @@ struct AddressLimits {
   absl::string_view name;  // of the key, like "limits.handshakes"
   std::uint32_t all = 0;
   std::uint32_t per_address = 0;
+  absl::string_view holder{};  // of several addresses together, in place of the one
 };
 // One more for `address`. Of an IPv6 address only the first half counts: whoever has one address
 // has the whole /64. ResourceExhausted names the limit.

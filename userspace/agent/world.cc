@@ -6,6 +6,11 @@
 #include "tunnel/routing_id.h"
 
 namespace tombolo::agent {
+namespace {
+
+constexpr std::uint32_t kOthersShare = 4;  // of handshakes: what gateways leave to others
+
+}  // namespace
 
 absl::StatusOr<tls::CredentialsPtr> World::CredentialsOf(const SpiffeId& id) const {
   if (tls::CredentialsPtr found = identities->Find(id)) return found;
@@ -27,10 +32,14 @@ absl::StatusOr<tls::CredentialsPtr> World::CredentialsOf(const SpiffeId& id) con
 }
 
 AddressLimits World::HandshakeLimits(const net::IpAddress& peer) const {
-  return {.name = "limits.handshakes",
-          .all = limits.handshakes,
-          .per_address =
-              own_gateways.contains(peer) ? limits.handshakes : limits.handshakes_per_address};
+  AddressLimits of_peer{.name = "limits.handshakes",
+                        .all = limits.handshakes,
+                        .per_address = limits.handshakes_per_address};
+  if (own_gateways.contains(peer)) {
+    of_peer.per_address = limits.handshakes - limits.handshakes / kOthersShare;
+    of_peer.holder = "the gateways of this cluster";
+  }
+  return of_peer;
 }
 
 absl::flat_hash_set<net::IpAddress> GatewaysOf(const mesh::Snapshot& snapshot,

@@ -47,8 +47,8 @@ struct World {
   // are none: nobody has this identity, its SVID was never loaded, or has expired.
   absl::StatusOr<tls::CredentialsPtr> CredentialsOf(const SpiffeId& id) const;
 
-  // Of the handshakes of strangers at `peer`. Behind a gateway of the own cluster are many, of whom
-  // each has a limit of its own there: together they have all that there is.
+  // Of the handshakes of strangers at `peer`. Behind the own cluster's gateways are many, of whom
+  // each has a limit of its own there: together they have three quarters of what there is.
   AddressLimits HandshakeLimits(const net::IpAddress& peer) const;
 
   source::AgentConfig::Deadlines deadlines;

@@ -2,6 +2,7 @@
 #include "agent/world.h"
 
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-TEST(HandshakeLimitsTest, AGatewayOfTheOwnClusterMayHaveThemAll) {
+TEST(HandshakeLimitsTest, TheGatewaysOfTheOwnClusterHaveAShareOfTheirOwn) {
   const auto snapshot = mesh::SmallMesh();
   const auto address = [](const char* text) { return *net::SocketAddress::Parse(text); };
   snapshot->clusters[1].gateways = {{.name = "gw-1", .address = address("192.0.2.1:15443")},
@@ -26,13 +27,26 @@ TEST(HandshakeLimitsTest, AGatewayOfTheOwnClusterMayHaveThemAll) {
   snapshot->clusters[0].gateways = {{.name = "gw-1", .address = address("192.0.2.2:15443")}};
   ASSERT_TRUE(snapshot->Index().ok());
   World world;
-  world.limits.handshakes = 10;
+  world.limits.handshakes = 12;
   world.limits.handshakes_per_address = 3;
   world.own_gateways = GatewaysOf(*snapshot, "west");
   EXPECT_EQ(world.own_gateways.size(), 1u);
-  EXPECT_EQ(world.HandshakeLimits(address("192.0.2.1:1").ip).per_address, 10u);
+  EXPECT_EQ(world.HandshakeLimits(address("192.0.2.1:1").ip).per_address, 9u);
   EXPECT_EQ(world.HandshakeLimits(address("192.0.2.2:1").ip).per_address, 3u);
-  EXPECT_EQ(world.HandshakeLimits(address("192.0.2.2:1").ip).all, 10u);
+  EXPECT_EQ(world.HandshakeLimits(address("192.0.2.2:1").ip).all, 12u);
+  // Its neighbours are not it, and have theirs whatever it holds.
+  Quota quota;
+  std::vector<AddressShare> held;
+  const auto take = [&](const char* peer) {
+    const net::IpAddress ip = address(peer).ip;
+    auto share = TakeForAddress(quota, ip, world.HandshakeLimits(ip));
+    if (share.ok()) held.push_back(*std::move(share));
+    return share.ok();
+  };
+  for (int i = 0; i < 9; ++i) EXPECT_TRUE(take("192.0.2.1:1"));
+  EXPECT_FALSE(take("192.0.2.1:1"));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(take("192.0.2.2:1"));
+  EXPECT_FALSE(take("192.0.2.3:1"));
   EXPECT_TRUE(GatewaysOf(*snapshot, "north").empty());
 }
 
