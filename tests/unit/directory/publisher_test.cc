@@ -173,11 +173,12 @@ TEST_F(PublisherTest, WhatOneClusterExportsAnotherOneCanUse) {
     const std::lock_guard lock(mutex);
     seen = built.snapshot;
   });
-  const auto served = [&] {
+  const auto can_use = [&] {
     const std::lock_guard lock(mutex);
-    return seen != nullptr && seen->FindService("shop/web") != nullptr;
+    const mesh::Service* web = seen == nullptr ? nullptr : seen->FindService("shop/web");
+    return web != nullptr && web->ports.at(0).endpoints.at(0).ready;
   };
-  ASSERT_TRUE(Eventually(served)) << east.view().status << publisher->view().error;
+  ASSERT_TRUE(Eventually(can_use)) << east.view().status << publisher->view().error;
   EXPECT_TRUE(Eventually([&] { return east.view().status.ok(); })) << east.view().status;
   EXPECT_EQ(
       At("clusters/west/services/shop/web"),
@@ -189,9 +190,9 @@ TEST_F(PublisherTest, WhatOneClusterExportsAnotherOneCanUse) {
     return fresh;
   };
   replace(nullptr).reset();  // and with it west's only gateway
-  EXPECT_TRUE(Eventually([&] { return !served(); }));
+  EXPECT_TRUE(Eventually([&] { return !can_use(); }));
   replace(Start("g1", "203.0.113.10:15443"));
-  EXPECT_TRUE(Eventually(served));
+  EXPECT_TRUE(Eventually(can_use));
 }
 
 // West writes more than followers keep of everybody, before and after east begins to follow.
