@@ -124,9 +124,9 @@ class GatewayClientTest : public ::testing::Test {
     EXPECT_EQ(testing::HowItEnds(loop_, client.get()), 0) << Name(reason);
     EXPECT_EQ(Refused(reason), 1u) << Name(reason);
   }
-  void ExpectReset(const Fd& client, Refusal reason) {
+  void ExpectReset(const Fd& client, Refusal reason, std::uint64_t so_far = 1) {
     EXPECT_EQ(testing::HowItEnds(loop_, client.get()), ECONNRESET) << Name(reason);
-    EXPECT_EQ(Refused(reason), 1u) << Name(reason);
+    EXPECT_EQ(Refused(reason), so_far) << Name(reason);
   }
 
   const SpiffeId id_ = *SpiffeId::ForWorkload("td", "west", "shop", "web");
@@ -288,12 +288,18 @@ TEST_F(GatewayClientTest, LimitsOfWhatHasNotShownItsHello) {
   const Fd first = Connect(), second = Connect();
   loop_.Settle();
   ExpectReset(Connect(), Refusal::kHandshakeLimit);
-  // A tunnel is none of them any more.
+  // A tunnel is one of them until both ends have said something.
   Send(first, GoodHello());
   const Fd node = Accept(one_);
+  ExpectReset(Connect(), Refusal::kHandshakeLimit, 2);
+  EXPECT_EQ(Receive(node, GoodHello().size()), GoodHello());
+  Send(node, "server's flight");
+  EXPECT_EQ(Receive(first, 15), "server's flight");
+  Send(first, "client's flight");
+  EXPECT_EQ(Receive(node, 15), "client's flight");
   const Fd third = Connect();
   loop_.Settle();
-  EXPECT_EQ(Refused(Refusal::kHandshakeLimit), 1u);
+  EXPECT_EQ(Refused(Refusal::kHandshakeLimit), 2u);
   counters_.refused.counts[static_cast<std::size_t>(Refusal::kHandshakeLimit)] = 0;
   ExpectReset(Connect(), Refusal::kHandshakeLimit);
 }

