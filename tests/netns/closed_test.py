@@ -174,13 +174,21 @@ class AcceptorPolicyTest(ClosedCase):
         super().build()
         cls.west.own_directory = True
 
+    def failed_attempts(self):
+        """That east holds against west."""
+        return sum(count for sample, count in self.east.agent.metrics().items()
+                   if sample.startswith("tombolo_service_attempts_failed_total{")
+                   and 'destination_cluster="west"' in sample)
+
     def test_denied_by_the_acceptor(self):
         self.topo.allow(self.other, "shop/server")
         self.topo.write_directory(cluster=self.east)
         server = self.serve("read-text")
         host.wait_until("east to allow it", lambda: self.ask(pod=self.other)["connect"] == "ok")
         before, start = self.west.agent.metrics(), len(self.west.agent.log())
+        failed = self.failed_attempts()
         self.assertEqual(self.ask(pod=self.other)["end"], "reset")
+        self.assertEqual(self.failed_attempts(), failed, "it is not west's failure")
         self.assert_counted(self.west.agent, before, "denied")
         self.assert_logged(self.west.agent, start, "denied", self.other.id)
         self.assertEqual(server.reports(), [])

@@ -178,7 +178,9 @@ class ExplainTest(ClustersCase):
         for server in servers:
             server.kill()
         failed = sums("connections_failed_total", reason="unavailable")
+        attempts = sums("attempts_failed_total")
         self.ask("west")
+        self.assertGreater(sums("attempts_failed_total")["dialer"], attempts["dialer"])
         for role, count in sums("connections_failed_total", reason="unavailable").items():
             self.assertGreater(count, failed[role], role)
 

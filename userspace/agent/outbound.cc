@@ -255,11 +255,12 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       co_return std::nullopt;
     }
     last = ToRefused(outcome);
-    Add(CountersOf(context_, request_)->attempts_failed);
     const balance::Failure what = WhatFailed(outcome, had_tunnel_);
-    if (outcome.kind == OpenOutcome::Kind::kUncertain) {
+    const auto hold_against_it = [&] {
       attempt.OnFailure(what, std::chrono::steady_clock::now());
-    }
+      Add(CountersOf(context_, request_)->attempts_failed);
+    };
+    if (outcome.kind == OpenOutcome::Kind::kUncertain) hold_against_it();
     if (!outcome.retriable()) co_return last;
     // Those that were idle for longer on the same way are no better.
     if (outcome.kind == OpenOutcome::Kind::kNotSent) {
@@ -271,7 +272,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       ++excused;
       continue;
     }
-    attempt.OnFailure(what, std::chrono::steady_clock::now());
+    hold_against_it();
     tried.push_back({*choice, what});
     log::Debug(
         "attempt failed",

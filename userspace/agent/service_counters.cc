@@ -52,7 +52,8 @@ class Pair {
         Read(counters.opened));
     AddFailures(counters);
     Add("tombolo_service_attempts_failed_total",
-        "Attempts to reach a service that failed, also when another one succeeded.",
+        "Attempts to reach a service that are held against where they went, also when another "
+        "one succeeded.",
         Read(counters.attempts_failed));
     const char* const bytes = "tombolo_service_bytes_total";
     const char* const help = "Application bytes of a service's finished connections.";

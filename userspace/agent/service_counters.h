@@ -44,7 +44,8 @@ struct ServiceCounters {
   Counters::Count opened{0};
   Counters::Count reset{0};  // of those: ended by a reset or a truncation
   Counters::By<Refusal, static_cast<std::size_t>(Refusal::kCount)> refused;
-  Counters::Count attempts_failed{0};  // of a dialer, also when another one succeeded
+  // Of a dialer, held against where they went; also when another one succeeded.
+  Counters::Count attempts_failed{0};
   Counters::Count bytes_to_service{0};
   Counters::Count bytes_from_service{0};
   DurationCounts connect;
