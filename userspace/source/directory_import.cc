@@ -52,7 +52,6 @@ class Importer {
   std::vector<mesh::Gateway> GatewaysOf(const std::string& cluster, const Member& member);
   // What a cluster's services of one namespace have in common.
   struct Grant {
-    bool reachable = false;
     std::string ns{};
     bool given = false;
     std::string own_beginning{};  // of the identities there
@@ -64,11 +63,13 @@ class Importer {
   mesh::Service* Place(const ServiceName& name);
   // Null: of a file's service that does not have this port.
   mesh::ServicePort* PlaceOf(std::uint16_t port, mesh::Service& service) const;
-  static void AddBackends(const std::string& cluster, bool reachable, const ExportedPort& from,
+  static void AddBackends(const std::string& cluster, const ExportedPort& from,
                           mesh::ServicePort& port);
   void AddVips();
   bool Usable(const ServiceName& name, const net::IpAddress& vip);
   void DrainOwn();
+  // Once it is known which ways lead where.
+  void CloseWhatHasNoWay();
 
   const mesh::Snapshot& file_;
   const SharedDirectory& shared_;
@@ -158,15 +159,8 @@ bool Importer::AddCluster(const std::string& name, const Member& member) {
     RefuseCluster(name, RefusalReason::kInFile, "the own file describes this cluster");
     return false;
   }
-  std::vector<mesh::Gateway> gateways = GatewaysOf(name, member);
-  // Out of touch with etcd it may still serve what runs: that ends by itself, or by an
-  // administrator.
-  if (gateways.empty()) {
-    RefuseCluster(name, RefusalReason::kNoGateway,
-                  "none of its gateways is alive and where it may be");
-  }
   out_.snapshot->clusters.push_back({.name = name,
-                                     .gateways = std::move(gateways),
+                                     .gateways = GatewaysOf(name, member),
                                      .region = member.cluster.region,
                                      .draining = grant->second.draining,
                                      .drain_deadline = grant->second.deadline});
@@ -192,7 +186,7 @@ mesh::ServicePort* Importer::PlaceOf(std::uint16_t port, mesh::Service& service)
   return &service.ports.emplace_back(mesh::ServicePort{.port = port});
 }
 
-void Importer::AddBackends(const std::string& cluster, bool reachable, const ExportedPort& from,
+void Importer::AddBackends(const std::string& cluster, const ExportedPort& from,
                            mesh::ServicePort& port) {
   port.endpoints.reserve(port.endpoints.size() + from.backends.size());
   for (const Backend& backend : from.backends) {
@@ -200,20 +194,18 @@ void Importer::AddBackends(const std::string& cluster, bool reachable, const Exp
     endpoint.cluster = cluster;
     endpoint.identity = backend.identity;
     endpoint.members = backend.endpoints;
-    endpoint.ready = reachable && backend.ready > 0;
-    endpoint.ready_members = reachable ? backend.ready : 0;
-    endpoint.weight = reachable ? backend.weight : 0;
+    endpoint.ready = backend.ready > 0;
+    endpoint.ready_members = backend.ready;
+    endpoint.weight = backend.weight;
   }
 }
 
 void Importer::AddServices(const std::string& cluster, const Member& member) {
-  const bool reachable = !out_.snapshot->clusters.back().gateways.empty();
   Grant grant;
   for (const auto& [name, record] : member.services) {
     // Services are in the order of their namespaces.
     if (grant.ns != name.first) {
-      grant = {.reachable = reachable,
-               .ns = name.first,
+      grant = {.ns = name.first,
                .given = shared_.MayServe(cluster, name.first),
                .own_beginning = absl::StrCat("spiffe://", file_.trust_domain, "/cluster/", cluster,
                                              "/ns/", name.first, "/sa/")};
@@ -240,7 +232,7 @@ void Importer::AddService(const std::string& cluster, const Grant& grant, const 
   if (service == nullptr) return;
   for (const ExportedPort& from : record.ports) {
     mesh::ServicePort* port = PlaceOf(from.port, *service);
-    if (port != nullptr) AddBackends(cluster, grant.reachable, from, *port);
+    if (port != nullptr) AddBackends(cluster, from, *port);
   }
 }
 
@@ -280,6 +272,31 @@ void Importer::DrainOwn() {
   }
 }
 
+// What it serves stays listed: out of touch with etcd it may still serve what runs, and that ends
+// by itself, or by an administrator.
+void Importer::CloseWhatHasNoWay() {
+  const std::vector<mesh::Cluster>& clusters = out_.snapshot->clusters;
+  for (std::size_t i = file_.clusters.size(); i < clusters.size(); ++i) {
+    const mesh::Cluster& cluster = clusters[i];
+    if (!cluster.ways.empty()) continue;
+    RefuseCluster(cluster.name, RefusalReason::kNoGateway,
+                  cluster.gateways.empty()
+                      ? "none of its gateways is alive and where it may be"
+                      : "no gateway is alive of the clusters through which it is reached");
+  }
+  for (mesh::Service& service : services_) {
+    for (mesh::ServicePort& port : service.ports) {
+      for (mesh::Endpoint& endpoint : port.endpoints) {
+        if (!endpoint.behind_gateways()) continue;
+        if (!out_.snapshot->FindCluster(endpoint.cluster)->ways.empty()) continue;
+        endpoint.ready = false;
+        endpoint.ready_members = 0;
+        endpoint.weight = 0;
+      }
+    }
+  }
+}
+
 absl::StatusOr<ImportedDirectory> Importer::Run() {
   shared_.AddRefusals(out_.refusals);
   DrainOwn();
@@ -292,6 +309,7 @@ absl::StatusOr<ImportedDirectory> Importer::Run() {
             });
   AddVips();
   RETURN_IF_ERROR(out_.snapshot->Index());
+  CloseWhatHasNoWay();
   return std::move(out_);
 }
 

@@ -18,8 +18,10 @@ struct ImportedDirectory {
 // say of themselves as far as an administrator allows it. A cluster is believed to lie; all that
 // a lie may cost is the record that it is in:
 //
-// - A cluster counts while an administrator says that it is a member and one of its gateways
-//   counts. One that the file describes is the file's.
+// - A cluster counts while an administrator says that it is a member. One that the file describes
+//   is the file's.
+// - Nothing new is sent to a cluster without a way (mesh::Cluster::ways): none of its gateways
+//   counts, nor does one that can be dialled of the clusters through which they are reached.
 // - A gateway's address has to be within a prefix that an administrator gave to its cluster, and
 //   within no other cluster's longer or equal one: whose an address is depends on administrators
 //   alone. If it went to whom claims it first, or were taken from both, a cluster could take

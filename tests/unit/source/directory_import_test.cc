@@ -226,6 +226,55 @@ TEST(DirectoryImportTest, AClusterWithoutALiveGatewayGetsNothingNew) {
   EXPECT_EQ(endpoint.ready_members, 0u);
 }
 
+// West keeps links to south and east, and nobody can dial it.
+TEST(DirectoryImportTest, AClusterIsReachableWhileAClusterThatItIsLinkedToIs) {
+  Keys keys = WestKeys();
+  keys["admin/clusters/west"] = R"({"gateways":[],"via":["east","south"]})";
+  keys["clusters/west/gateways/g1"] = R"({"via":"south"})";
+  keys["clusters/west/gateways/g2"] = R"({"via":"east"})";
+  const auto expect = [&](std::size_t ways, const std::vector<std::string>& refused,
+                          const std::shared_ptr<mesh::Snapshot>& file = EastFile()) {
+    const ImportedDirectory imported = Import(keys, file);
+    EXPECT_EQ(imported.snapshot->FindCluster("west")->ways.size(), ways);
+    EXPECT_THAT(Refused(imported), testing::ElementsAreArray(refused));
+    const mesh::Endpoint& endpoint = PortOf(imported, "shop/web")->endpoints.at(0);
+    EXPECT_EQ(endpoint.ready, ways > 0);
+    EXPECT_EQ(endpoint.ready_members, ways > 0 ? 2u : 0u);
+    EXPECT_EQ(endpoint.weight, ways > 0 ? 2u : 0u);
+    EXPECT_EQ(endpoint.members, 2u);
+  };
+  expect(0, {"clusters/west/: no_gateway"});  // no member
+  keys["admin/clusters/south"] = R"({"gateways":["198.51.100.0/24"],"via":["north"]})";
+  keys["clusters/south/cluster"] = "{}";
+  expect(0, {"clusters/south/: no_gateway", "clusters/west/: no_gateway"});
+  keys["clusters/south/gateways/g1"] = R"({"via":"north"})";  // links are no chain
+  expect(0, {"clusters/south/: no_gateway", "clusters/west/: no_gateway"});
+  keys["clusters/south/gateways/g1"] = R"({"address":"198.51.100.1:15443"})";
+  expect(1, {});  // south is after west
+  keys.erase("clusters/south/gateways/g1");
+  auto file = EastFile();
+  file->clusters[0].gateways = {
+      {.name = "g1", .address = *net::SocketAddress::Parse("192.0.2.1:15443")}};
+  expect(1, {"clusters/south/: no_gateway"}, file);
+}
+
+TEST(DirectoryImportTest, AClusterOfTheFileMayNeedOneOfTheOthers) {
+  auto file = EastFile();
+  file->clusters.push_back({.name = "north", .gateways = {{.name = "g1", .via = "west"}}});
+  mesh::Endpoint& endpoint = file->services[0].ports[0].endpoints.emplace_back();
+  endpoint.cluster = "north";
+  endpoint.identity = *SpiffeId::ForWorkload("td", "north", "shop", "local");
+  ASSERT_TRUE(file->Index().ok());
+  Keys keys = WestKeys();
+  const auto ready = [&] {
+    return PortOf(Import(keys, file), "shop/local")->endpoints.at(1).ready;
+  };
+  EXPECT_TRUE(ready());
+  keys.erase("clusters/west/gateways/g1");
+  EXPECT_THAT(Refused(Import(keys, file)), ElementsAre("clusters/west/: no_gateway"));
+  EXPECT_FALSE(ready());
+}
+
 TEST(DirectoryImportTest, AnAdministratorDrains) {
   Keys keys = WestKeys();
   keys["admin/clusters/west"] = R"({"gateways":["203.0.113.0/24"],"draining":true})";
