@@ -77,17 +77,39 @@ bool Overlap(const net::Prefix& a, const net::Prefix& b) {
   return a.Contains(b.ip) || b.Contains(a.ip);
 }
 
+// Those that `cluster` has already change nothing for others.
+std::vector<net::Prefix> NewGateways(const std::string& cluster,
+                                     const std::vector<etcd::KeyValue>& grants,
+                                     std::vector<net::Prefix> wanted) {
+  const std::string key = GrantOf(cluster).Text();
+  const auto stored = std::ranges::find(grants, key, &etcd::KeyValue::key);
+  if (stored == grants.end()) return wanted;
+  const auto grant = source::DecodeClusterGrant(key, stored->value);
+  if (!grant.ok()) return wanted;  // it counts for nobody, and is about to be replaced
+  std::erase_if(wanted, [&](const net::Prefix& prefix) {
+    return std::ranges::find(grant->gateways, prefix) != grant->gateways.end();
+  });
+  return wanted;
+}
+
 // Addresses that two clusters have are neither's: what looks like one more cluster would take the
 // gateways of another away.
 absl::Status CheckOverlaps(const DirectoryAccess& access, const std::string& cluster,
                            const std::vector<net::Prefix>& gateways) {
   ASSIGN_OR_RETURN(const std::vector<etcd::KeyValue> grants,
                    access.List(absl::StrCat(source::kAdminKeys, "clusters/")));
+  const std::vector<net::Prefix> added = NewGateways(cluster, grants, gateways);
   for (const etcd::KeyValue& entry : grants) {
     const auto key = source::ParseDirectoryKey(entry.key);
+    if (!key.ok() || key->cluster == cluster) continue;  // what names no cluster gives it nothing
     const auto other = source::DecodeClusterGrant(entry.key, entry.value);
-    if (!key.ok() || !other.ok() || key->cluster == cluster) continue;
-    for (const net::Prefix& own : gateways) {
+    if (!other.ok()) {
+      return Annotate(
+          other.status(),
+          absl::StrCat("which ranges cluster '", key->cluster,
+                       "' has cannot be read: a newer tombolo may know, else let it join again"));
+    }
+    for (const net::Prefix& own : added) {
       const auto taken = std::ranges::find_if(
           other->gateways, [&](const net::Prefix& prefix) { return Overlap(own, prefix); });
       if (taken == other->gateways.end()) continue;
@@ -97,6 +119,12 @@ absl::Status CheckOverlaps(const DirectoryAccess& access, const std::string& clu
     }
   }
   return absl::OkStatus();
+}
+
+// What a record says that an agent does not know takes it away from that agent.
+std::string UpgradeFirst(absl::string_view field) {
+  return absl::StrCat("agents that do not know '", field,
+                      "' leave the cluster out and reset its connections: upgrade them first\n");
 }
 
 // A member again keeps whether it is draining.
@@ -132,7 +160,8 @@ absl::StatusOr<std::string> Join(const ClusterOptions& options) {
   return absl::StrCat("cluster ", options.name, " is a member; its gateways may be ",
                       WhereGatewaysMayBe(options), "\nits agents are the user ", user,
                       ", with the password in ", options.credentials,
-                      "\nit may serve no namespace yet: tombolo namespace grant\n");
+                      "\nit may serve no namespace yet: tombolo namespace grant\n",
+                      options.via.empty() ? "" : UpgradeFirst("via"));
 }
 
 // A moment that all agents know, each by its own clock.
@@ -163,7 +192,7 @@ absl::StatusOr<std::string> SetDraining(const ClusterOptions& options, bool drai
   std::string said = absl::StrCat("cluster ", options.name, " is draining\n");
   if (deadline) {
     absl::StrAppend(&said, "connections that still go there at ", source::FormatTime(*deadline),
-                    " are ended\n");
+                    " are ended\n", UpgradeFirst("deadline"));
   }
   return said;
 }

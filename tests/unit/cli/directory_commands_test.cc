@@ -137,7 +137,38 @@ TEST_F(DirectoryCommandsTest, NoTwoClustersHaveTheSameAddresses) {
   }
   EXPECT_EQ(Value("/d/admin/clusters/east"), "(none)");
   Expect("cluster join east --gateways 203.0.112.0/24 --credentials " + Path("east"));
-  Join("west");  // its own are not another's
+  EXPECT_THAT(Expect("cluster join west --gateways 203.0.113.0/24 --credentials " + Path("west")),
+              Not(HasSubstr("upgrade")))
+      << "its own are not another's";
+}
+
+// As an older version allowed it, or somebody without these commands wrote it.
+TEST_F(DirectoryCommandsTest, AMemberKeepsRangesThatOverlap) {
+  Expect("directory init");
+  const auto root = As("root", "root");
+  const auto write = [&](const std::string& cluster, const std::string& grant) {
+    const auto put = etcd::Operation::Put("/d/admin/clusters/" + cluster, grant);
+    ASSERT_TRUE(root->Commit({.then = {put}}).ok());
+  };
+  const auto join = [&](const std::string& gateways) {
+    return absl::StrCat("cluster join east --gateways ", gateways, " --credentials ", Path("east"));
+  };
+  write("west", R"({"gateways":["203.0.0.0/16"],"draining":false})");
+  write("east", R"({"gateways":["203.0.113.0/24"],"draining":false})");
+  Expect(join("203.0.113.0/24,192.0.2.0/24"));
+  EXPECT_THAT(Refused(join("203.0.113.0/24,203.0.114.0/24")),
+              HasSubstr("--gateways: '203.0.114.0/24' overlaps with '203.0.0.0/16'"));
+  EXPECT_EQ(Value("/d/admin/clusters/east"),
+            R"({"gateways":["203.0.113.0/24","192.0.2.0/24"],"draining":false})");
+
+  write("east", "{");
+  EXPECT_THAT(Refused(join("203.0.113.0/24")), HasSubstr("overlaps"))
+      << "what it had, nobody knows";
+  Expect(join("192.0.2.0/24"));
+  write("west", R"({"gateways":["203.0.0.0/16"],"from_the_future":1})");
+  EXPECT_THAT(Refused(join("198.51.100.0/24")),
+              AllOf(HasSubstr("admin/clusters/west"), HasSubstr("'west' has cannot be read")));
+  EXPECT_THAT(Value("/d/admin/clusters/east"), HasSubstr("192.0.2.0/24"));
 }
 
 TEST_F(DirectoryCommandsTest, ADrainMayHaveADeadline) {
@@ -145,7 +176,9 @@ TEST_F(DirectoryCommandsTest, ADrainMayHaveADeadline) {
   Join("west");
   EXPECT_THAT(Expect("cluster drain west --deadline 60s"),
               ContainsRegex("^cluster west is draining\nconnections that still go there at "
-                            "2[0-9-]+T[0-9:]+Z are ended\n$"));
+                            "2[0-9-]+T[0-9:]+Z are ended\nagents that do not know 'deadline' "
+                            "leave the cluster out and reset its connections: upgrade them "
+                            "first\n$"));
   const std::string record = Value("/d/admin/clusters/west");
   EXPECT_THAT(record, ContainsRegex(R"("draining":true,"deadline":"2[0-9-]+T[0-9:]+Z"\})"));
   const auto listed = [&] { return Expect("cluster list --output json"); };
@@ -168,7 +201,8 @@ TEST_F(DirectoryCommandsTest, ADrainMayHaveADeadline) {
 TEST_F(DirectoryCommandsTest, AClusterMayBeReachedViaOthers) {
   Expect("directory init");
   EXPECT_THAT(Expect("cluster join west --via east,north --credentials " + Path("west")),
-              HasSubstr("its gateways may be linked to east, north"));
+              AllOf(HasSubstr("its gateways may be linked to east, north"),
+                    HasSubstr("agents that do not know 'via' leave the cluster out")));
   EXPECT_EQ(Value("/d/admin/clusters/west"),
             R"({"gateways":[],"draining":false,"via":["east","north"]})");
   EXPECT_THAT(Expect("cluster list"), HasSubstr("via east,via north"));
