@@ -113,6 +113,11 @@ void DialedLinks::Drain() {
   }
 }
 
+void DialedLinks::DropSpares() {
+  dropping_ = true;
+  for (auto& [target, link] : links_) link->spares.clear();
+}
+
 std::size_t DialedLinks::up() const {
   return static_cast<std::size_t>(std::ranges::count_if(
       links_, [](const auto& entry) { return entry.second->channel != nullptr; }));
@@ -288,7 +293,7 @@ Awaitable<void> DialedLinks::OpenSpare(LinkPtr link, link::Token token) {
                        {"reason", socket.status()}});
     co_return;
   }
-  if (link->channel == nullptr) co_return;  // it has been lost meanwhile
+  if (link->channel == nullptr || dropping_) co_return;  // it has been lost meanwhile
   Note(*link, [](DialedLinkView& view) {
     ++view.spares_opened;
     ++view.spares;

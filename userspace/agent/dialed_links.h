@@ -60,6 +60,8 @@ class DialedLinks {
   // Says goodbye on every link, and dials none any more. Spares stay until the other side, who may
   // have handed one out just now, closes them.
   void Drain();
+  // Closes all spares, and keeps none any more: `serve` is not called after that.
+  void DropSpares();
   std::size_t up() const;                     // how many
   std::vector<DialedLinkView> Views() const;  // any thread
 
@@ -88,6 +90,7 @@ class DialedLinks {
   std::map<LinkTarget, LinkPtr> links_;
   tls::CredentialsPtr credentials_;  // at the last update
   bool draining_ = false;
+  bool dropping_ = false;
   mutable std::mutex mutex_;
   std::map<LinkTarget, DialedLinkView> views_;  // guarded by mutex_
 };

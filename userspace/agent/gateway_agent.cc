@@ -74,8 +74,8 @@ absl::Status GatewayAgent::StartThreads() {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   const unsigned count = config_.threads == 0 ? cores : config_.threads;
   const GatewayThread::Shared shared{quotas_, stock_, wan_};
-  // Called on the first thread, and not before Publish(), when all of them are there. That one is
-  // joined first.
+  // Called on the first thread, and not before Publish(), when all of them are there. That one ends
+  // before the others do.
   const auto serve_spare = [this, next = std::size_t{0}](Fd socket) mutable {
     auto shared_fd = std::make_shared<Fd>(std::move(socket));
     threads_[next++ % threads_.size()]->Post(
@@ -125,9 +125,10 @@ Awaitable<void> GatewayAgent::Run() {
   co_await Drain();
   if (issuance_ != nullptr) co_await issuance_->Stop();
   co_await admin_->Stop();
-  for (auto& thread : threads_) thread->Stop();  // all at once, before the first is joined
-  // In this order: the first one posts to the others.
-  for (auto& thread : threads_) thread.reset();
+  // The first one posts to all of them: they run until it has ended, and are there until all have.
+  threads_.front()->Join();
+  for (auto& thread : threads_) thread->Stop();
+  for (auto& thread : threads_) thread->Join();
   threads_.clear();
   log::Info("gateway stopped");
 }

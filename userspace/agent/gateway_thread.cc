@@ -39,21 +39,24 @@ void GatewayThread::Stop() {
   if (events_ != nullptr) events_->Stop([this] { return ShutDown(); });
 }
 
-GatewayThread::~GatewayThread() {
+void GatewayThread::Join() {
   Stop();
   if (events_ != nullptr) events_->Join();
 }
 
 Awaitable<void> GatewayThread::ShutDown() {
   Drain();
+  // A tunnel that begins now could come when all others have ended.
+  if (dialed_links_ != nullptr) dialed_links_->DropSpares();
   tasks_->Cancel();
-  // A tunnel ends in a turn of its own; one that was opening may just have begun.
-  while (!context_->tunnels.empty() || tasks_->size() != 0) {
+  // A tunnel ends in a turn of its own; one that was opening may just have begun. And what has been
+  // posted already has to have its turn.
+  do {
     ResetAll();
     EndLinks(*context_, "the gateway is shutting down");
     net::Waiter turn(events_->poller());
     (void)co_await turn.Wait(After(kTurn));
-  }
+  } while (!context_->tunnels.empty() || tasks_->size() != 0);
 }
 
 void GatewayThread::Post(std::function<void(GatewayThread&)> task) {

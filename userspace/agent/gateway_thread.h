@@ -35,8 +35,9 @@ class GatewayThread {
       const Shared& shared, std::function<void(Fd)> serve_spare = nullptr);
   // Begins to reset what still runs.
   void Stop();
-  // Stops, and joins the thread.
-  ~GatewayThread();
+  // Stops, and waits until the thread has ended. What is posted to it then never runs.
+  void Join();
+  ~GatewayThread() { Join(); }
 
   // Runs `task` on the thread, in the order of the calls.
   void Post(std::function<void(GatewayThread&)> task);

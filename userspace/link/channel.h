@@ -39,7 +39,7 @@ class Channel {
   void Interrupt();
 
   // Says why (GOAWAY) if it can, then close_notify, and waits for the other end to close, all
-  // within two seconds; then it is closed.
+  // within two seconds and as many messages as a link in order may owe; then it is closed.
   Awaitable<void> Close(std::string why);
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "link/channel.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -191,6 +192,23 @@ TEST_F(ChannelTest, AFloodEndsIt) {
     return ended->has_value();
   }));
   EXPECT_THAT((*ended)->status().ToString(), HasSubstr("too many messages"));
+}
+
+// What is left unread then makes its end a reset.
+TEST_F(ChannelTest, AFloodDoesNotKeepWhatCloses) {
+  auto [dialed, accepted] = Handshake(tls::Protocol::kLink, tls::Protocol::kLink);
+  Channel channel(*std::move(accepted), kLong, kLong);
+  // As much as the sockets have room for.
+  while (dialed->stream->PostControl(Encode(Pong())).ok()) {
+  }
+  auto closed = loop_.Start([](Channel& closing) -> Awaitable<bool> {
+    co_await closing.Close("enough");
+    co_return true;
+  }(channel));
+  EXPECT_TRUE(loop_.RunUntil([&] { return closed->has_value(); }));
+  pollfd state{.fd = dialed->stream->socket().get(), .events = 0, .revents = 0};
+  EXPECT_EQ(poll(&state, 1, 0), 1);
+  EXPECT_NE(state.revents & POLLHUP, 0);
 }
 
 TEST_F(ChannelTest, WhatIsNoMessageEndsIt) {
