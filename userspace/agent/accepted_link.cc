@@ -148,19 +148,22 @@ Awaitable<void> ServeLink(GatewayContext& context, net::AsyncFd socket, std::str
   LinkRefusal refusal = LinkRefusal::kProtocol;
   const absl::Status admitted = co_await Admit(context, accepted, refusal);
   if (!admitted.ok()) {
+    accepted->membership = nullptr;
     Refuse(context, refusal, absl::StrCat(peer, " at ", peer_address), admitted);
     co_return co_await accepted->channel->Close(std::string(admitted.message()));
   }
   Add(context.counters.links_accepted);
-  log::Info("link accepted", {{"peer", peer}, {"address", peer_address}});
+  log::WriteLimited(log::Level::kInfo, "link accepted", "",
+                    {{"peer", peer}, {"address", peer_address}});
   const auto at = context.accepted_links.insert(context.accepted_links.end(), accepted);
   const absl::Cleanup gone = [&context, at] { context.accepted_links.erase(at); };
   const absl::Status ended = co_await Hold(*accepted);
   // First: what has been lost must not be handed out.
   accepted->membership = nullptr;
   if (!absl::IsCancelled(ended)) Add(context.counters.links_lost);
-  log::Write(absl::IsCancelled(ended) ? log::Level::kInfo : log::Level::kWarning, "link ended",
-             {{"peer", peer}, {"address", peer_address}, {"reason", ended}});
+  log::WriteLimited(absl::IsCancelled(ended) ? log::Level::kInfo : log::Level::kWarning,
+                    "link ended", "",
+                    {{"peer", peer}, {"address", peer_address}, {"reason", ended}});
   if (absl::IsUnavailable(ended)) co_return;
   co_await accepted->channel->Close(std::string(ended.message()));
 }

@@ -25,11 +25,15 @@ constexpr std::size_t kMostSpares = std::size_t{2} * link::Refill::kMost;
 
 MonotonicTime Now() { return std::chrono::steady_clock::now(); }
 
-// Long before the certificates of either side end, as others will have been issued by then.
-MonotonicTime RenewAt(const tls::SessionInfo& info, const DialedLinkPace& pace) {
+// Spares of a link that may come to nothing within one window of time: as many as may be retired
+// and dialled in vain. An acceptor that makes more is given no others for a while.
+constexpr int kMostWasted = 2 * link::Refill::kMost;
+constexpr Duration kWastedWindow = std::chrono::seconds(10);
+
+// Of the certificates of both sides.
+Duration Left(const tls::SessionInfo& info) {
   const WallTime end = std::min(info.peer_not_after, info.local_not_after);
-  const auto left = (end - std::chrono::system_clock::now()) * pace.life;
-  return After(std::max(std::chrono::duration_cast<Duration>(left), pace.least_life));
+  return std::chrono::duration_cast<Duration>(end - std::chrono::system_clock::now());
 }
 
 }  // namespace
@@ -37,8 +41,8 @@ MonotonicTime RenewAt(const tls::SessionInfo& info, const DialedLinkPace& pace) 
 // Watched without a coroutine: the first byte, or the end, is an edge.
 class DialedLinks::IdleSpare final : private net::EdgeListener {
  public:
-  IdleSpare(DialedLinks& owner, Link& link, net::AsyncFd socket)
-      : owner_(owner), link_(link), socket_(std::move(socket)) {
+  IdleSpare(DialedLinks& owner, Link& link, net::AsyncFd socket, AddressShare share)
+      : owner_(owner), link_(link), share_(std::move(share)), socket_(std::move(socket)) {
     socket_.SetListener(this);
   }
   // May destroy it.
@@ -58,6 +62,7 @@ class DialedLinks::IdleSpare final : private net::EdgeListener {
 
   DialedLinks& owner_;
   Link& link_;
+  const AddressShare share_;  // of the gateway's connections
   net::AsyncFd socket_;
 };
 
@@ -67,11 +72,26 @@ struct DialedLinks::Link {
 
   const LinkTarget target;
   bool wanted = true;
-  ChannelPtr channel;        // null: it is down
-  MonotonicTime renew_at{};  // channel
-  bool renewing = false;     // a task makes `next`
+  ChannelPtr channel;                   // null: it is down
+  MonotonicTime renew_at{}, ends_at{};  // channel
+  bool renewing = false;                // a task makes `next`
   ChannelPtr next;
+  // Whether another spare may be opened.
+  bool MayOpen() const {
+    return spares.size() + opening < kMostSpares &&
+           (wasted < kMostWasted || Now() - wasted_since > kWastedWindow);
+  }
+  void Waste() {
+    if (Now() - wasted_since > kWastedWindow) {
+      wasted_since = Now();
+      wasted = 0;
+    }
+    ++wasted;
+  }
+
   std::size_t opening = 0;  // spares
+  int wasted = 0;           // spares that came to nothing, ...
+  MonotonicTime wasted_since{};
   std::list<IdleSpare> spares;
   net::Waiter pause, renewed;
 };
@@ -90,7 +110,7 @@ void DialedLinks::Update() {
   const bool others = std::exchange(credentials_, credentials) != credentials;
   for (auto& [target, link] : links_) {
     link->wanted = std::ranges::find(rules.targets, target) != rules.targets.end();
-    if (!link->wanted && link->channel != nullptr) link->channel->Interrupt();
+    if (link->channel != nullptr) link->channel->Interrupt();  // Hold() looks whether it may go on
     // What has failed may work now.
     if (others || !link->wanted) link->pause.Wake();
   }
@@ -99,7 +119,10 @@ void DialedLinks::Update() {
     const auto [at, is_new] = links_.try_emplace(target);
     if (!is_new) continue;
     at->second = std::make_shared<Link>(target, context_.poller);
-    Note(*at->second, [](DialedLinkView& view) { view.since = Now(); });
+    {
+      const std::lock_guard lock(mutex_);
+      views_[target] = {.target = target, .since = Now()};
+    }
     context_.tasks.Spawn(Keep(at->second));
   }
 }
@@ -119,8 +142,9 @@ void DialedLinks::DropSpares() {
 }
 
 std::size_t DialedLinks::up() const {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      links_, [](const auto& entry) { return entry.second->channel != nullptr; }));
+  return static_cast<std::size_t>(std::ranges::count_if(links_, [](const auto& entry) {
+    return entry.second->channel != nullptr || entry.second->renewing;
+  }));
 }
 
 std::vector<DialedLinkView> DialedLinks::Views() const {
@@ -130,11 +154,15 @@ std::vector<DialedLinkView> DialedLinks::Views() const {
   return views;
 }
 
+DialedLinkCounts DialedLinks::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
 void DialedLinks::Note(const Link& link, const std::function<void(DialedLinkView&)>& change) {
   const std::lock_guard lock(mutex_);
-  DialedLinkView& view = views_[link.target];
-  view.target = link.target;
-  change(view);
+  const auto view = views_.find(link.target);
+  if (view != views_.end()) change(view->second);
 }
 
 Awaitable<void> DialedLinks::Keep(LinkPtr link) {
@@ -144,23 +172,28 @@ Awaitable<void> DialedLinks::Keep(LinkPtr link) {
     Note(*link, [](DialedLinkView& view) { ++view.attempts; });
     const absl::Status ended = co_await Hold(link);
     const bool was_up = std::exchange(link->channel, nullptr) != nullptr;
-    if (!Wanted(*link)) break;
-    link->spares.clear();
+    const bool lost = was_up && absl::IsUnavailable(ended);
+    if (!draining_) link->spares.clear();
     Note(*link, [&](DialedLinkView& view) {
       if (was_up) view.since = Now();
       view.up = false;
-      view.spares = 0;
+      view.spares = link->spares.size();
       view.error = std::string(ended.message());
-      if (was_up) ++view.lost;
+      if (!lost) return;
+      ++view.lost;
+      ++counts_.lost;
     });
+    if (!Wanted(*link)) break;
     log::WriteLimited(log::Level::kWarning, was_up ? "link lost" : "link not made", "",
                       {{"cluster", link->target.cluster},
                        {"gateway", link->target.gateway},
                        {"address", link->target.address.ToString()},
                        {"reason", ended}});
     if (Now() - begun > pace_.lasting) backoff.Reset();
+    co_await EndRenewal(*link);
     (void)co_await link->pause.Wait(After(backoff.Next()));
   }
+  co_await EndRenewal(*link);
   if (draining_) co_return;
   link->spares.clear();
   {
@@ -198,7 +231,20 @@ Awaitable<absl::StatusOr<DialedLinks::ChannelPtr>> DialedLinks::Connect(LinkTarg
 
 void DialedLinks::Take(Link& link, ChannelPtr channel) const {
   link.channel = std::move(channel);
-  link.renew_at = RenewAt(link.channel->info(), pace_);
+  const Duration left = Left(link.channel->info());
+  // Long before the certificates of either side end, as others will have been issued by then.
+  const auto part = std::chrono::duration_cast<Duration>(left * pace_.life);
+  link.renew_at = After(std::max(part, pace_.least_life));
+  link.ends_at = After(left);
+}
+
+// By the world of now: it may be another one than when it was dialled.
+absl::Status DialedLinks::MayGoOn(const Link& link) const {
+  if (draining_) return absl::CancelledError("draining");
+  if (!link.wanted) return absl::CancelledError("not configured any more");
+  if (Now() >= link.ends_at) return absl::UnauthenticatedError("a certificate has expired");
+  const tls::SessionInfo& info = link.channel->info();
+  return context_.world->links.CheckIdentities(info.peer, info.peer_serial);
 }
 
 // Until it ends. The channel is set if it was up.
@@ -214,19 +260,21 @@ Awaitable<absl::Status> DialedLinks::Hold(LinkPtr link) {
                           {"gateway", link->target.gateway},
                           {"address", link->target.address.ToString()}});
   for (;;) {
-    const MonotonicTime until = link->renewing ? kNoDeadline : link->renew_at;
-    const absl::StatusOr<link::Message> message = co_await link->channel->Receive(until);
-    if (!Wanted(*link)) {
-      std::string why = draining_ ? "draining" : "not configured any more";
-      co_await link->channel->Close(std::move(why));
-      co_return absl::CancelledError("not wanted any more");
+    if (const absl::Status may = MayGoOn(*link); !may.ok()) {
+      if (!draining_) link->spares.clear();
+      co_await link->channel->Close(std::string(may.message()));
+      co_return may;
     }
+    const MonotonicTime until =
+        link->renewing ? link->ends_at : std::min(link->renew_at, link->ends_at);
+    const absl::StatusOr<link::Message> message = co_await link->channel->Receive(until);
     if (message.ok() && std::holds_alternative<link::Offer>(*message)) {
       OpenSpares(link, std::get<link::Offer>(*message));
     } else if (link->next != nullptr) {
-      context_.tasks.Spawn(CloseOld(std::move(link->channel)));
+      context_.tasks.Spawn(CloseOther(std::move(link->channel), "renewed"));
       Take(*link, std::move(link->next));
     } else if (absl::IsDeadlineExceeded(message.status())) {
+      if (link->renewing || Now() >= link->ends_at) continue;
       link->renewing = true;
       context_.tasks.Spawn(Renew(link));
     } else if (!absl::IsCancelled(message.status())) {
@@ -235,7 +283,7 @@ Awaitable<absl::Status> DialedLinks::Hold(LinkPtr link) {
       if (renewed) continue;
       if (!message.ok()) co_return message.status();
       if (const auto* goodbye = std::get_if<link::GoAway>(&*message)) {
-        co_return absl::UnavailableError(goodbye->why);
+        co_return absl::CancelledError(goodbye->why);
       }
       co_return absl::InvalidArgumentError("link: an unexpected message");
     }
@@ -253,9 +301,9 @@ Awaitable<bool> DialedLinks::Renewed(Link& link) {
 Awaitable<void> DialedLinks::Renew(LinkPtr link) {
   absl::StatusOr<ChannelPtr> fresh = co_await Connect(link->target);
   link->renewing = false;
-  if (fresh.ok() && link->channel != nullptr) {
+  if (fresh.ok()) {
     link->next = *std::move(fresh);
-  } else if (!fresh.ok()) {
+  } else {
     link->renew_at = After(pace_.least_life);
     log::WriteLimited(log::Level::kWarning, "link not renewed", "",
                       {{"cluster", link->target.cluster},
@@ -266,11 +314,20 @@ Awaitable<void> DialedLinks::Renew(LinkPtr link) {
   if (link->channel != nullptr) link->channel->Interrupt();
 }
 
-Awaitable<void> DialedLinks::CloseOld(ChannelPtr old) { co_await old->Close("renewed"); }
+// After its end: what was made to go on with goes, too.
+Awaitable<void> DialedLinks::EndRenewal(Link& link) {
+  while (link.renewing) (void)co_await link.renewed.Wait();
+  if (link.next != nullptr) co_await CloseOther(std::move(link.next), "the link has ended");
+}
+
+Awaitable<void> DialedLinks::CloseOther(ChannelPtr other, std::string why) {
+  co_await other->Close(std::move(why));
+}
 
 void DialedLinks::OpenSpares(const LinkPtr& link, const link::Offer& offer) {
+  if (!Wanted(*link)) return;
   for (const link::Token& token : offer.tokens) {
-    if (link->spares.size() + link->opening >= kMostSpares) return;
+    if (!link->MayOpen()) return;
     ++link->opening;
     context_.tasks.Spawn(OpenSpare(link, token));
   }
@@ -278,14 +335,23 @@ void DialedLinks::OpenSpares(const LinkPtr& link, const link::Offer& offer) {
 
 Awaitable<void> DialedLinks::OpenSpare(LinkPtr link, link::Token token) {
   const absl::Cleanup opened = [&] { --link->opening; };
-  absl::StatusOr<net::AsyncFd> socket = co_await Dial(context_, link->target.address, Way::kWan,
-                                                      After(context_.world->deadlines.dial));
+  const std::uint32_t limit = context_.world->limits.connections;
+  absl::StatusOr<AddressShare> share =
+      TakeOfAll(context_.quotas.connections, {"limits.connections", limit});
+  absl::StatusOr<net::AsyncFd> socket;
+  if (!share.ok()) {
+    socket = share.status();
+  } else {
+    socket = co_await Dial(context_, link->target.address, Way::kWan,
+                           After(context_.world->deadlines.dial));
+  }
   const link::Bytes opening = link::EncodeOpening(token);
   // A new connection has room for it.
   const bool said =
       socket.ok() && send(socket->get(), opening.data(), opening.size(),
                           MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(opening.size());
   if (!said) {
+    link->Waste();
     Note(*link, [](DialedLinkView& view) { ++view.spares_failed; });
     log::WriteLimited(log::Level::kWarning, "spare not opened", "",
                       {{"cluster", link->target.cluster},
@@ -298,14 +364,17 @@ Awaitable<void> DialedLinks::OpenSpare(LinkPtr link, link::Token token) {
     ++view.spares_opened;
     ++view.spares;
   });
-  link->spares.emplace_back(*this, *link, *std::move(socket)).Look();
+  link->spares.emplace_back(*this, *link, *std::move(socket), *std::move(share)).Look();
 }
 
 void DialedLinks::OnSpare(Link& link, IdleSpare& spare, bool begun) {
-  Note(link, [begun](DialedLinkView& view) {
+  Note(link, [&](DialedLinkView& view) {
     --view.spares;
-    if (begun) ++view.tunnels;
+    if (!begun) return;
+    ++view.tunnels;
+    ++counts_.tunnels;
   });
+  if (!begun) link.Waste();
   Fd socket = begun ? spare.Release() : Fd();
   const auto at = std::ranges::find_if(link.spares, [&](IdleSpare& one) { return &one == &spare; });
   link.spares.erase(at);

@@ -28,9 +28,14 @@ struct DialedLinkView {
   std::string error{};     // why it is not, or was not the last time
   std::size_t spares = 0;  // idle
   std::uint64_t attempts = 0;
-  std::uint64_t lost = 0;  // times that it was up and ended by itself
+  std::uint64_t lost = 0;  // times that it was up and ended without a word
   std::uint64_t spares_opened = 0, spares_failed = 0;
   std::uint64_t tunnels = 0;  // that came on spares
+};
+
+// Of all links that there have been.
+struct DialedLinkCounts {
+  std::uint64_t lost = 0, tunnels = 0;  // as in the views
 };
 
 // Others than the defaults are for tests.
@@ -47,8 +52,8 @@ struct DialedLinkPace {
 // opens a spare: a connection that idles, without a coroutine or a timer, until the other side
 // sends a tunnel's first byte on it.
 //
-// Of one thread, except Views(). Its coroutines are the context's tasks: they have to be gone
-// before it is destroyed.
+// Of one thread, except Views() and counts(). Its coroutines are the context's tasks: they have to
+// be gone before it is destroyed.
 class DialedLinks {
  public:
   // `serve` gets each connection on which a tunnel has begun.
@@ -62,8 +67,9 @@ class DialedLinks {
   void Drain();
   // Closes all spares, and keeps none any more: `serve` is not called after that.
   void DropSpares();
-  std::size_t up() const;                     // how many
+  std::size_t up() const;                     // how many, or are just being renewed
   std::vector<DialedLinkView> Views() const;  // any thread
+  DialedLinkCounts counts() const;            // any thread
 
  private:
   class IdleSpare;
@@ -72,16 +78,19 @@ class DialedLinks {
   using ChannelPtr = std::unique_ptr<link::Channel>;
 
   bool Wanted(const Link& link) const;
+  absl::Status MayGoOn(const Link& link) const;
   Awaitable<void> Keep(LinkPtr link);
   Awaitable<absl::Status> Hold(LinkPtr link);
   Awaitable<absl::StatusOr<ChannelPtr>> Connect(LinkTarget target);
   Awaitable<void> Renew(LinkPtr link);
-  static Awaitable<void> CloseOld(ChannelPtr old);
+  static Awaitable<void> CloseOther(ChannelPtr other, std::string why);
   void Take(Link& link, ChannelPtr channel) const;
   Awaitable<bool> Renewed(Link& link);
+  Awaitable<void> EndRenewal(Link& link);
   void OpenSpares(const LinkPtr& link, const link::Offer& offer);
   Awaitable<void> OpenSpare(LinkPtr link, link::Token token);
   void OnSpare(Link& link, IdleSpare& spare, bool begun);
+  // Nothing for one that is not configured any more.
   void Note(const Link& link, const std::function<void(DialedLinkView&)>& change);
 
   GatewayContext& context_;
@@ -93,6 +102,7 @@ class DialedLinks {
   bool dropping_ = false;
   mutable std::mutex mutex_;
   std::map<LinkTarget, DialedLinkView> views_;  // guarded by mutex_
+  DialedLinkCounts counts_;                     // guarded by mutex_
 };
 
 }  // namespace tombolo::agent

@@ -319,19 +319,22 @@ Awaitable<std::optional<Refused>> Open(GatewayContext& context, net::AsyncFd& cl
   co_return co_await OpenToNode(context, client, found.route, std::move(tunnel));
 }
 
-// What a source address may have: the error is for Report().
+// What a source address may have: the error is for Report(). All the world comes over a link, from
+// the one address of the gateway at its other end, so that says nothing of a spare.
 absl::StatusOr<AddressShare> TakeShares(GatewayContext& context, const net::IpAddress& peer,
-                                        AddressShare& handshake, Refusal& refusal) {
+                                        Origin origin, AddressShare& handshake, Refusal& refusal) {
   const source::AgentConfig::Limits& limits = context.world->limits;
+  const auto take = [&](Quota& quota, const AddressLimits& of) {
+    return origin == Origin::kSpare ? TakeOfAll(quota, of) : TakeForAddress(quota, peer, of);
+  };
   refusal = Refusal::kConnectionLimit;
-  ASSIGN_OR_RETURN(
-      AddressShare connection,
-      TakeForAddress(context.quotas.connections, peer,
-                     {"limits.connections", limits.connections, limits.connections_per_address}));
+  ASSIGN_OR_RETURN(AddressShare connection,
+                   take(context.quotas.connections, {"limits.connections", limits.connections,
+                                                     limits.connections_per_address}));
   refusal = Refusal::kHandshakeLimit;
-  ASSIGN_OR_RETURN(handshake, TakeForAddress(context.quotas.handshakes, peer,
-                                             {"limits.handshakes", limits.handshakes,
-                                              limits.handshakes_per_address}));
+  ASSIGN_OR_RETURN(handshake,
+                   take(context.quotas.handshakes,
+                        {"limits.handshakes", limits.handshakes, limits.handshakes_per_address}));
   return connection;
 }
 
@@ -343,7 +346,7 @@ Awaitable<void> Serve(GatewayContext& context, Fd socket, Origin origin) {
   const std::string name = peer->ToString();
   AddressShare handshake;
   gateway::Refusal limit = gateway::Refusal::kConnectionLimit;
-  absl::StatusOr<AddressShare> connection = TakeShares(context, peer->ip, handshake, limit);
+  absl::StatusOr<AddressShare> connection = TakeShares(context, peer->ip, origin, handshake, limit);
   // Closing is a reset: the listener said so.
   if (!connection.ok()) co_return Report(context, name, {limit, connection.status()});
   net::SetKeepAlive(socket.get());

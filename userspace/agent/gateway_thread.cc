@@ -86,6 +86,10 @@ std::vector<DialedLinkView> GatewayThread::dialed_links() const {
   return dialed_links_ == nullptr ? std::vector<DialedLinkView>() : dialed_links_->Views();
 }
 
+DialedLinkCounts GatewayThread::dialed_counts() const {
+  return dialed_links_ == nullptr ? DialedLinkCounts() : dialed_links_->counts();
+}
+
 void GatewayThread::SetWorld(GatewayWorldPtr world) {
   context_->world = std::move(world);
   CheckLinks(*context_);

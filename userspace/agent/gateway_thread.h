@@ -49,6 +49,7 @@ class GatewayThread {
   const GatewayCounters& counters() const { return counters_; }  // any thread
   // Those that this thread keeps; any thread.
   std::vector<DialedLinkView> dialed_links() const;
+  DialedLinkCounts dialed_counts() const;
 
   // What follows is called on the thread itself, from a posted task.
 

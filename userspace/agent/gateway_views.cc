@@ -147,6 +147,7 @@ std::vector<std::string> GatewayAgent::NotReady() const {
 
 LinkViews GatewayAgent::Links() {
   return {.dialed = threads_.empty() ? std::vector<DialedLinkView>() : threads_[0]->dialed_links(),
+          .dialed_counts = threads_.empty() ? DialedLinkCounts() : threads_[0]->dialed_counts(),
           .accepted = stock_.View(std::chrono::steady_clock::now()),
           .counts = stock_.counts()};
 }
@@ -235,7 +236,7 @@ std::vector<Sample> GatewayAgent::Samples() {
   }
   samples.push_back(Counter("tombolo_gateway_links_accepted_total",
                             "Links that were dialled here and accepted.", accepted));
-  for (const DialedLinkView& link : Links().dialed) lost += static_cast<double>(link.lost);
+  lost += static_cast<double>(Links().dialed_counts.lost);
   samples.push_back(Counter("tombolo_gateway_links_lost_total",
                             "Links of either side that ended by themselves.", lost));
   double reset = 0, to_node = 0, from_node = 0;

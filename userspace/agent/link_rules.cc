@@ -51,6 +51,13 @@ tls::CredentialsPtr LinkRules::Credentials() const {
   return identities == nullptr ? nullptr : identities->Find(id);
 }
 
+absl::Status LinkRules::CheckIdentities(const SpiffeId& peer, absl::string_view serial) const {
+  const tls::CredentialsPtr own = Credentials();
+  if (own == nullptr) return absl::FailedPreconditionError("this gateway has no valid SVID");
+  RETURN_IF_ERROR(identities->CheckRevoked(id, own->serial()));
+  return identities->CheckRevoked(peer, serial);
+}
+
 absl::Status LinkRules::Check(const SpiffeId& peer, absl::string_view serial,
                               LinkRefusal& refusal) const {
   const SpiffeId::Name name = peer.name();
@@ -59,7 +66,7 @@ absl::Status LinkRules::Check(const SpiffeId& peer, absl::string_view serial,
     return absl::PermissionDeniedError(absl::StrCat(
         "'", peer.text(), "' is no gateway of trust domain '", id.trust_domain(), "'"));
   }
-  if (identities != nullptr) RETURN_IF_ERROR(identities->CheckRevoked(peer, serial));
+  RETURN_IF_ERROR(CheckIdentities(peer, serial));
   refusal = LinkRefusal::kDirectory;
   if (from.contains({std::string(name.cluster), std::string(name.gateway)})) {
     return absl::OkStatus();

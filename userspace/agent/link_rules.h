@@ -30,7 +30,7 @@ struct LinkTarget {
 enum class LinkRefusal {
   kNoIdentity,  // this gateway has none
   kHandshake,   // TLS
-  kIdentity,    // of no gateway of this trust domain, or revoked
+  kIdentity,    // of no gateway of this trust domain, or revoked; or this gateway's own is, or gone
   kDirectory,   // the directory has no such gateway that is reached via this cluster
   kProtocol,
   kDraining,
@@ -46,6 +46,9 @@ struct LinkRules {
 
   // Null: there is none (yet), or it has expired.
   tls::CredentialsPtr Credentials() const;
+  // Whether both ends of a link may still be who they are: this gateway has an SVID, and nobody has
+  // revoked the peer's.
+  absl::Status CheckIdentities(const SpiffeId& peer, absl::string_view serial) const;
   // Whether a gateway that has shown this certificate may speak for its own cluster. Otherwise
   // `refusal` is set, too.
   absl::Status Check(const SpiffeId& peer, absl::string_view serial, LinkRefusal& refusal) const;

@@ -90,12 +90,10 @@ json::array LinksJson(const LinkViews& views, MonotonicTime now) {
 std::vector<Sample> LinkSamples(const LinkViews& views) {
   std::vector<Sample> samples;
   ByCluster sums;
-  double carried = 0;
   for (const DialedLinkView& link : views.dialed) {
     Sums& sum = sums[{"dialer", link.target.cluster}];
     sum.up += link.up ? 1 : 0;
     sum.spares += static_cast<double>(link.spares);
-    carried += static_cast<double>(link.tunnels);
   }
   for (const link::Stock::LinkView& link : views.accepted) {
     Sums& sum = sums[{"acceptor", link.cluster}];
@@ -105,7 +103,8 @@ std::vector<Sample> LinkSamples(const LinkViews& views) {
   AddGauges(sums, samples);
   const std::string tunnels = "tombolo_gateway_link_tunnels_total";
   const std::string tunnels_help = "Tunnels that took a spare, and tunnels that came on one.";
-  AddCounter(tunnels, tunnels_help, carried, {{"role", "dialer"}}, samples);
+  AddCounter(tunnels, tunnels_help, static_cast<double>(views.dialed_counts.tunnels),
+             {{"role", "dialer"}}, samples);
   AddCounter(tunnels, tunnels_help, static_cast<double>(views.counts.taken), {{"role", "acceptor"}},
              samples);
   AddCounter("tombolo_gateway_link_spares_total", "Spares whose token was good.",

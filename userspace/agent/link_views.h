@@ -14,6 +14,7 @@ namespace tombolo::agent {
 
 struct LinkViews {
   std::vector<DialedLinkView> dialed;
+  DialedLinkCounts dialed_counts;
   std::vector<link::Stock::LinkView> accepted;
   link::Stock::Counts counts;
 };

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "base/status_macros.h"
 
 namespace tombolo::agent {
 namespace {
@@ -63,9 +64,15 @@ absl::StatusOr<AddressShare> TakeForAddress(Quota& quota, const net::IpAddress& 
   if (!of_address.ok()) {
     return Annotate(of_address.status(), absl::StrCat(limits.name, "_per_address"));
   }
+  ASSIGN_OR_RETURN(AddressShare share, TakeOfAll(quota, limits));
+  share.of_address = *std::move(of_address);
+  return share;
+}
+
+absl::StatusOr<AddressShare> TakeOfAll(Quota& quota, const AddressLimits& limits) {
   auto of_all = quota.Take("this node", limits.all);
   if (!of_all.ok()) return Annotate(of_all.status(), limits.name);
-  return AddressShare{*std::move(of_all), *std::move(of_address)};
+  return AddressShare{*std::move(of_all), {}};
 }
 
 }  // namespace tombolo::agent

@@ -46,7 +46,7 @@ class Quota {
   absl::flat_hash_map<std::string, std::uint32_t> held_;  // never 0
 };
 
-// One of all, and one of those of its source address.
+// One of all, and one of those of its source address where it has one that says who it is.
 struct AddressShare {
   Quota::Share of_all, of_address;
 };
@@ -60,6 +60,8 @@ struct AddressLimits {
 // has the whole /64. ResourceExhausted names the limit.
 absl::StatusOr<AddressShare> TakeForAddress(Quota& quota, const net::IpAddress& address,
                                             const AddressLimits& limits);
+// One more of all.
+absl::StatusOr<AddressShare> TakeOfAll(Quota& quota, const AddressLimits& limits);
 
 // What keeps the node within its limits (source::AgentConfig::Limits, and RLIMIT_NOFILE).
 struct Quotas {

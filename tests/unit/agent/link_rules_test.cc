@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/link_rules.h"
 
+#include <map>
 #include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "testing/test_pki.h"
 
 namespace tombolo::agent {
 namespace {
@@ -31,10 +34,19 @@ class LinkRulesTest : public ::testing::Test {
     config_.cluster = "east";
     config_.node = "gw-1";
   }
+  // The identity of east's gateway.
+  static identity::StorePtr Own(const tls::Revocations& revoked) {
+    static const auto* pki = new testing::TestPki("td");
+    static const auto* own =
+        new tls::CredentialsPtr(pki->Credentials("/cluster/east/gateway/gw-1"));
+    std::map<SpiffeId, identity::Store::Entry> entries;
+    entries[(*own)->id()].credentials = *own;
+    return identity::Store::From(std::move(entries), revoked);
+  }
   // What becomes of a link from this peer; kCount: it is accepted.
   LinkRefusal Judge(const std::string& path, const std::string& trust_domain = "td",
                     const tls::Revocations& revoked = {}) {
-    const LinkRules rules(snapshot_, config_, identity::Store::From({}, revoked));
+    const LinkRules rules(snapshot_, config_, Own(revoked));
     LinkRefusal refusal = LinkRefusal::kCount;
     const auto id = SpiffeId::Parse(absl::StrCat("spiffe://", trust_domain, path));
     const absl::Status status = rules.Check(*id, "4a", refusal);
@@ -69,6 +81,17 @@ TEST_F(LinkRulesTest, NeitherDoesWhoeverIsRevoked) {
   EXPECT_EQ(Judge(path, "td", {.serials = {"4a"}}), LinkRefusal::kIdentity);
   EXPECT_EQ(Judge(path, "td", {.clusters = {"south"}}), LinkRefusal::kIdentity);
   EXPECT_EQ(Judge(path, "td", {.clusters = {"north"}}), LinkRefusal::kCount);
+}
+
+TEST_F(LinkRulesTest, WithoutAnIdentityOfItsOwnItTakesNone) {
+  const std::string path = "/cluster/south/gateway/gw-1";
+  EXPECT_EQ(Judge(path, "td", {.clusters = {"east"}}), LinkRefusal::kIdentity);
+  const SpiffeId peer = *SpiffeId::Parse("spiffe://td" + path);
+  for (const identity::StorePtr& none : {identity::StorePtr(), identity::Store::From({}, {})}) {
+    LinkRefusal refusal = LinkRefusal::kCount;
+    EXPECT_FALSE(LinkRules(snapshot_, config_, none).Check(peer, "4a", refusal).ok());
+    EXPECT_EQ(refusal, LinkRefusal::kIdentity);
+  }
 }
 
 TEST_F(LinkRulesTest, DialsWhatCanBeDialledOfTheClustersThatAreConfigured) {

@@ -464,7 +464,7 @@ TEST_F(LinksTest, ALinkThatEndsIsMadeAgain) {
   const std::uint64_t attempts = Link().attempts;
   EndLinks(*east_.context, "for a test");
   EXPECT_TRUE(loop_.RunUntil([&] { return Link().attempts > attempts; }));
-  EXPECT_EQ(Link().lost, 1u);
+  EXPECT_EQ(Link().lost, 0u) << "it was told";
   EXPECT_TRUE(loop_.RunUntil([&] { return Link().up && Link().spares == link::Refill::kLeast; }));
   EXPECT_TRUE(loop_.RunUntil([&] { return east_.Spares() == link::Refill::kLeast; }));
 }
@@ -485,14 +485,14 @@ TEST_F(LinksTest, ASilentDialerIsLostWithItsSparesAtOnce) {
   ASSERT_TRUE(loop_.Run(channel.ReceiveHello(After(std::chrono::minutes(1)))).ok());
   // It answers until its spare is there.
   std::vector<link::Token> tokens;
-  auto answering = loop_.Start([](link::Channel& channel,
-                                  std::vector<link::Token>& tokens) -> Awaitable<bool> {
-    for (;;) {
-      const auto message = co_await channel.Receive(After(std::chrono::minutes(1)));
-      if (!message.ok()) co_return absl::IsCancelled(message.status());
-      if (const auto* offer = std::get_if<link::Offer>(&*message)) tokens = offer->tokens;
-    }
-  }(channel, tokens));
+  auto answering =
+      loop_.Start([](link::Channel& channel, std::vector<link::Token>& tokens) -> Awaitable<bool> {
+        for (;;) {
+          const auto message = co_await channel.Receive(After(std::chrono::minutes(1)));
+          if (!message.ok()) co_return absl::IsCancelled(message.status());
+          if (const auto* offer = std::get_if<link::Offer>(&*message)) tokens = offer->tokens;
+        }
+      }(channel, tokens));
   ASSERT_TRUE(loop_.RunUntil([&] { return !tokens.empty(); }));
   const link::Bytes opening = link::EncodeOpening(tokens[0]);
   const Fd spare = Dial(std::string(opening.begin(), opening.end()));
@@ -543,12 +543,81 @@ TEST_F(LinksTest, WhoIsRevokedIsLetGo) {
   EXPECT_EQ(east_.counters.links_accepted, 1u);
 }
 
+TEST_F(LinksTest, TheDialerLetsGoWhoIsRevoked) {
+  Join();
+  south_.Publish(*snapshot_, {.ids = {"spiffe://td/cluster/east/gateway/gw-1"}});
+  EXPECT_TRUE(loop_.RunUntil([&] { return !Link().up && Link().attempts > 1; }));
+  EXPECT_EQ(Link().spares, 0u);
+  EXPECT_TRUE(loop_.RunUntil([&] { return east_.context->accepted_links.empty(); }));
+  south_.Publish(*snapshot_);
+  Join();
+}
+
+TEST_F(LinksTest, WhoHasNoIdentityAnyMoreKeepsNoLink) {
+  for (Gateway* gateway : {&east_, &south_}) {
+    Join();
+    const tls::CredentialsPtr before = std::exchange(gateway->credentials, nullptr);
+    gateway->Publish(*snapshot_);
+    EXPECT_TRUE(loop_.RunUntil([&] { return east_.context->accepted_links.empty(); }));
+    EXPECT_TRUE(loop_.RunUntil([&] { return !Link().up && Link().spares == 0; }));
+    gateway->credentials = before;
+  }
+}
+
+TEST_F(LinksTest, NorDoesWhoIsRevokedItself) {
+  Join();
+  east_.Publish(*snapshot_, {.ids = {"spiffe://td/cluster/east/gateway/gw-1"}});
+  EXPECT_TRUE(loop_.RunUntil([&] { return east_.context->accepted_links.empty(); }));
+  EXPECT_EQ(east_.Spares(), 0u);
+}
+
+TEST_F(LinksTest, WhatComesOverLinksIsNotOfOneAddress) {
+  south_.config.limits.connections_per_address = 1;
+  south_.config.limits.handshakes_per_address = 1;
+  Join();
+  const Ends one = Tunnel(), two = Tunnel(), three = Tunnel();
+  ExpectCarried(one);
+  ExpectCarried(three);
+}
+
+TEST_F(LinksTest, TheDialersSparesCountAsItsConnections) {
+  south_.config.limits.connections = 2;
+  Publish();
+  EXPECT_TRUE(loop_.RunUntil([&] { return Link().spares == 2 && Link().spares_failed >= 2; }));
+  EXPECT_EQ(south_.quotas.connections.held("this node"), 2u);
+}
+
+// East answers it when south has said goodbye already.
+TEST_F(LinksTest, ARenewalThatComesTooLateIsClosed) {
+  DialLinks({.first_pause = std::chrono::milliseconds(1),
+             .least_life = std::chrono::milliseconds(20),
+             .life = 1e-6});
+  Join();
+  swallow_ = true;
+  EXPECT_TRUE(loop_.RunUntil([&] { return !swallowed_.empty(); }));
+  south_.context->draining = true;
+  south_.links->Drain();
+  EXPECT_TRUE(loop_.RunUntil([&] { return east_.context->accepted_links.empty(); }));
+  EXPECT_TRUE(loop_.RunUntil([&] { return !Link().up; }));
+  EXPECT_EQ(south_.links->up(), 1u) << "a drain waits for it";
+  const std::uint64_t accepted = east_.counters.links_accepted;
+  for (Fd& socket : swallowed_) {
+    east_.tasks.Spawn(ServeClient(*east_.context, std::move(socket)));
+  }
+  EXPECT_TRUE(loop_.RunUntil([&] { return east_.counters.links_accepted > accepted; }));
+  EXPECT_TRUE(loop_.RunUntil([&] { return east_.context->accepted_links.empty(); }));
+  EXPECT_EQ(south_.links->up(), 0u);
+}
+
 TEST_F(LinksTest, ALinkThatIsNotConfiguredAnyMoreEnds) {
   Join();
+  const Ends running = Tunnel();
   south_.config.links.clear();
   south_.Publish(*snapshot_);
   EXPECT_TRUE(loop_.RunUntil([&] { return east_.context->accepted_links.empty(); }));
   EXPECT_TRUE(loop_.RunUntil([&] { return south_.links->Views().empty(); }));
+  EXPECT_EQ(south_.links->counts().tunnels, 1u) << "counters only grow";
+  ExpectCarried(running);
   EXPECT_EQ(east_.Spares(), 0u);
   south_.config.links = {{"east"}};
   Join();
