@@ -124,6 +124,7 @@ class HostileTest(GatewayCase):
         node.recv(100)
         self.assert_works()
         tunnels[1][0].close()
+        tunnels[1][1].close()
         host.wait_until("another to end", lambda: len(self.gateway.tunnels()) == 39)
         self.assert_works()
 
