@@ -96,9 +96,11 @@ absl::string_view NameOf(const Message& message) {
 }
 
 Bytes Encode(const Message& message) {
-  Bytes out(kHeaderSize);
-  std::visit([&out](const auto& what) { Append(what, out); }, message);
-  const std::size_t size = out.size() - kHeaderSize;
+  Bytes payload;
+  std::visit([&payload](const auto& what) { Append(what, payload); }, message);
+  const std::size_t size = payload.size();
+  Bytes out(kHeaderSize + size);
+  std::copy(payload.begin(), payload.end(), out.begin() + kHeaderSize);
   out[0] = static_cast<std::uint8_t>(message.index() + 1);
   out[2] = static_cast<std::uint8_t>(size >> 8);
   out[3] = static_cast<std::uint8_t>(size);
@@ -134,8 +136,10 @@ absl::StatusOr<Message> Decode(absl::Span<const std::uint8_t> record) {
 }
 
 Bytes EncodeOpening(const Token& token) {
-  Bytes out = {kSpareByte, kVersion};
-  out.insert(out.end(), token.begin(), token.end());
+  Bytes out(kSpareOpening);
+  out[0] = kSpareByte;
+  out[1] = kVersion;
+  std::copy(token.begin(), token.end(), out.begin() + 2);
   return out;
 }
 
