@@ -74,13 +74,14 @@ void EndReplaced(AcceptedLink& accepted) {
 }
 
 link::Stock::Owner OwnerOf(GatewayContext& context, const std::shared_ptr<AcceptedLink>& accepted,
-                           std::uint32_t most_spares) {
+                           const link::Hello& hello) {
   const SpiffeId::Name name = accepted->channel->info().peer.name();
   const auto refilling = std::make_shared<Refilling>(context, accepted);
   const auto replaced = std::make_shared<Refilling>(context, accepted);
   return {.cluster = std::string(name.cluster),
           .gateway = std::string(name.gateway),
-          .most_spares = most_spares,
+          .most_spares = hello.most_spares,
+          .renews = hello.renews,
           .refill = [refilling] { Refilling::Soon(refilling, OfferTokens); },
           .replaced = [replaced] { Refilling::Soon(replaced, EndReplaced); }};
 }
@@ -103,8 +104,8 @@ Awaitable<absl::Status> Admit(GatewayContext& context, std::shared_ptr<AcceptedL
                                                    After(context.world->deadlines.handshake)));
   CO_RETURN_IF_ERROR(Check(context, *accepted, refusal));
   refusal = LinkRefusal::kProtocol;
-  accepted->membership = context.stock.Add(OwnerOf(context, accepted, hello.most_spares),
-                                           std::chrono::steady_clock::now());
+  accepted->membership =
+      context.stock.Add(OwnerOf(context, accepted, hello), std::chrono::steady_clock::now());
   co_return accepted->channel->Post(link::Hello{.most_spares = link::Refill::kMost});
 }
 

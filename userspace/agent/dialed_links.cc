@@ -205,7 +205,8 @@ Awaitable<void> DialedLinks::Keep(LinkPtr link) {
   Update();
 }
 
-Awaitable<absl::StatusOr<DialedLinks::ChannelPtr>> DialedLinks::Connect(LinkTarget target) {
+Awaitable<absl::StatusOr<DialedLinks::ChannelPtr>> DialedLinks::Connect(LinkTarget target,
+                                                                        bool renews) {
   const GatewayWorldPtr world = context_.world;
   const tls::CredentialsPtr own = world->links.Credentials();
   if (own == nullptr) {
@@ -224,7 +225,8 @@ Awaitable<absl::StatusOr<DialedLinks::ChannelPtr>> DialedLinks::Connect(LinkTarg
                                       deadline, tls::Protocol::kLink));
   auto channel = std::make_unique<link::Channel>(std::move(session), world->deadlines.ping,
                                                  world->deadlines.ping);
-  CO_RETURN_IF_ERROR(channel->Post(link::Hello{.most_spares = link::Refill::kMost}));
+  CO_RETURN_IF_ERROR(
+      channel->Post(link::Hello{.most_spares = link::Refill::kMost, .renews = renews}));
   CO_RETURN_IF_ERROR((co_await channel->ReceiveHello(deadline)).status());
   co_return channel;
 }
@@ -249,7 +251,7 @@ absl::Status DialedLinks::MayGoOn(const Link& link) const {
 
 // Until it ends. The channel is set if it was up.
 Awaitable<absl::Status> DialedLinks::Hold(LinkPtr link) {
-  CO_ASSIGN_OR_RETURN(ChannelPtr first, co_await Connect(link->target));
+  CO_ASSIGN_OR_RETURN(ChannelPtr first, co_await Connect(link->target, /*renews=*/false));
   Take(*link, std::move(first));
   Note(*link, [](DialedLinkView& view) {
     view.up = true;
@@ -299,7 +301,7 @@ Awaitable<bool> DialedLinks::Renewed(Link& link) {
 
 // The control connection once more, by the certificates of now. Spares stay.
 Awaitable<void> DialedLinks::Renew(LinkPtr link) {
-  absl::StatusOr<ChannelPtr> fresh = co_await Connect(link->target);
+  absl::StatusOr<ChannelPtr> fresh = co_await Connect(link->target, /*renews=*/true);
   link->renewing = false;
   if (fresh.ok()) {
     link->next = *std::move(fresh);

@@ -81,7 +81,7 @@ class DialedLinks {
   absl::Status MayGoOn(const Link& link) const;
   Awaitable<void> Keep(LinkPtr link);
   Awaitable<absl::Status> Hold(LinkPtr link);
-  Awaitable<absl::StatusOr<ChannelPtr>> Connect(LinkTarget target);
+  Awaitable<absl::StatusOr<ChannelPtr>> Connect(LinkTarget target, bool renews);
   Awaitable<void> Renew(LinkPtr link);
   static Awaitable<void> CloseOther(ChannelPtr other, std::string why);
   void Take(Link& link, ChannelPtr channel) const;

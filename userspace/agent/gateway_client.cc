@@ -246,8 +246,13 @@ Awaitable<absl::StatusOr<link::Stock::Taken>> TakeSpare(GatewayContext& context,
       const std::unique_ptr<link::Stock::Wish> wish,
       context.stock.Want(cluster, std::move(ready), std::chrono::steady_clock::now()));
   for (;;) {
+    const bool waits = wish->Waits();  // before the look: it may come in between
     std::optional<link::Stock::Taken> taken = wish->Take();
     if (taken) co_return *std::move(taken);
+    if (!waits) {
+      co_return absl::NotFoundError(
+          absl::StrCat("the last link of cluster '", cluster, "' has ended"));
+    }
     if (std::chrono::steady_clock::now() >= deadline) {
       co_return absl::DeadlineExceededError(
           absl::StrCat("no spare of cluster '", cluster, "' came in time"));

@@ -14,7 +14,7 @@ using Payload = absl::Span<const std::uint8_t>;
 
 // The variant's index, from 1 on, is the type on the wire.
 constexpr std::uint8_t kHello = 1, kOffer = 2, kPing = 3, kPong = 4, kGoAway = 5;
-constexpr std::size_t kHelloSize = 3;
+constexpr std::size_t kHelloSize = 4;
 constexpr std::size_t kTokenSize = std::tuple_size_v<Token>;
 
 absl::Status Malformed(absl::string_view name, std::size_t size) {
@@ -26,6 +26,7 @@ void Append(const Hello& hello, Bytes& out) {
   out.push_back(hello.version);
   out.push_back(static_cast<std::uint8_t>(hello.most_spares >> 8));
   out.push_back(static_cast<std::uint8_t>(hello.most_spares));
+  out.push_back(hello.renews ? 1 : 0);
 }
 
 void Append(const Offer& offer, Bytes& out) {
@@ -48,6 +49,7 @@ absl::StatusOr<Message> ReadHello(Payload payload) {
   Hello hello;
   hello.version = payload[0];
   hello.most_spares = static_cast<std::uint16_t>(payload[1] << 8 | payload[2]);
+  hello.renews = (payload[3] & 1) != 0;
   return hello;
 }
 

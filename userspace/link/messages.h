@@ -38,6 +38,8 @@ inline constexpr std::uint8_t kOptional = 0x01;
 struct Hello {
   std::uint8_t version = kVersion;
   std::uint16_t most_spares = 0;  // that this side keeps
+  // From the one that dials: it still has the spares and the tokens of its link before this one.
+  bool renews = false;
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 // From the one that was dialled: each is for one spare, which it wants to have now.

@@ -34,7 +34,13 @@ std::unique_ptr<Stock::Membership> Stock::Add(Owner owner, MonotonicTime now) {
   const auto [at, is_new] = links_.try_emplace(name, last_number_ + 1, owner.most_spares);
   if (is_new) ++last_number_;
   Link& link = at->second;
-  if (!is_new) link.owner.replaced();
+  if (!is_new) {
+    link.owner.replaced();
+    if (!owner.renews) {
+      link.spares.clear();
+      tokens_.Forget(link.id);
+    }
+  }
   link.refill.SetMost(owner.most_spares);
   link.number = ++last_number_;
   link.since = now;
@@ -46,8 +52,22 @@ void Stock::Remove(LinkId id, std::uint64_t number) {
   const std::lock_guard lock(mutex_);
   const auto link = FindLink(id);
   if (link == links_.end() || link->second.number != number) return;
+  const std::string cluster = link->first.first;
   links_.erase(link);
   tokens_.Forget(id);
+  if (HasLink(cluster)) return;
+  const auto waiting = waiting_.find(cluster);
+  if (waiting == waiting_.end()) return;
+  for (Wish* wish : waiting->second) {
+    wish->waiting_.reset();
+    wish->ready_();
+  }
+  waiting_.erase(waiting);
+}
+
+bool Stock::HasLink(const std::string& cluster) const {
+  const auto first = links_.lower_bound({cluster, ""});
+  return first != links_.end() && first->first.first == cluster;
 }
 
 std::map<Stock::Name, Stock::Link>::iterator Stock::FindLink(LinkId id) {
@@ -153,8 +173,7 @@ absl::StatusOr<std::unique_ptr<Stock::Wish>> Stock::Want(const std::string& clus
                                                          MonotonicTime now) {
   auto wish = std::make_unique<Wish>(*this, cluster, std::move(ready));
   const std::lock_guard lock(mutex_);
-  const auto first = links_.lower_bound({cluster, ""});
-  if (first == links_.end() || first->first.first != cluster) {
+  if (!HasLink(cluster)) {
     return absl::NotFoundError(absl::StrCat("cluster '", cluster, "' has no link to this gateway"));
   }
   wish->taken_ = TakeOf(cluster, now);
@@ -165,7 +184,8 @@ absl::StatusOr<std::unique_ptr<Stock::Wish>> Stock::Want(const std::string& clus
         absl::StrCat(waiting.size(), " tunnels wait for a spare of cluster '", cluster, "'"));
   }
   wish->waiting_ = waiting.insert(waiting.end(), wish.get());
-  for (auto at = first; at != links_.end() && at->first.first == cluster; ++at) {
+  for (auto at = links_.lower_bound({cluster, ""});
+       at != links_.end() && at->first.first == cluster; ++at) {
     at->second.owner.refill();
   }
   return wish;
@@ -177,6 +197,11 @@ void Stock::GiveUp(Wish& wish) {
   const auto waiting = waiting_.find(wish.cluster_);
   waiting->second.erase(*wish.waiting_);
   if (waiting->second.empty()) waiting_.erase(waiting);
+}
+
+bool Stock::Wish::Waits() {
+  const std::lock_guard lock(stock_.mutex_);
+  return waiting_.has_value();
 }
 
 std::optional<Stock::Taken> Stock::Wish::Take() {

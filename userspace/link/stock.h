@@ -41,13 +41,14 @@ class Stock {
   static constexpr Duration kMaxAge = std::chrono::minutes(4);
   // It is closed when its replacement is there, or so much later.
   static constexpr Duration kGrace = std::chrono::minutes(1);
-  // Tunnels for one cluster that wait for a spare.
-  static constexpr std::size_t kMostWaiting = 1024;
+  // Tunnels for one cluster that wait for a spare; several times what one address may have begun.
+  static constexpr std::size_t kMostWaiting = 4096;
 
   // Whose link it is, and what its owner is told.
   struct Owner {
     std::string cluster{}, gateway{};
     std::uint32_t most_spares = 0;   // that the other side keeps
+    bool renews = false;             // it still has those of the link before
     std::function<void()> refill{};  // HandOut() may have something
     std::function<void()>
         replaced{};  // the same gateway has another link, which has everything now
@@ -90,6 +91,8 @@ class Stock {
     Wish(const Wish&) = delete;
     Wish& operator=(const Wish&) = delete;
     ~Wish() { stock_.GiveUp(*this); }
+    // False: Take() has one, or had it, or the last link of the cluster has ended.
+    bool Waits();
     // Once there is one; later calls have none.
     std::optional<Taken> Take();
 
@@ -102,7 +105,8 @@ class Stock {
     std::optional<std::list<Wish*>::iterator> waiting_;  // the same
   };
   // The newest spare that is alive, of one link after the other, so that the gateways at their
-  // other ends have equal shares: at once, or `ready` is called.
+  // other ends have equal shares: at once, or `ready` is called, as it is when the last link of
+  // the cluster ends.
   // NotFound: the cluster has no link. ResourceExhausted: too many wait already.
   absl::StatusOr<std::unique_ptr<Wish>> Want(const std::string& cluster,
                                              std::function<void()> ready, MonotonicTime now);
@@ -147,6 +151,7 @@ class Stock {
   std::optional<Taken> TakeOf(const std::string& cluster, MonotonicTime now);
   static void Tidy(Link& link, std::size_t wanted, MonotonicTime now);
   std::size_t WaitingFor(const std::string& cluster) const;
+  bool HasLink(const std::string& cluster) const;
 
   std::mutex mutex_;
   // All guarded by mutex_.

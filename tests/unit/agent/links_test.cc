@@ -334,6 +334,21 @@ TEST_F(LinksTest, WithoutASpareInTimeTheDialerIsTold) {
   EXPECT_EQ(east_.stock.counts().waiting, 0u);
 }
 
+// So that a stranger cannot fill the list with names that nobody has.
+TEST_F(LinksTest, WhoWaitsForASpareIsAtItsHandshakeStill) {
+  south_.config.links.clear();
+  Publish();
+  auto member = east_.stock.Add(
+      {.cluster = "south", .gateway = "gw-1", .most_spares = 4, .refill = [] {}, .replaced = [] {}},
+      std::chrono::steady_clock::now());
+  const Fd client = Dial(HelloFor("south"));
+  EXPECT_TRUE(loop_.RunUntil([&] { return east_.stock.counts().waiting == 1; }));
+  EXPECT_EQ(east_.quotas.handshakes.held("this node"), 1u);
+  member.reset();
+  ExpectElsewhere(client, Refusal::kNoLink);
+  EXPECT_EQ(east_.quotas.handshakes.held("this node"), 0u);
+}
+
 TEST_F(LinksTest, WhatHasComeOverALinkGoesNoFurther) {
   Join();
   auto [ours, theirs] = testing::TcpPair();

@@ -20,7 +20,7 @@ Token TokenOf(std::uint8_t byte) {
 
 TEST(LinkMessagesTest, WhatIsEncodedComesBack) {
   for (const Message& message :
-       std::vector<Message>{Hello{.most_spares = 513}, Offer{{TokenOf(1)}},
+       std::vector<Message>{Hello{.most_spares = 513}, Hello{.renews = true}, Offer{{TokenOf(1)}},
                             Offer{std::vector<Token>(kMaxTokens, TokenOf(2))}, Ping(), Pong(),
                             GoAway{"draining"}, GoAway{}}) {
     const Bytes bytes = Encode(message);
@@ -36,11 +36,11 @@ TEST(LinkMessagesTest, TheBytesOfATokenAreWhereTheyBelong) {
   ASSERT_EQ(bytes.size(), 4u + 64u);
   EXPECT_EQ(Bytes(bytes.begin(), bytes.begin() + 5), (Bytes{2, 0, 0, 64, 7}));
   EXPECT_EQ(bytes.back(), 9);
-  EXPECT_EQ(Encode(Hello{.most_spares = 0x0102}), (Bytes{1, 0, 0, 3, 1, 1, 2}));
+  EXPECT_EQ(Encode(Hello{.most_spares = 0x0102}), (Bytes{1, 0, 0, 4, 1, 1, 2, 0}));
 }
 
 TEST(LinkMessagesTest, ALaterHelloMayHaveMore) {
-  const auto read = Decode(Bytes{1, 0, 0, 4, 2, 0, 9, 42});
+  const auto read = Decode(Bytes{1, 0, 0, 5, 2, 0, 9, 0, 42});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(std::get<Hello>(*read), (Hello{.version = 2, .most_spares = 9}));
 }
@@ -56,7 +56,7 @@ TEST(LinkMessagesTest, WhatIsMalformedIsRefused) {
   EXPECT_THAT(error(Bytes(kMaxMessageSize + 1)), HasSubstr("too long"));
   EXPECT_THAT(error({3, 0, 0, 1}), HasSubstr("claims 1 payload bytes and has 0"));
   EXPECT_THAT(error({3, 0, 0, 0, 1}), HasSubstr("claims 0 payload bytes and has 1"));
-  EXPECT_THAT(error({1, 0, 0, 2, 1, 0}), HasSubstr("HELLO"));
+  EXPECT_THAT(error({1, 0, 0, 3, 1, 0, 0}), HasSubstr("HELLO"));
   EXPECT_THAT(error({2, 0, 0, 0}), HasSubstr("TOKENS"));
   EXPECT_THAT(error({3, 0, 0, 1, 0}), HasSubstr("PING"));
   EXPECT_THAT(error({4, 0, 0, 1, 0}), HasSubstr("PONG"));

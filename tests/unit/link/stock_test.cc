@@ -31,10 +31,11 @@ class StockTest : public ::testing::Test {
 
   std::unique_ptr<Stock::Membership> Add(const std::string& gateway = "gw-1",
                                          std::uint32_t most = 100,
-                                         const std::string& cluster = "south") {
+                                         const std::string& cluster = "south", bool renews = true) {
     return stock_.Add({.cluster = cluster,
                        .gateway = gateway,
                        .most_spares = most,
+                       .renews = renews,
                        .refill = [this] { ++refills_; },
                        .replaced = [this] { ++replaced_; }},
                       now_);
@@ -88,6 +89,36 @@ TEST_F(StockTest, TokensAreHandedOutForWhatIsMissing) {
   EXPECT_EQ(Spares(), Refill::kLeast);
   EXPECT_TRUE(link->HandOut(now_).empty());
   EXPECT_EQ(stock_.counts().redeemed, Refill::kLeast);
+}
+
+// The gateway at its other end has been started again: what it had is dead.
+TEST_F(StockTest, AFreshLinkOfTheSameGatewayHasNothingOfTheOld) {
+  const auto old = Add();
+  const auto spares = Fill(*old);
+  now_ += Tokens::kLifetime;
+  const auto wish = Want();
+  const auto tokens = old->HandOut(now_);
+  ASSERT_FALSE(tokens.empty());
+  const auto fresh = Add("gw-1", 100, "south", /*renews=*/false);
+  EXPECT_EQ(replaced_, 1);
+  EXPECT_EQ(Spares(), 0u);
+  EXPECT_FALSE(spares[0].kept());
+  Show(tokens[0], TokenRefusal::kUnknown);
+  EXPECT_EQ(fresh->HandOut(now_).size(), Refill::kLeast + 2);
+}
+
+TEST_F(StockTest, WhoWaitsIsToldWhenTheLastLinkEnds) {
+  auto one = Add("gw-1"), two = Add("gw-2");
+  const auto wish = Want();
+  EXPECT_TRUE(wish->Waits());
+  one.reset();
+  EXPECT_TRUE(wish->Waits());
+  EXPECT_EQ(ready_, 0);
+  two.reset();
+  EXPECT_FALSE(wish->Waits());
+  EXPECT_FALSE(wish->Take().has_value());
+  EXPECT_EQ(ready_, 1);
+  EXPECT_EQ(stock_.counts().waiting, 0u);
 }
 
 TEST_F(StockTest, TokensThatNobodyUsesAreReplaced) {
