@@ -269,13 +269,14 @@ class AuthorityTest(LinksCase):
         self.echoes("west", "south")
         gateway = self.south.gateways[0]
         first = gateway.agent.cli("status")["authority"]["node"]["serial"]
+        # At about half of its lifetime.
         host.wait_until("another certificate", lambda: gateway.agent.cli("status")[
-            "authority"]["node"]["serial"] != first)
+            "authority"]["node"]["serial"] != first, seconds=90)
         # The control connections are made again by the new certificates, before the old ones end.
         for other in self.east.gateways:
             count = other.agent.metrics()["tombolo_gateway_links_accepted_total"]
             host.wait_until("a renewed link", lambda o=other, c=count: o.agent.metrics()[
-                "tombolo_gateway_links_accepted_total"] > c)
+                "tombolo_gateway_links_accepted_total"] > c, seconds=90)
             self.assertEqual(other.agent.metrics()["tombolo_gateway_links_lost_total"], 0)
         self.topo.authority.command("revoke", "node", f"south/gateway/{gateway.agent.name}", "--reason", "test")
         for other in self.east.gateways:
