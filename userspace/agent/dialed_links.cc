@@ -318,7 +318,9 @@ Awaitable<void> DialedLinks::Renew(LinkPtr link) {
 
 // After its end: what was made to go on with goes, too.
 Awaitable<void> DialedLinks::EndRenewal(Link& link) {
-  while (link.renewing) (void)co_await link.renewed.Wait();
+  while (link.renewing) {
+    (void)co_await link.renewed.Wait();
+  }
   if (link.next != nullptr) co_await CloseOther(std::move(link.next), "the link has ended");
 }
 
