@@ -162,6 +162,7 @@ class LossTest(LinksCase):
     """What becomes of links when something ends."""
 
     topology_name = "linkloss"
+    config = {"deadlines": {"ping": "1s", "drain": "10s"}}  # shorter than a test's patience
 
     def test_a_gateway_of_the_private_cluster_is_killed(self):
         driver.echo(self.servers["south"], PORT)
