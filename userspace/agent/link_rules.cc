@@ -52,9 +52,10 @@ tls::CredentialsPtr LinkRules::Credentials() const {
 }
 
 absl::Status LinkRules::CheckIdentities(const SpiffeId& peer, absl::string_view serial) const {
+  if (identities == nullptr) return absl::FailedPreconditionError("this gateway has no identity");
+  // For a moment after each change of the trust bundle there are none.
   const tls::CredentialsPtr own = Credentials();
-  if (own == nullptr) return absl::FailedPreconditionError("this gateway has no valid SVID");
-  RETURN_IF_ERROR(identities->CheckRevoked(id, own->serial()));
+  RETURN_IF_ERROR(identities->CheckRevoked(id, own == nullptr ? "" : own->serial()));
   return identities->CheckRevoked(peer, serial);
 }
 

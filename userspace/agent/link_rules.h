@@ -46,8 +46,8 @@ struct LinkRules {
 
   // Null: there is none (yet), or it has expired.
   tls::CredentialsPtr Credentials() const;
-  // Whether both ends of a link may still be who they are: this gateway has an SVID, and nobody has
-  // revoked the peer's.
+  // Whether both ends of a link may still be who they are: it is known who is revoked, and neither
+  // is. An SVID takes a handshake, and what was made by one may last as long as that.
   absl::Status CheckIdentities(const SpiffeId& peer, absl::string_view serial) const;
   // Whether a gateway that has shown this certificate may speak for its own cluster. Otherwise
   // `refusal` is set, too.
