@@ -36,6 +36,8 @@ class GatewayWorld(worlds.World):
         self.server = self.west.pod("server", enrolled=False)
         self.client = _Client(self)
         self.gateway = gateway.Gateway(self.west, "west-gw-1")
+        # Clients that are only held never answer: those are handshakes to a gateway.
+        self.gateway.config = {"limits": {"handshakes": 65536, "handshakes_per_address": 65536}}
         self.agents = [self.gateway]
         self.names = {mode: wire.server_name(f"shop/{mode}", port, self._identity(mode), "west")
                       for mode, port in worlds.PORTS.items()}
