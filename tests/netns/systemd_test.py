@@ -10,6 +10,7 @@ import unittest
 from testing import case, host
 from testing.jail import UID, Jail
 from testing.topology import program
+from testing.yaml_text import to_yaml
 
 UNITS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../manifests/systemd")
 
@@ -18,10 +19,11 @@ class UnitCase:
     """A unit as it is shipped, except for where the program is."""
 
     PROGRAM = ""
+    UNIT = ""  # as its program, unless given
     SUBCOMMAND = ()
 
     def setUp(self):
-        self.unit = f"{UNITS}/{self.PROGRAM}.service"
+        self.unit = f"{UNITS}/{self.UNIT or self.PROGRAM}.service"
         with open(self.unit, encoding="utf-8") as text:
             self.text = text.read()
         parser = configparser.ConfigParser(interpolation=None, strict=False)
@@ -58,8 +60,8 @@ class UnitCase:
                 self.assertRegex(known, rf"(?m)^ +{re.escape(option.partition('=')[0])}\b")
 
 
-class AgentUnitTest(UnitCase, unittest.TestCase):
-    """The node agent's."""
+class AgentCase(UnitCase):
+    """A tombolo-agent's, whatever its role."""
 
     PROGRAM = "tombolo-agent"
 
@@ -74,16 +76,51 @@ class AgentUnitTest(UnitCase, unittest.TestCase):
                       ("", "/bin/kill -HUP $MAINPID", "kill -HUP $MAINPID"))
 
 
-class AuthorityUnitTest(UnitCase, unittest.TestCase):
-    """The certificate authority's."""
+class AgentUnitTest(AgentCase, unittest.TestCase):
+    """The node agent's."""
 
-    PROGRAM = "tombolo-ca"
-    SUBCOMMAND = ("serve",)
+
+class ConfinedCase(UnitCase):
+    """Of programs that need next to nothing of the machine."""
 
     def test_it_is_confined(self):
         # From 0, nothing is exposed, to 10.
         judged = self.analyze(self.text, "security", "--offline=yes", "--threshold=20")
         self.assertEqual(judged.returncode, 0, judged.stdout[-400:] + judged.stderr)
+
+
+class GatewayUnitTest(AgentCase, ConfinedCase, unittest.TestCase):
+    """A gateway's."""
+
+    UNIT = "tombolo-gateway"
+
+    def test_it_starts_and_stops_as_an_ordinary_user(self):
+        """There is no systemd to start it: a container as narrow as what the unit leaves."""
+        run, etc = f"/run/{self.service['RuntimeDirectory']}", "/etc/tombolo"
+        config = {"role": "gateway", "cluster": "west", "node": "gw-1",
+                  "directory": "directory.yaml", "admin": {"socket": f"{run}/agent.sock"}}
+        directory = {"trust_domain": "test.example", "clusters": [
+            {"name": "west", "gateways": [{"name": "gw-1", "address": "203.0.113.10:15443"}]}]}
+        with tempfile.TemporaryDirectory() as files, tempfile.TemporaryDirectory() as state:
+            for name, content in (("gateway", config), ("directory", directory)):
+                with open(f"{files}/{name}.yaml", "w", encoding="utf-8") as out:
+                    out.write(to_yaml(content))
+            os.chmod(files, 0o755)
+            os.chown(state, UID, UID)
+            with Jail(os.path.dirname(program(self.PROGRAM)),
+                      [(files, etc, "ro"), (state, run, "rw")]) as jail:
+                process = jail.start([self.PROGRAM, *self.command[1:]])
+                host.wait_until("it to be ready", lambda: jail.ask(
+                    process, "-f", "http://127.0.0.1:15020/readyz")[0] == 0)
+                process.terminate()
+                self.assertEqual(process.wait(int(self.service["TimeoutStopSec"][:-1])), 0)
+
+
+class AuthorityUnitTest(ConfinedCase, unittest.TestCase):
+    """The certificate authority's."""
+
+    PROGRAM = "tombolo-ca"
+    SUBCOMMAND = ("serve",)
 
     def test_it_starts_and_stops_as_an_ordinary_user(self):
         """There is no systemd to start it: a container as narrow as what the unit leaves."""
