@@ -8,27 +8,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "net/address.h"
 #include "net/https_url.h"
+#include "source/agent_modes.h"
 
 namespace tombolo::source {
-
-// What the process is: a node's agent, or one that takes tunnels across its cluster's edge.
-enum class Role { kNode, kGateway };
-
-// Where the records of tunnels are sealed and opened.
-enum class RelayMode {
-  kAuto,    // in the kernel where the self-test at start has seen that work
-  kKernel,  // there, or the agent does not start
-  kUser,
-};
-
-// Which bulk goes through pipes (splice) instead of this process, where the kernel makes the
-// records: what applications send, what they receive.
-enum class SpliceMode { kAuto, kNone, kSend, kReceive, kBoth };
 
 // One node's or gateway's agent.yaml (docs/configuration.md). Paths are complete: relative
 // ones have been resolved against the file's directory.
@@ -154,17 +140,6 @@ struct AgentConfig {
 // errors, one a line, each with file, line, key and value.
 absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path,
                                             std::optional<Role> role = std::nullopt);
-
-// "node" or "gateway".
-absl::StatusOr<Role> ParseRole(absl::string_view text);
-absl::string_view Name(Role role);
-
-// "auto", "kernel" or "user".
-absl::StatusOr<RelayMode> ParseRelayMode(absl::string_view text);
-absl::string_view Name(RelayMode mode);
-// "auto", "none", "send", "receive" or "both".
-absl::StatusOr<SpliceMode> ParseSpliceMode(absl::string_view text);
-absl::string_view Name(SpliceMode mode);
 
 // The keys, like "capture.port", whose new value a running agent cannot take over.
 std::vector<std::string> RestartOnlyDifferences(const AgentConfig& running,
