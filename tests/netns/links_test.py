@@ -4,89 +4,10 @@ import contextlib
 import os
 import socket
 
+from netns.links_case import PORT, LinksCase
 from testing import case, driver, host, network
-from testing.topology import TRUST_DOMAIN, Endpoint
-
-PORT = 8080
-LEAST = 4  # spares that are kept without use
-ONE_WAY = (0, 0, 65536, 0, 1)
-
-
-class LinksCase(case.TopologyCase):
-    """East and west can be dialled; south, and north in some, have links to east's two gateways."""
-
-    config = {"deadlines": {"ping": "1s"}}
-    has_north = False
-
-    @classmethod
-    def build(cls):
-        cls.east = cls.topo.cluster("east", gateways=2)
-        cls.west = cls.topo.cluster("west", gateways=1)
-        cls.south = cls.topo.cluster("south", gateways=2)
-        cls.private = [cls.south]
-        if cls.has_north:
-            cls.north = cls.topo.cluster("north", gateways=1)
-            cls.private.append(cls.north)
-        cls.clients = {cluster.name: cluster.pod("client") for cluster in cls.topo.clusters}
-        cls.servers = {cluster.name: cluster.pod("server") for cluster in cls.topo.clusters}
-        for cluster in cls.private:
-            cluster.via = "east"
-            cluster.link.shape = ONE_WAY
-        cls.vips = {}
-        for name, pod in cls.servers.items():
-            cls.vips[name] = cls.topo.service(f"shop/{name}", 80, [Endpoint(pod, PORT)]).vip
-            for client in cls.clients.values():
-                cls.topo.allow(client, f"shop/{name}")
-        for place in cls.topo.places():
-            place.agent.config = dict(cls.config)
-        for node in cls.topo.nodes():
-            node.agent.config = {"threads": 1} | node.agent.config
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if cls.start_agents:
-            cls.wait_joined()
-
-    @classmethod
-    def wait_joined(cls):
-        """Every gateway of a private cluster has a link to each of east's, with spares."""
-        for gateway in cls.east.gateways:
-            for cluster in cls.private:
-                host.wait_until(f"links of {cluster.name} to {gateway.agent.name}", lambda g=gateway, c=cluster:
-                                len([link for link in g.agent.links_with(c.name)
-                                     if link["spares"] >= LEAST]) == len(c.gateways))
-
-    def setUp(self):
-        super().setUp()
-        self.wait_joined()
-
-    def exchange(self, server, clients, sizes=(1, 5000, case.scaled(1 << 20, 20000)), count=4):
-        """Every byte both ways, `count` connections of each size one after the other."""
-        served = driver.serve(self.servers[server], PORT, "exchange-server")
-        for client in clients:
-            for size in sizes:
-                peer = driver.Peer(self.clients[client], "connect", self.vips[server], 80,
-                                   f"exchange:{size}:{2 * size}", count)
-                for _ in range(count):
-                    self.assert_done(peer.next(), sent=size, received=2 * size)
-                    self.assert_intact(served.next(), sent=2 * size, received=size)
-
-    def echoes(self, client, server, count=20):
-        """So many connections one after the other, each of which has to be answered."""
-        repeated = driver.Peer(self.clients[client], "repeat", self.vips[server], 80, "send:10,shutdown,recv-eof",
-                               count)
-        self.assertEqual(repeated.next(), {"done": count})
-
-    def link(self, gateway, cluster, name):
-        """What a gateway says of its link with another cluster's gateway of that name."""
-        found = [link for link in gateway.agent.links_with(cluster) if link["gateway"] == name]
-        return found[0] if found else None
-
-    def wait_down(self, gateway, cluster, name):
-        """Waits until it has none that is up."""
-        host.wait_until(f"{gateway.agent.instance} to have no link with {cluster}/{name}", lambda:
-                        (self.link(gateway, cluster, name) or {"state": "down"})["state"] == "down")
+from testing.gateway import LEAST_SPARES
+from testing.topology import TRUST_DOMAIN, program
 
 
 class JoinedTest(LinksCase):
@@ -119,6 +40,23 @@ class JoinedTest(LinksCase):
     def test_two_private_clusters_meet_through_a_third(self):
         self.exchange("north", ("south",))
         self.exchange("south", ("north",))
+
+    def test_the_topology_shows_links_as_who_looks_at_them_knows_them(self):
+        for place, cluster, role in ((self.east, "south", "acceptor"), (self.south, "east", "dialer")):
+            shown = self.shown(place.gateways[0], cluster)
+            self.assertEqual({name: (link["role"], link["state"]) for name, link in shown.items()},
+                             {"gw-1": (role, "up"), "gw-2": (role, "up")})
+            self.assertGreaterEqual(min(link["spares"] for link in shown.values()), LEAST_SPARES)
+
+            def heard_since(place=place, cluster=cluster):
+                link = self.shown(place.gateways[0], cluster)["gw-1"]
+                return link["since_ms"] > 3000 and link["heard_ms"] < link["since_ms"] / 2
+            host.wait_until("an answer to PING to be seen", heard_since)
+        self.assertEqual(self.shown(self.west, "south")["east"], {
+            "role": "user", "cluster": "south", "via": "east", "gateways": ["gw-1", "gw-2"], "ways": 2,
+            "ways_ejected": 0, "state": "up"})
+        table = host.sh(program("tombolo"), "--socket", self.east.gateways[0].agent.socket, "topology")
+        self.assertRegex(table, r"\nsouth/gw-1 +them +up ")
 
     def test_a_burst_is_carried_and_more_spares_are_kept_then(self):
         driver.echo(self.servers["south"], PORT)
@@ -171,21 +109,42 @@ class LossTest(LinksCase):
         self.addCleanup(self.start_agents_again)
         for gateway in self.east.gateways:
             self.wait_down(gateway, "south", dead.agent.name)
+            self.assertEqual(self.shown(gateway, "south")[dead.agent.name], {
+                "role": "acceptor", "cluster": "south", "gateway": dead.agent.name, "state": "down"})
         self.echoes("west", "south")
         self.start_agents_again()
         self.wait_joined()
+        for gateway in self.east.gateways:
+            self.assertEqual(self.shown(gateway, "south")[dead.agent.name]["state"], "up")
 
     def test_a_gateway_that_has_links_is_killed(self):
         driver.echo(self.servers["south"], PORT)
         dead = self.east.gateways[0]
+        before = {gateway: self.shown(gateway, "east")[dead.agent.name] for gateway in self.south.gateways}
         dead.agent.kill()
         self.addCleanup(self.start_agents_again)
         for gateway in self.south.gateways:
             self.wait_down(gateway, "east", dead.agent.name)
+            self.wait_dialled_again(gateway, dead, before[gateway])
         self.echoes("west", "south")
+
+        def way_is_ejected():
+            driver.connect_many(self.clients["west"], self.vips["south"], 80, "send:10,shutdown,recv-eof", 8)
+            return self.shown(self.west, "south")["east"]["ways_ejected"] == 1
+        host.wait_until("the way through it to be avoided", way_is_ejected)
+        self.assertEqual(self.shown(self.west, "south")["east"]["state"], "up")
         self.start_agents_again()
         self.wait_joined()
         self.assertGreaterEqual(self.link(self.south.gateways[0], "east", dead.agent.name)["lost"], 1)
+
+    def wait_dialled_again(self, gateway, dead, before):
+        """Waits until the topology shows a link that was lost and has been dialled in vain."""
+        def waits():
+            link = self.shown(gateway, "east")[dead.agent.name]
+            return link if link["attempts"] > before["attempts"] and "next_dial_ms" in link else None
+        link = host.wait_until("it to be dialled again", waits)
+        self.assertEqual((link["state"], link["lost"], link["spares"]), ("down", before["lost"] + 1, 0))
+        self.assertNotEqual(link["error"], "")
 
     def test_a_black_hole_is_noticed_by_both_sides(self):
         cut = self.south.gateways[0]

@@ -12,6 +12,7 @@ import os
 from .agent import Agent
 
 PORT = 15443
+LEAST_SPARES = 4  # of a link that is not used
 _ADMIN_PORT = 15030
 
 
@@ -59,6 +60,11 @@ class Gateway(Agent):
         """What it knows of its links with a cluster's gateways, whoever has dialled."""
         return [link for link in self.status_or_none().get("gateway", {}).get("links", [])
                 if link["cluster"] == cluster]
+
+    def has_links(self, cluster, count):
+        """Whether so many links with a cluster are up, with the spares that are kept without use."""
+        return len([link for link in self.links_with(cluster)
+                    if link.get("spares", 0) >= LEAST_SPARES]) == count
 
     def tunnels(self):
         """Those that it carries at the moment."""

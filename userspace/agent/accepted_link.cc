@@ -82,6 +82,7 @@ link::Stock::Owner OwnerOf(GatewayContext& context, const std::shared_ptr<Accept
           .gateway = std::string(name.gateway),
           .most_spares = hello.most_spares,
           .renews = hello.renews,
+          .heard_at = accepted->channel->heard_at(),
           .refill = [refilling] { Refilling::Soon(refilling, OfferTokens); },
           .replaced = [replaced] { Refilling::Soon(replaced, EndReplaced); }};
 }

@@ -68,6 +68,14 @@ void Refused::Set(source::Refusals refusals) {
   refusals_ = std::move(refusals);
 }
 
+std::set<std::string> Refused::Away() const {
+  std::set<std::string> away;
+  for (const auto& [of, group] : refusals_.groups()) {
+    if (of.second == source::RefusalReason::kNoGateway) away.insert(of.first);
+  }
+  return away;
+}
+
 json::object SharedDirectoryJson(const directory::Subscriber::View& view, const Refused& refused) {
   json::array groups;
   for (const auto& [of, group] : refused.refusals().groups()) {

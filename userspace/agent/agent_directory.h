@@ -2,6 +2,7 @@
 #pragma once
 
 #include <set>
+#include <string>
 #include <vector>
 
 #include <boost/json/object.hpp>
@@ -25,6 +26,8 @@ class Refused {
  public:
   void Set(source::Refusals refusals);
   const source::Refusals& refusals() const { return refusals_; }
+  // Members of which no gateway can be reached.
+  std::set<std::string> Away() const;
 
  private:
   source::Refusals refusals_;

@@ -156,11 +156,7 @@ Awaitable<json::value> Agent::Topology() {
     AddTo(traffic, co_await thread->Ask<Traffic>(
                        [](DataThread& self) { return TrafficOf(self.context()); }));
   }
-  Seen seen{*snapshot, config_.cluster, views, traffic};
-  for (const auto& [of, group] : refused_.refusals().groups()) {
-    if (of.second == source::RefusalReason::kNoGateway) seen.away.insert(of.first);
-  }
-  co_return TopologyJson(seen);
+  co_return TopologyJson(Seen{*snapshot, config_.cluster, views, traffic, refused_.Away()});
 }
 
 Awaitable<json::value> Agent::Connections() {

@@ -169,7 +169,10 @@ Awaitable<void> DialedLinks::Keep(LinkPtr link) {
   Backoff backoff(pace_.first_pause, pace_.longest_pause);
   while (Wanted(*link)) {
     const MonotonicTime begun = Now();
-    Note(*link, [](DialedLinkView& view) { ++view.attempts; });
+    Note(*link, [](DialedLinkView& view) {
+      view.next_dial.reset();
+      ++view.attempts;
+    });
     const absl::Status ended = co_await Hold(link);
     const bool was_up = std::exchange(link->channel, nullptr) != nullptr;
     const bool lost = was_up && absl::IsUnavailable(ended);
@@ -191,7 +194,9 @@ Awaitable<void> DialedLinks::Keep(LinkPtr link) {
                        {"reason", ended}});
     if (Now() - begun > pace_.lasting) backoff.Reset();
     co_await EndRenewal(*link);
-    (void)co_await link->pause.Wait(After(backoff.Next()));
+    const MonotonicTime next = After(backoff.Next());
+    Note(*link, [next](DialedLinkView& view) { view.next_dial = next; });
+    (void)co_await link->pause.Wait(next);
   }
   co_await EndRenewal(*link);
   if (draining_) co_return;
@@ -231,13 +236,14 @@ Awaitable<absl::StatusOr<DialedLinks::ChannelPtr>> DialedLinks::Connect(LinkTarg
   co_return channel;
 }
 
-void DialedLinks::Take(Link& link, ChannelPtr channel) const {
+void DialedLinks::Take(Link& link, ChannelPtr channel) {
   link.channel = std::move(channel);
   const Duration left = Left(link.channel->info());
   // Long before the certificates of either side end, as others will have been issued by then.
   const auto part = std::chrono::duration_cast<Duration>(left * pace_.life);
   link.renew_at = After(std::max(part, pace_.least_life));
   link.ends_at = After(left);
+  Note(link, [&](DialedLinkView& view) { view.heard_at = link.channel->heard_at(); });
 }
 
 // By the world of now: it may be another one than when it was dialled.

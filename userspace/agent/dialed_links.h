@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,11 @@ struct GatewayContext;
 struct DialedLinkView {
   LinkTarget target{};
   bool up = false;
-  MonotonicTime since{};   // it is that
-  std::string error{};     // why it is not, or was not the last time
+  MonotonicTime since{};     // it is that
+  link::HeardAt heard_at{};  // of its last control connection; null: there was none
+  std::string error{};       // why it is not, or was not the last time
+  // Of one that is down: when it is dialled again; none: that is being done.
+  std::optional<MonotonicTime> next_dial{};
   std::size_t spares = 0;  // idle
   std::uint64_t attempts = 0;
   std::uint64_t lost = 0;  // times that it was up and ended without a word
@@ -84,7 +88,7 @@ class DialedLinks {
   Awaitable<absl::StatusOr<ChannelPtr>> Connect(LinkTarget target, bool renews);
   Awaitable<void> Renew(LinkPtr link);
   static Awaitable<void> CloseOther(ChannelPtr other, std::string why);
-  void Take(Link& link, ChannelPtr channel) const;
+  void Take(Link& link, ChannelPtr channel);
   Awaitable<bool> Renewed(Link& link);
   Awaitable<void> EndRenewal(Link& link);
   void OpenSpares(const LinkPtr& link, const link::Offer& offer);

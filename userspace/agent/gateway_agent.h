@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include "absl/status/statusor.h"
@@ -73,6 +74,7 @@ class GatewayAgent {
   Awaitable<boost::json::value> Status();
   Awaitable<boost::json::value> Tunnels();
   boost::json::array NodesJson();
+  boost::json::object Topology();
   LinkViews Links();
   std::vector<admin::Sample> Samples();
 

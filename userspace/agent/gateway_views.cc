@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "admin/process_metrics.h"
 #include "agent/balance_views.h"
 #include "agent/gateway_agent.h"
+#include "agent/gateway_topology.h"
 #include "agent/link_views.h"
 #include "agent/status_json.h"
 #include "agent/views.h"
@@ -123,6 +125,7 @@ admin::Providers GatewayAgent::MakeProviders() {
   providers.nouns["links"] = [this]() -> Awaitable<json::value> {
     co_return json::object{{"links", LinksJson(Links(), std::chrono::steady_clock::now())}};
   };
+  providers.nouns["topology"] = [this]() -> Awaitable<json::value> { co_return Topology(); };
   providers.nouns["services"] = [this]() -> Awaitable<json::value> {
     co_return ServicesJson(*snapshot_, {});
   };
@@ -149,7 +152,14 @@ LinkViews GatewayAgent::Links() {
   return {.dialed = threads_.empty() ? std::vector<DialedLinkView>() : threads_[0]->dialed_links(),
           .dialed_counts = threads_.empty() ? DialedLinkCounts() : threads_[0]->dialed_counts(),
           .accepted = stock_.View(std::chrono::steady_clock::now()),
+          .expected = LinkRules(*snapshot_, config_, identities_).from,
           .counts = stock_.counts()};
+}
+
+json::object GatewayAgent::Topology() {
+  const SeenByGateway seen{*snapshot_, config_.cluster, nodes_, Links(),
+                           publishing_ == nullptr ? std::set<std::string>() : publishing_->Away()};
+  return TopologyJson(seen, std::chrono::steady_clock::now());
 }
 
 Awaitable<json::value> GatewayAgent::Status() {

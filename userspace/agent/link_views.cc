@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/link_views.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -19,32 +21,53 @@ std::int64_t Milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
 
+// What has never been heard of has no age.
+void AddHeard(const link::HeardAt& heard_at, MonotonicTime now, json::object& out) {
+  if (heard_at != nullptr) out["heard_ms"] = Milliseconds(now - heard_at->load());
+}
+
 json::object Json(const DialedLinkView& link, MonotonicTime now) {
-  return {{"role", "dialer"},
-          {"cluster", link.target.cluster},
-          {"gateway", link.target.gateway},
-          {"address", link.target.address.ToString()},
-          {"state", link.up ? "up" : "down"},
-          {"since_ms", Milliseconds(now - link.since)},
-          {"error", link.error},
-          {"spares", link.spares},
-          {"attempts", link.attempts},
-          {"lost", link.lost},
-          {"spares_opened", link.spares_opened},
-          {"spares_failed", link.spares_failed},
-          {"tunnels", link.tunnels}};
+  json::object out{{"role", "dialer"},
+                   {"cluster", link.target.cluster},
+                   {"gateway", link.target.gateway},
+                   {"address", link.target.address.ToString()},
+                   {"state", link.up ? "up" : "down"},
+                   {"since_ms", Milliseconds(now - link.since)},
+                   {"error", link.error},
+                   {"spares", link.spares},
+                   {"attempts", link.attempts},
+                   {"lost", link.lost},
+                   {"spares_opened", link.spares_opened},
+                   {"spares_failed", link.spares_failed},
+                   {"tunnels", link.tunnels}};
+  AddHeard(link.heard_at, now, out);
+  if (link.next_dial) {
+    out["next_dial_ms"] = Milliseconds(std::max(*link.next_dial - now, Duration::zero()));
+  }
+  return out;
 }
 
 json::object Json(const link::Stock::LinkView& link, MonotonicTime now) {
-  return {{"role", "acceptor"},
-          {"cluster", link.cluster},
-          {"gateway", link.gateway},
-          {"state", "up"},
-          {"since_ms", Milliseconds(now - link.since)},
-          {"spares", link.spares},
-          {"spares_wanted", link.wanted},
-          {"tokens", link.tokens},
-          {"tunnels", link.taken}};
+  json::object out{{"role", "acceptor"},
+                   {"cluster", link.cluster},
+                   {"gateway", link.gateway},
+                   {"state", "up"},
+                   {"since_ms", Milliseconds(now - link.since)},
+                   {"spares", link.spares},
+                   {"spares_wanted", link.wanted},
+                   {"tokens", link.tokens},
+                   {"tunnels", link.taken}};
+  AddHeard(link.heard_at, now, out);
+  return out;
+}
+
+// Those that the directory has and that are not there.
+std::set<std::pair<std::string, std::string>> Missing(const LinkViews& views) {
+  auto missing = views.expected;
+  for (const link::Stock::LinkView& link : views.accepted) {
+    missing.erase({link.cluster, link.gateway});
+  }
+  return missing;
 }
 
 // Of all links of one cluster.
@@ -84,12 +107,18 @@ json::array LinksJson(const LinkViews& views, MonotonicTime now) {
   json::array out;
   for (const DialedLinkView& link : views.dialed) out.push_back(Json(link, now));
   for (const link::Stock::LinkView& link : views.accepted) out.push_back(Json(link, now));
+  for (const auto& [cluster, gateway] : Missing(views)) {
+    out.push_back(json::object{
+        {"role", "acceptor"}, {"cluster", cluster}, {"gateway", gateway}, {"state", "down"}});
+  }
   return out;
 }
 
 std::vector<Sample> LinkSamples(const LinkViews& views) {
   std::vector<Sample> samples;
   ByCluster sums;
+  // A 0 for those that have none: an alert needs one.
+  for (const auto& [cluster, gateway] : views.expected) sums[{"acceptor", cluster}];
   for (const DialedLinkView& link : views.dialed) {
     Sums& sum = sums[{"dialer", link.target.cluster}];
     sum.up += link.up ? 1 : 0;

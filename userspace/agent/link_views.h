@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/json/array.hpp>
@@ -16,6 +19,8 @@ struct LinkViews {
   std::vector<DialedLinkView> dialed;
   DialedLinkCounts dialed_counts;
   std::vector<link::Stock::LinkView> accepted;
+  // (cluster, gateway) that may dial, by the directory: those without a link are down.
+  std::set<std::pair<std::string, std::string>> expected;
   link::Stock::Counts counts;
 };
 

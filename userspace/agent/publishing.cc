@@ -88,4 +88,9 @@ std::vector<admin::Sample> Publishing::Samples() const {
   return SharedDirectorySamples(view, refused_);
 }
 
+std::set<std::string> Publishing::Away() const {
+  const std::lock_guard lock(mutex_);
+  return refused_.Away();
+}
+
 }  // namespace tombolo::agent

@@ -6,6 +6,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include <boost/json/object.hpp>
@@ -43,6 +45,7 @@ class Publishing {
 
   boost::json::object View() const;  // docs/admin-api.md: status.shared_directory
   std::vector<admin::Sample> Samples() const;
+  std::set<std::string> Away() const;  // members of which no gateway can be reached
 
  private:
   Publishing(const source::AgentConfig& config, directory::Subscriber::Options options,

@@ -24,11 +24,12 @@ struct Served {
   std::uint64_t endpoints = 0, ready = 0, ejected = 0, in_flight = 0;
 };
 
-json::object PortJson(const mesh::ServicePort& port, const BalanceViews& views, std::size_t& next) {
+json::object PortJson(const mesh::ServicePort& port, const BalanceViews* views, std::size_t& next) {
   std::map<std::string, Served> clusters;
   for (const mesh::Endpoint& endpoint : port.endpoints) {
-    const balance::EndpointView view =
-        next < views.endpoints.size() ? views.endpoints[next] : balance::EndpointView();
+    const balance::EndpointView view = views != nullptr && next < views->endpoints.size()
+                                           ? views->endpoints[next]
+                                           : balance::EndpointView();
     ++next;
     Served& served = clusters[endpoint.cluster];
     served.endpoints += endpoint.members;
@@ -38,28 +39,46 @@ json::object PortJson(const mesh::ServicePort& port, const BalanceViews& views, 
   }
   json::array list;
   for (const auto& [name, served] : clusters) {
-    list.push_back(json::object{{"name", name},
-                                {"endpoints", served.endpoints},
-                                {"ready", served.ready},
-                                {"ejected", served.ejected},
-                                {"in_flight", served.in_flight}});
+    json::object shown{{"name", name}, {"endpoints", served.endpoints}, {"ready", served.ready}};
+    if (views != nullptr) {
+      shown["ejected"] = served.ejected;
+      shown["in_flight"] = served.in_flight;
+    }
+    list.push_back(std::move(shown));
   }
   return {{"port", port.port}, {"clusters", std::move(list)}};
 }
 
-json::array ServicesJson(const Seen& seen) {
-  json::array services;
-  std::size_t next = 0;
-  for (const mesh::Service& service : seen.snapshot.services) {
-    json::array vips, ports;
-    for (const net::IpAddress& vip : service.vips) vips.emplace_back(vip.ToString());
-    for (const mesh::ServicePort& port : service.ports) {
-      ports.push_back(PortJson(port, seen.views, next));
-    }
-    services.push_back(json::object{
-        {"name", service.FullName()}, {"vips", std::move(vips)}, {"ports", std::move(ports)}});
+// What is known here of the links of `cluster`: whether its own gateways are at the other ends only
+// those of `via` see, but tunnels to it come to nothing where none is.
+json::object LinkJson(const mesh::Cluster& cluster, const std::string& via,
+                      const json::array& ways) {
+  json::array gateways;
+  for (const mesh::Gateway& gateway : cluster.gateways) {
+    if (gateway.via == via) gateways.emplace_back(gateway.name);
   }
-  return services;
+  std::size_t all = 0, ejected = 0;
+  for (const json::value& way : ways) {
+    const json::value* through = way.as_object().if_contains("via");
+    if (through == nullptr || through->as_string() != via) continue;
+    ++all;
+    if (way.at("ejected").as_bool()) ++ejected;
+  }
+  return {{"role", "user"},
+          {"cluster", cluster.name},
+          {"via", via},
+          {"gateways", std::move(gateways)},
+          {"ways", all},
+          {"ways_ejected", ejected},
+          {"state", ejected < all ? "up" : "down"}};
+}
+
+void AddLinks(const mesh::Cluster& cluster, const json::array& ways, json::array& links) {
+  std::set<std::string> vias;
+  for (const mesh::Gateway& gateway : cluster.gateways) {
+    if (!gateway.via.empty()) vias.insert(gateway.via);
+  }
+  for (const std::string& via : vias) links.push_back(LinkJson(cluster, via, ways));
 }
 
 // Whether `port` is served by the cluster, and by no other that takes new connections.
@@ -129,8 +148,47 @@ std::string DrainInWords(const mesh::Snapshot& snapshot, const mesh::Cluster& cl
   return words;
 }
 
+json::array GatewaysJson(const mesh::Cluster& cluster) {
+  json::array gateways;
+  for (const mesh::Gateway& gateway : cluster.gateways) {
+    json::object out{{"kind", "gateway"}, {"name", gateway.name}, {"zone", gateway.zone}};
+    if (gateway.via.empty()) {
+      out["address"] = gateway.address.ToString();
+    } else {
+      out["via"] = gateway.via;
+    }
+    gateways.push_back(std::move(out));
+  }
+  return gateways;
+}
+
+void AddUnknown(const std::set<std::string>& away, const mesh::Snapshot& snapshot,
+                json::array& clusters) {
+  for (const std::string& name : away) {
+    if (snapshot.FindCluster(name) != nullptr) continue;
+    clusters.push_back(json::object{{"name", name}, {"alive", false}});
+  }
+}
+
+json::array ServicesByCluster(const mesh::Snapshot& snapshot, const BalanceViews* views) {
+  json::array services;
+  std::size_t next = 0;
+  for (const mesh::Service& service : snapshot.services) {
+    json::array vips, ports;
+    for (const net::IpAddress& vip : service.vips) vips.emplace_back(vip.ToString());
+    for (const mesh::ServicePort& port : service.ports) {
+      ports.push_back(PortJson(port, views, next));
+    }
+    services.push_back(json::object{
+        {"name", service.FullName()}, {"vips", std::move(vips)}, {"ports", std::move(ports)}});
+  }
+  return services;
+}
+
 json::object TopologyJson(const Seen& seen) {
   json::object out = ClustersJson(seen.snapshot, seen.own_cluster, seen.views);
+  out["role"] = "node";
+  json::array links;
   json::array& clusters = out["clusters"].as_array();
   for (std::size_t i = 0; i < seen.snapshot.clusters.size(); ++i) {
     const mesh::Cluster& cluster = seen.snapshot.clusters[i];
@@ -141,12 +199,17 @@ json::object TopologyJson(const Seen& seen) {
     shown["connections"] = traffic.connections;
     shown["idle_tunnels"] = traffic.idle_tunnels;
     shown["drain"] = DrainInWords(seen.snapshot, cluster, traffic);
+    json::array& ways = shown["ways"].as_array();
+    if (cluster.name != seen.own_cluster) {
+      AddLinks(cluster, ways, links);
+      continue;
+    }
+    // Nobody here dials them, but they are there.
+    for (json::value& gateway : GatewaysJson(cluster)) ways.push_back(std::move(gateway));
   }
-  for (const std::string& name : seen.away) {
-    if (seen.snapshot.FindCluster(name) != nullptr) continue;
-    clusters.push_back(json::object{{"name", name}, {"alive", false}});
-  }
-  out["services"] = ServicesJson(seen);
+  AddUnknown(seen.away, seen.snapshot, clusters);
+  out["links"] = std::move(links);
+  out["services"] = ServicesByCluster(seen.snapshot, &seen.views);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
 #include "agent/balance_views.h"
@@ -34,6 +35,14 @@ struct Seen {
   std::set<std::string> away{};  // members without a gateway that is alive
 };
 boost::json::object TopologyJson(const Seen& seen);
+
+// What nodes and gateways tell alike. The gateways that a cluster has, as the directory says;
+boost::json::array GatewaysJson(const mesh::Cluster& cluster);
+// adds those of `away` of which nothing else is known;
+void AddUnknown(const std::set<std::string>& away, const mesh::Snapshot& snapshot,
+                boost::json::array& clusters);
+// where each service is served. `views` is null where none is chosen among endpoints.
+boost::json::array ServicesByCluster(const mesh::Snapshot& snapshot, const BalanceViews* views);
 
 // What a drain does, in a sentence; "" of a cluster that does not drain.
 std::string DrainInWords(const mesh::Snapshot& snapshot, const mesh::Cluster& cluster,

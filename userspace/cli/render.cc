@@ -22,7 +22,7 @@ constexpr Renderer kRenderers[] = {
     {{"status", "is this agent ready, and what does it know"}, RenderStatus},
     {{"services", "every service, where it is served, and how its endpoints do"}, RenderServices},
     {{"clusters", "every cluster, and how the ways to it do"}, RenderClusters},
-    {{"topology", "clusters, the ways to them, and which services are served where"},
+    {{"topology", "clusters, the ways and links to them, and which services are served where"},
      RenderTopology},
     {{"identities", "SVIDs of this node, and how their renewal goes"}, RenderIdentities},
     {{"workloads", "what has an identity on this node"}, RenderWorkloads},

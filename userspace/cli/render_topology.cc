@@ -11,7 +11,9 @@ namespace {
 
 namespace json = boost::json;
 
+// "-" where it is not known: who dials nobody there cannot tell.
 std::string Health(const json::value& of) {
+  if (Field(&of, "ejected") == nullptr) return Text(nullptr);
   if (IsTrue(&of, "ejected")) {
     return absl::StrCat("ejected for ", Age(Field(&of, "ejected_for_ms")));
   }
@@ -51,6 +53,58 @@ std::string Ways(const json::value* root) {
   return table.OrNone("ways to clusters");
 }
 
+// "4/6" of those that are to be kept, where this side says how many.
+std::string Spares(const json::value& link) {
+  const json::value* wanted = Field(&link, "spares_wanted");
+  const std::string spares = TextOf(&link, "spares");
+  return wanted == nullptr ? spares : absl::StrCat(spares, "/", Text(wanted));
+}
+
+std::string NextDial(const json::value& link) {
+  if (TextOf(&link, "role") != "dialer" || TextOf(&link, "state") == "up") return Text(nullptr);
+  const json::value* next = Field(&link, "next_dial_ms");
+  return next == nullptr ? "now" : absl::StrCat("in ", Age(next));
+}
+
+// Of one that has been up again since, the error is history.
+std::string Error(const json::value& link) {
+  return TextOf(&link, "state") == "up" ? Text(nullptr) : TextOf(&link, "error");
+}
+
+// A gateway's own.
+std::string LinksHeld(const json::value* root) {
+  Table table({"LINK-WITH", "DIALLED-BY", "STATE", "SINCE", "HEARD", "SPARES", "TUNNELS",
+               "NEXT-DIAL", "ERROR"});
+  for (const json::value& link : List(root, "links")) {
+    table.Add({absl::StrCat(TextOf(&link, "cluster"), "/", TextOf(&link, "gateway")),
+               TextOf(&link, "role") == "dialer" ? "us" : "them", TextOf(&link, "state"),
+               Age(Field(&link, "since_ms")), Age(Field(&link, "heard_ms")), Spares(link),
+               TextOf(&link, "tunnels"), NextDial(link), Error(link)});
+  }
+  return table.OrNone("links");
+}
+
+// What a node knows of those of others.
+std::string LinksUsed(const json::value* root) {
+  Table table({"LINKED", "GATEWAYS", "VIA", "WAYS-GOOD", "STATE"});
+  for (const json::value& link : List(root, "links")) {
+    const json::value* ways = Field(&link, "ways");
+    const json::value* ejected = Field(&link, "ways_ejected");
+    std::string good = Text(nullptr);
+    if (ways != nullptr && ways->is_number() && ejected != nullptr && ejected->is_number()) {
+      good =
+          absl::StrCat(ways->to_number<double>() - ejected->to_number<double>(), "/", Text(ways));
+    }
+    table.Add({TextOf(&link, "cluster"), Joined(List(&link, "gateways"), ","), TextOf(&link, "via"),
+               good, TextOf(&link, "state")});
+  }
+  return table.OrNone("links");
+}
+
+std::string Links(const json::value* root) {
+  return TextOf(root, "role") == "gateway" ? LinksHeld(root) : LinksUsed(root);
+}
+
 // A port that nobody serves is what someone is looking for: it has a row, too.
 std::string Services(const json::value* root) {
   Table table({"SERVICE", "VIPS", "PORT", "CLUSTER", "READY", "EJECTED", "IN-FLIGHT"});
@@ -82,7 +136,8 @@ std::string Drains(const json::value* root) {
 }  // namespace
 
 std::string RenderTopology(const json::value* root, absl::Time) {
-  return absl::StrCat(Clusters(root), "\n", Ways(root), "\n", Services(root), Drains(root));
+  return absl::StrCat(Clusters(root), "\n", Ways(root), "\n", Links(root), "\n", Services(root),
+                      Drains(root));
 }
 
 }  // namespace tombolo::cli

@@ -33,8 +33,8 @@ Channel::Channel(tls::Session session, Duration ask, Duration answer)
     : session_(std::move(session)),
       ask_(ask),
       answer_(answer),
-      heard_at_(Now()),
-      window_(heard_at_) {}
+      heard_at_(std::make_shared<std::atomic<MonotonicTime>>(Now())),
+      window_(*heard_at_) {}
 
 absl::Status Channel::Post(const Message& message) {
   return session_.stream->PostControl(Encode(message));
@@ -50,7 +50,7 @@ bool Channel::TooMany() {
 }
 
 absl::StatusOr<Message> Channel::Understand(const tls::Record& record) {
-  heard_at_ = Now();
+  *heard_at_ = Now();
   asked_ = false;
   if (record.type != tls::kControl) {
     return absl::InvalidArgumentError("link: application data on a control connection");
@@ -80,7 +80,7 @@ Awaitable<absl::StatusOr<Hello>> Channel::ReceiveHello(MonotonicTime deadline) {
 Awaitable<absl::StatusOr<Message>> Channel::Receive(MonotonicTime until) {
   for (;;) {
     if (std::exchange(interrupted_, false)) co_return absl::CancelledError("interrupted");
-    const MonotonicTime due = asked_ ? asked_at_ + answer_ : heard_at_ + ask_;
+    const MonotonicTime due = asked_ ? asked_at_ + answer_ : heard_at_->load() + ask_;
     const absl::StatusOr<tls::Record> record =
         co_await session_.stream->Receive(std::min(until, due));
     if (absl::IsDeadlineExceeded(record.status())) {

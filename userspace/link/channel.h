@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -10,6 +12,9 @@
 #include "tls/handshake.h"
 
 namespace tombolo::link {
+
+// When something came last on a link. Its thread sets it, any thread may read it.
+using HeardAt = std::shared_ptr<const std::atomic<MonotonicTime>>;
 
 // One end of a control connection after its handshake. Owns the session. One thread; destroying it
 // closes the socket, so no coroutine may then be using it.
@@ -24,6 +29,7 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
 
   const tls::SessionInfo& info() const { return session_.info; }
+  HeardAt heard_at() const { return heard_at_; }
 
   // Without waiting. Unavailable: the other end does not read.
   absl::Status Post(const Message& message);
@@ -49,7 +55,7 @@ class Channel {
 
   tls::Session session_;
   const Duration ask_, answer_;
-  MonotonicTime heard_at_;
+  const std::shared_ptr<std::atomic<MonotonicTime>> heard_at_;
   MonotonicTime asked_at_;    // with PING
   bool asked_ = false;        // since then
   bool interrupted_ = false;  // and nobody has been told

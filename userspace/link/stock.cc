@@ -216,6 +216,7 @@ std::vector<Stock::LinkView> Stock::View(MonotonicTime now) {
     views.push_back({.cluster = name.first,
                      .gateway = name.second,
                      .since = link.since,
+                     .heard_at = link.owner.heard_at,
                      .spares = link.spares.size(),
                      .tokens = tokens_.Outstanding(link.id, now),
                      .wanted = link.refill.Wanted(now),

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "base/fd.h"
 #include "base/time.h"
+#include "link/channel.h"
 #include "link/refill.h"
 #include "link/tokens.h"
 
@@ -49,6 +50,7 @@ class Stock {
     std::string cluster{}, gateway{};
     std::uint32_t most_spares = 0;   // that the other side keeps
     bool renews = false;             // it still has those of the link before
+    HeardAt heard_at{};              // for View(); null: not known
     std::function<void()> refill{};  // HandOut() may have something
     std::function<void()>
         replaced{};  // the same gateway has another link, which has everything now
@@ -114,6 +116,7 @@ class Stock {
   struct LinkView {
     std::string cluster{}, gateway{};
     MonotonicTime since{};
+    HeardAt heard_at{};  // null: not known
     std::size_t spares = 0;
     std::uint32_t tokens = 0, wanted = 0;  // handed out and not shown yet; to be kept
     std::uint64_t taken = 0;               // by tunnels, in all

@@ -220,6 +220,8 @@ TEST(RenderTest, Topology) {
      "ejected_for_ms":3000,"in_flight":0,"connect_us":70},{"kind":"gateway","name":"gw-2",
      "address":"203.0.113.2:15443","ejected":false,"warmth_percent":40}]},
     {"name":"south","alive":false}],
+    "links":[{"role":"user","cluster":"west","via":"east","gateways":["gw-1","gw-3"],"ways":2,
+     "ways_ejected":1,"state":"up"}],
     "services":[{"name":"shop/web","vips":["10.96.0.10"],"ports":[
       {"port":80,"clusters":[{"name":"west","endpoints":3,"ready":2,"ejected":1,"in_flight":4}]},
       {"port":443,"clusters":[]}]}]})"),
@@ -233,11 +235,52 @@ east      node      east-1    172.31.0.1:15008    -      -      good            
 west      gateway   east/gw   203.0.113.1:15443   a      east   ejected for 3s   0           70
 west      gateway   gw-2      203.0.113.2:15443   -      -      back, at 40 %    -           -
 
+LINKED   GATEWAYS    VIA    WAYS-GOOD   STATE
+west     gw-1,gw-3   east   1/2         up
+
 SERVICE    VIPS         PORT   CLUSTER   READY   EJECTED   IN-FLIGHT
 shop/web   10.96.0.10   80     west      2/3     1         4
 shop/web   10.96.0.10   443    -         -/-     -         -
 
 west is draining: that is so.
+)");
+}
+
+TEST(RenderTest, TopologyOfAGateway) {
+  EXPECT_EQ(Table("topology", R"({"role":"gateway","clusters":[
+    {"name":"east","region":"eu","own":true,"alive":true,"draining":false,"ways":[
+     {"kind":"node","name":"east-1","address":"172.31.0.1:15008","zone":"a","in_flight":2,
+      "ejected":true,"ejected_for_ms":3000}]},
+    {"name":"south","region":"","own":false,"alive":true,"draining":false,"ways":[
+     {"kind":"gateway","name":"gw-1","zone":"","via":"east"}]}],
+    "links":[{"role":"acceptor","cluster":"south","gateway":"gw-1","state":"up","since_ms":42000,
+      "heard_ms":700,"spares":3,"spares_wanted":4,"tokens":1,"tunnels":7},
+     {"role":"acceptor","cluster":"south","gateway":"gw-2","state":"down"},
+     {"role":"dialer","cluster":"west","gateway":"gw-1","state":"down","since_ms":5000,
+      "heard_ms":9000,"error":"no answer to PING","spares":0,"tunnels":2,"next_dial_ms":3000},
+     {"role":"dialer","cluster":"west","gateway":"gw-2","state":"down","since_ms":5000,
+      "error":"connection refused","spares":0,"tunnels":0},
+     {"role":"dialer","cluster":"west","gateway":"gw-3","state":"up","since_ms":1000,
+      "heard_ms":10,"error":"an old one","spares":4,"tunnels":0}],
+    "services":[{"name":"shop/web","vips":["10.96.0.10"],"ports":[
+      {"port":80,"clusters":[{"name":"south","endpoints":3,"ready":2}]}]}]})"),
+            R"(CLUSTER      REGION   STATE   RTT-US   CONNECTIONS   IDLE-TUNNELS
+east (own)   eu       alive   -        -             -
+south        -        alive   -        -             -
+
+CLUSTER   WAY       NAME     ADDRESS            ZONE   VIA    HEALTH           IN-FLIGHT   CONNECT-US
+east      node      east-1   172.31.0.1:15008   a      -      ejected for 3s   2           -
+south     gateway   gw-1     -                  -      east   -                -           -
+
+LINK-WITH    DIALLED-BY   STATE   SINCE   HEARD   SPARES   TUNNELS   NEXT-DIAL   ERROR
+south/gw-1   them         up      42s     700ms   3/4      7         -           -
+south/gw-2   them         down    -       -       -        -         -           -
+west/gw-1    us           down    5s      9s      0        2         in 3s       no answer to PING
+west/gw-2    us           down    5s      -       0        0         now         connection refused
+west/gw-3    us           up      1s      10ms    4        0         -           -
+
+SERVICE    VIPS         PORT   CLUSTER   READY   EJECTED   IN-FLIGHT
+shop/web   10.96.0.10   80     south     2/3     -         -
 )");
 }
 

@@ -47,6 +47,46 @@ TEST_F(TopologyTest, ClustersAndWhatThisAgentHasThere) {
   EXPECT_FALSE(Make({}, {"west"}).at("clusters").at(1).at("alive").as_bool());
 }
 
+TEST_F(TopologyTest, TheOwnGatewaysAreThereThoughNobodyDialsThem) {
+  snapshot_->clusters[0].gateways = {
+      {.name = "gw-1", .address = *net::SocketAddress::Parse("203.0.113.1:15443")}};
+  ASSERT_TRUE(snapshot_->Index().ok());
+  const json::object made = Make();
+  const json::array& ways = made.at("clusters").at(0).at("ways").as_array();
+  ASSERT_EQ(ways.size(), 2u);
+  EXPECT_EQ(ways[0].at("kind").as_string(), "node");
+  EXPECT_EQ(json::serialize(ways[1]),
+            R"({"kind":"gateway","name":"gw-1","zone":"","address":"203.0.113.1:15443"})");
+}
+
+// South is reached via west, whose two gateways are the ways.
+TEST_F(TopologyTest, LinksAreAsGoodAsTheWaysThatNeedThem) {
+  west().gateways = {{.name = "gw-1", .address = *net::SocketAddress::Parse("203.0.113.1:15443")},
+                     {.name = "gw-2", .address = *net::SocketAddress::Parse("203.0.113.2:15443")}};
+  snapshot_->clusters.push_back({.name = "south",
+                                 .gateways = {{.name = "gw-1", .via = "west"},
+                                              {.name = "gw-2", .via = "west"},
+                                              {.name = "gw-3", .via = "north"}}});
+  snapshot_->clusters.push_back({.name = "north"});
+  ASSERT_TRUE(snapshot_->Index().ok());
+  views_.ways.resize(5);  // east's node, west's gateways, and the same for south
+  const auto links = [&] { return json::serialize(Make().at("links")); };
+  const std::string north = R"({"role":"user","cluster":"south","via":"north","gateways":["gw-3"],)"
+                            R"("ways":0,"ways_ejected":0,"state":"down"})";
+  const auto west = [](int ejected, const char* state) {
+    return absl::StrCat(
+        R"({"role":"user","cluster":"south","via":"west","gateways":["gw-1","gw-2"],)",
+        R"("ways":2,"ways_ejected":)", ejected, R"(,"state":")", state, R"("})");
+  };
+  EXPECT_EQ(links(), absl::StrCat("[", north, ",", west(0, "up"), "]"));
+  views_.ways[1].ejected = true;
+  EXPECT_EQ(links(), absl::StrCat("[", north, ",", west(0, "up"), "]")) << "that way is west's own";
+  views_.ways[3].ejected = true;
+  EXPECT_EQ(links(), absl::StrCat("[", north, ",", west(1, "up"), "]"));
+  views_.ways[4].ejected = true;
+  EXPECT_EQ(links(), absl::StrCat("[", north, ",", west(2, "down"), "]"));
+}
+
 TEST_F(TopologyTest, ServicesByCluster) {
   mesh::Endpoint local = web().endpoints[0];
   local.cluster = "east";
