@@ -83,7 +83,7 @@ class EtcdMembersTest(SharedDirectoryCase):
     def republish_south(self):
         """South's gateways have something else to say."""
         self.weights[self.south] += 1
-        self.write_directories()
+        self.topo.write_directory()
 
     def see_south(self):
         """Until east has heard of it."""

@@ -2,11 +2,10 @@
 """What the tests of the directory in etcd share: clusters that know of each other only what it
 says, each with a directory file of its own."""
 from testing import case, driver, host
-from testing.etcd import Etcd
-from testing.topology import TRUST_DOMAIN, Endpoint
+from testing.shared_topology import SharedTopology
+from testing.topology import Endpoint
 
 PORTS = {80: 8080, 81: 8081}  # of the service, and of what is behind it
-VIPS = "10.112.0.0/16"
 
 
 class SharedDirectoryCase(case.TopologyCase):
@@ -16,50 +15,37 @@ class SharedDirectoryCase(case.TopologyCase):
 
     start_agents = False
     members = 1  # of etcd
+    config = {}  # of agents and gateways
+
+    @classmethod
+    def topology(cls):
+        return SharedTopology(cls.topology_name, cls.members)
 
     @classmethod
     def setUpClass(cls):
         case.need("etcd", "curl", "openssl")
         super().setUpClass()
-        cls.etcd.prepare()
-        cls.etcd.start()
-        cls.etcd.init()
-        cls.etcd.command("namespace", "grant", "shop", "west", "south")
-        for place in cls.topo.places():
-            place.agent.config = {"threads": 1, "shared_directory": cls.etcd.config(place)}
-            place.agent.write_config()
+        cls.topo.share("shop", cls.west, cls.south, **cls.config)
         cls.topo.start_agents()
 
     @classmethod
     def build(cls):
         cls.east, cls.west, cls.south = (
             cls.topo.cluster(name, gateways=2) for name in ("east", "west", "south"))
-        cls.etcd = Etcd(cls.topo, cls.members)
+        cls.etcd = cls.topo.etcd
         cls.client = cls.east.pod("client")
+        cls.topo.allow(cls.client, "shop/web")
         cls.servers = {cluster: cluster.pod("server") for cluster in (cls.west, cls.south)}
         cls.exported = {cls.west, cls.south}
         cls.weights = {cls.west: 1, cls.south: 1}
-        for cluster in cls.topo.clusters:
-            cluster.own_directory = True
-        write, cls.topo.write_directory = cls.topo.write_directory, cls.write_directories
-        cls._write = staticmethod(write)
+        cls.topo.services_of = cls.services_of
 
     @classmethod
-    def write_directories(cls):
-        """Each cluster's own: nobody else's nodes, workloads or services are in it."""
-        for cluster in cls.topo.clusters:
-            whole = cls.topo.directory()
-            whole["clusters"] = [cluster.entry()]
-            whole["workloads"] = [entry for entry in whole["workloads"]
-                                  if entry["cluster"] == cluster.name]
-            whole["services"] = []
-            if cluster in cls.exported:
-                whole["services"] = [{"name": "shop/web", "vips": ["10.96.0.10"], "export": True,
-                                      "ports": cls.ports(cluster)}]
-            whole["imports"] = {"vips": [VIPS]}
-            whole["allow"] = [{"from": f"spiffe://{TRUST_DOMAIN}/cluster/east/ns/shop/sa/client",
-                               "to": "shop/web"}]
-            cls._write(whole, cluster)
+    def services_of(cls, cluster):
+        """Of its own directory file."""
+        if cluster not in cls.exported:
+            return []
+        return [{"name": "shop/web", "vips": ["10.96.0.10"], "export": True, "ports": cls.ports(cluster)}]
 
     @classmethod
     def ports(cls, cluster):
@@ -74,27 +60,28 @@ class SharedDirectoryCase(case.TopologyCase):
             driver.serve(pod, PORTS[80], f"text:{pod.cluster.name},recv-eof")
             driver.echo(pod, PORTS[81])
         self.vip = host.wait_until("a VIP for shop/web", self.web_vip)
-        self.wait_for_clusters("west", "south")
+        self.wait_for_clusters(*(cluster.name for cluster in self.exported))
 
     def web(self, agent=None):
         """shop/web as east's node, or another agent, sees it; or {}."""
         services = (agent or self.east.agent).cli("services")["services"]
         return next((service for service in services if service["name"] == "shop/web"), {})
 
-    def web_vip(self):
-        """What east calls it."""
-        return next(iter(self.web().get("vips", [])), None)
+    def web_vip(self, agent=None):
+        """What east, or the cluster of another agent, calls it."""
+        return next(iter(self.web(agent).get("vips", [])), None)
 
     def clusters(self, agent=None):
         """Who serves it, ready, for east."""
         return {endpoint["cluster"] for port in self.web(agent).get("ports", [])
                 for endpoint in port["endpoints"] if endpoint["ready"]}
 
-    def wait_for_clusters(self, *names):
-        """Until east may choose among exactly these."""
-        host.wait_until(f"shop/web in {names}", lambda: self.clusters() == set(names))
+    def wait_for_clusters(self, *names, agent=None):
+        """Until east, or the cluster of another agent, may choose among exactly these."""
+        host.wait_until(f"shop/web in {names}", lambda: self.clusters(agent) == set(names))
 
-    def ask(self):
-        """Which cluster answers a new connection, or how that failed."""
-        result = driver.connect(self.client, self.vip, 80, "read-text,shutdown")
+    def ask(self, client=None):
+        """Which cluster answers a new connection of a client, or how that failed."""
+        vip = self.vip if client is None else self.web_vip(client.cluster.agent)
+        result = driver.connect(client or self.client, vip, 80, "read-text,shutdown")
         return result.get("text") or result.get("end") or result["connect"]

@@ -21,9 +21,9 @@ class SharedDirectoryTest(SharedDirectoryCase):
         host.wait_until("the gateway to know of both",
                         lambda: self.clusters(gateway) == {"west", "south"})
         self.exported.remove(self.south)
-        self.addCleanup(self.write_directories)
+        self.addCleanup(self.topo.write_directory)
         self.addCleanup(self.exported.add, self.south)
-        self.write_directories()
+        self.topo.write_directory()
         host.wait_until("the gateway to know of the change",
                         lambda: self.clusters(gateway) == {"west"})
 
@@ -44,9 +44,9 @@ class SharedDirectoryTest(SharedDirectoryCase):
 
     def test_a_cluster_that_stops_exporting(self):
         self.exported.remove(self.south)
-        self.addCleanup(self.write_directories)
+        self.addCleanup(self.topo.write_directory)
         self.addCleanup(self.exported.add, self.south)
-        self.write_directories()
+        self.topo.write_directory()
         self.wait_for_clusters("west")
         self.assertEqual({self.ask() for _ in range(5)}, {"west"})
 

@@ -43,6 +43,11 @@ class TopologyCase(unittest.TestCase):
     start_agents = True
 
     @classmethod
+    def topology(cls):
+        """What build() adds to."""
+        return Topology(cls.topology_name)
+
+    @classmethod
     def build(cls):
         """Adds clusters, pods, services and rules to cls.topo."""
         raise NotImplementedError
@@ -53,7 +58,7 @@ class TopologyCase(unittest.TestCase):
             host.prepare()
         except host.HostError as error:
             skip_without(error)
-        cls.topo = Topology(cls.topology_name)
+        cls.topo = cls.topology()
         cls.addClassCleanup(cls.topo.down)
         cls.build()
         cls.topo.up()

@@ -187,9 +187,14 @@ class Etcd:
         """Roles and users for the topology's clusters, whose gateways may be where they are."""
         self.command("directory", "init", "--admin-password", f"{self.dir}/admin.pw")
         for cluster in self.topology.clusters:
-            self.command("cluster", "join", cluster.name, "--gateways",
-                         f"172.31.{cluster.index}.0/24", "--credentials",
-                         f"{self.dir}/{cluster.name}.pw")
+            self.join(cluster)
+
+    def join(self, cluster, via=None):
+        """Makes it a member; `via` in place of the cluster's own."""
+        via = cluster.via if via is None else via
+        where = ["--via", via] if via else ["--gateways", f"172.31.{cluster.index}.0/24"]
+        self.command("cluster", "join", cluster.name, *where, "--credentials",
+                     f"{self.dir}/{cluster.name}.pw")
 
     def config(self, place):
         """The key `shared_directory` of the agent.yaml of a node or gateway."""
