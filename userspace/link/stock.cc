@@ -32,13 +32,13 @@ std::unique_ptr<Stock::Membership> Stock::Add(Owner owner, MonotonicTime now) {
   const std::lock_guard lock(mutex_);
   const Name name{owner.cluster, owner.gateway};
   const auto [at, is_new] = links_.try_emplace(name, last_number_ + 1, owner.most_spares);
-  if (is_new) ++last_number_;
+  if (is_new) links_by_id_[++last_number_] = at;
   Link& link = at->second;
   if (!is_new) {
     link.owner.replaced();
     if (!owner.renews) {
       link.spares.clear();
-      tokens_.Forget(link.id);
+      link.tokens.Forget();
     }
   }
   link.refill.SetMost(owner.most_spares);
@@ -54,7 +54,7 @@ void Stock::Remove(LinkId id, std::uint64_t number) {
   if (link == links_.end() || link->second.number != number) return;
   const std::string cluster = link->first.first;
   links_.erase(link);
-  tokens_.Forget(id);
+  links_by_id_.erase(id);
   if (HasLink(cluster)) return;
   const auto waiting = waiting_.find(cluster);
   if (waiting == waiting_.end()) return;
@@ -71,7 +71,8 @@ bool Stock::HasLink(const std::string& cluster) const {
 }
 
 std::map<Stock::Name, Stock::Link>::iterator Stock::FindLink(LinkId id) {
-  return std::ranges::find_if(links_, [id](const auto& entry) { return entry.second.id == id; });
+  const auto found = links_by_id_.find(id);
+  return found == links_by_id_.end() ? links_.end() : found->second;
 }
 
 std::size_t Stock::WaitingFor(const std::string& cluster) const {
@@ -88,10 +89,10 @@ std::vector<Token> Stock::HandOut(LinkId id, std::uint64_t number, MonotonicTime
   Tidy(link, keep, now);
   const std::size_t wanted =
       std::min<std::size_t>(keep + WaitingFor(found->first.first), 2 * link.refill.most());
-  const std::size_t coming = YoungOnes(link.spares, now) + tokens_.Outstanding(id, now);
+  const std::size_t coming = YoungOnes(link.spares, now) + link.tokens.Outstanding(now);
   std::vector<Token> tokens;
   while (coming + tokens.size() < wanted && tokens.size() < kMaxTokens) {
-    tokens.push_back(tokens_.Issue(id, now));
+    tokens.push_back(link.tokens.Issue(now));
   }
   return tokens;
 }
@@ -110,13 +111,14 @@ void Stock::Tidy(Link& link, std::size_t wanted, MonotonicTime now) {
 
 std::optional<TokenRefusal> Stock::Redeem(const Token& token, Spare spare, MonotonicTime now) {
   const std::lock_guard lock(mutex_);
-  const std::variant<LinkId, TokenRefusal> whose = tokens_.Redeem(token, now);
-  if (const auto* refusal = std::get_if<TokenRefusal>(&whose)) {
-    ++counts_.refused[static_cast<std::size_t>(*refusal)];
-    return *refusal;
-  }
   // Tokens go with their link.
-  const auto found = FindLink(std::get<LinkId>(whose));
+  const auto found = FindLink(LinkOf(token));
+  const std::optional<TokenRefusal> refusal =
+      found == links_.end() ? TokenRefusal::kUnknown : found->second.tokens.Redeem(token, now);
+  if (refusal) {
+    ++counts_.refused[static_cast<std::size_t>(*refusal)];
+    return refusal;
+  }
   auto& [name, link] = *found;
   ++counts_.redeemed;
   spare.since = now;
@@ -212,13 +214,13 @@ std::optional<Stock::Taken> Stock::Wish::Take() {
 std::vector<Stock::LinkView> Stock::View(MonotonicTime now) {
   const std::lock_guard lock(mutex_);
   std::vector<LinkView> views;
-  for (const auto& [name, link] : links_) {
+  for (auto& [name, link] : links_) {
     views.push_back({.cluster = name.first,
                      .gateway = name.second,
                      .since = link.since,
                      .heard_at = link.owner.heard_at,
                      .spares = link.spares.size(),
-                     .tokens = tokens_.Outstanding(link.id, now),
+                     .tokens = link.tokens.Outstanding(now),
                      .wanted = link.refill.Wanted(now),
                      .taken = link.taken});
   }

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "base/fd.h"
 #include "base/time.h"
@@ -116,10 +117,10 @@ class Stock {
   struct LinkView {
     std::string cluster{}, gateway{};
     MonotonicTime since{};
-    HeardAt heard_at{};  // null: not known
-    std::size_t spares = 0;
-    std::uint32_t tokens = 0, wanted = 0;  // handed out and not shown yet; to be kept
-    std::uint64_t taken = 0;               // by tunnels, in all
+    HeardAt heard_at{};                  // null: not known
+    std::size_t spares = 0, tokens = 0;  // tokens: handed out and not shown yet
+    std::uint32_t wanted = 0;            // spares that are to be kept
+    std::uint64_t taken = 0;             // by tunnels, in all
   };
   std::vector<LinkView> View(MonotonicTime now);
   struct Counts {
@@ -132,10 +133,11 @@ class Stock {
  private:
   using Name = std::pair<std::string, std::string>;  // cluster, gateway
   struct Link {
-    Link(LinkId link_id, std::uint32_t most) : id(link_id), refill(most) {}
+    Link(LinkId link_id, std::uint32_t most) : id(link_id), tokens(link_id), refill(most) {}
     LinkId id;
     std::uint64_t number = 0;  // of its current membership
     Owner owner{};
+    Tokens tokens;
     Refill refill;
     MonotonicTime since{};
     MonotonicTime tidied{};
@@ -149,7 +151,7 @@ class Stock {
   void GiveUp(Wish& wish);
 
   // With the lock.
-  std::map<Name, Link>::iterator FindLink(LinkId id);
+  std::map<Name, Link>::iterator FindLink(LinkId id);  // or the end
   std::optional<Taken> TakeFrom(Link& link, const Name& name, MonotonicTime now);
   std::optional<Taken> TakeOf(const std::string& cluster, MonotonicTime now);
   static void Tidy(Link& link, std::size_t wanted, MonotonicTime now);
@@ -160,7 +162,7 @@ class Stock {
   // All guarded by mutex_.
   std::map<Name, Link> links_;
   std::map<std::string, std::list<Wish*>> waiting_;  // by cluster; never empty lists
-  Tokens tokens_;
+  absl::flat_hash_map<LinkId, std::map<Name, Link>::iterator> links_by_id_;
   Counts counts_;
   std::uint64_t last_number_ = 0;  // of ids and memberships
   std::uint64_t last_turn_ = 0;

@@ -5,6 +5,9 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
+
+#include <boost/endian/conversion.hpp>
 
 #include "tls/digest.h"
 
@@ -15,14 +18,16 @@ std::array<std::uint8_t, 32> DigestOf(const Token& token) {
   return tls::Sha256({reinterpret_cast<const char*>(token.data()), token.size()});
 }
 
-Token RandomToken() {
+// The random part comes behind the link.
+Token RandomToken(LinkId link) {
   Token token;
+  boost::endian::store_big_u64(token.data(), link);
   ssize_t got;
   do {
-    got = getrandom(token.data(), token.size(), 0);
+    got = getrandom(token.data() + sizeof(link), token.size() - sizeof(link), 0);
   } while (got < 0 && errno == EINTR);
   // Up to 256 bytes come as a whole. A token that could be guessed is worse than no process.
-  if (got != static_cast<ssize_t>(token.size())) std::abort();
+  if (got != static_cast<ssize_t>(token.size() - sizeof(link))) std::abort();
   return token;
 }
 
@@ -44,74 +49,62 @@ absl::string_view Name(TokenRefusal refusal) {
   return "unknown";
 }
 
-Token Tokens::Issue(LinkId link, MonotonicTime now) {
+LinkId LinkOf(const Token& token) { return boost::endian::load_big_u64(token.data()); }
+
+Token Tokens::Issue(MonotonicTime now) {
   Expire(now);
-  const Token token = RandomToken();
+  if (good_.size() >= kMost) {
+    good_by_digest_.erase(good_.front().digest);
+    good_.pop_front();
+  }
+  const Token token = RandomToken(link_);
   const Digest digest = DigestOf(token);
-  entries_[digest] = {.link = link, .expires = now + kLifetime};
-  order_.push_back(digest);
-  ++outstanding_[link];
+  good_.push_back({digest, now + kLifetime});
+  good_by_digest_[digest] = std::prev(good_.end());
   return token;
 }
 
-std::variant<LinkId, TokenRefusal> Tokens::Redeem(const Token& token, MonotonicTime now) {
+std::optional<TokenRefusal> Tokens::Redeem(const Token& token, MonotonicTime now) {
   Expire(now);
-  const auto found = entries_.find(DigestOf(token));
-  if (found == entries_.end()) return TokenRefusal::kUnknown;
-  Entry& entry = found->second;
-  if (entry.used) return TokenRefusal::kUsed;
-  if (entry.expires <= now) return TokenRefusal::kExpired;
-  entry.used = true;
-  Uncount(entry);
-  return entry.link;
-}
-
-std::uint32_t Tokens::Outstanding(LinkId link, MonotonicTime now) {
-  Expire(now);
-  const auto found = outstanding_.find(link);
-  return found == outstanding_.end() ? 0 : found->second;
-}
-
-void Tokens::Forget(LinkId link) {
-  std::deque<Digest> kept;
-  std::size_t unexpired = 0;
-  for (std::size_t i = 0; i < order_.size(); ++i) {
-    const auto entry = entries_.find(order_[i]);
-    if (entry->second.link == link) {
-      entries_.erase(entry);
-      continue;
-    }
-    if (i < unexpired_) ++unexpired;
-    kept.push_back(order_[i]);
+  const Digest digest = DigestOf(token);
+  const auto good = good_by_digest_.find(digest);
+  if (good != good_by_digest_.end()) {
+    good_.erase(good->second);
+    good_by_digest_.erase(good);
+    Remember(digest, TokenRefusal::kUsed, now);
+    return std::nullopt;
   }
-  order_ = std::move(kept);
-  unexpired_ = unexpired;
-  outstanding_.erase(link);
+  const auto over = over_by_digest_.find(digest);
+  return over == over_by_digest_.end() ? TokenRefusal::kUnknown : over->second;
 }
 
-// All live equally long, so they end in the order in which they have begun.
+std::size_t Tokens::Outstanding(MonotonicTime now) {
+  Expire(now);
+  return good_.size();
+}
+
+void Tokens::Forget() {
+  good_by_digest_.clear();
+  good_.clear();
+  over_by_digest_.clear();
+  over_.clear();
+}
+
 void Tokens::Expire(MonotonicTime now) {
-  while (!order_.empty()) {
-    const auto oldest = entries_.find(order_.front());
-    const bool over = oldest->second.expires + kMemory <= now || order_.size() >= kMost;
-    if (!over) break;
-    Uncount(oldest->second);
-    entries_.erase(oldest);
-    order_.pop_front();
-    if (unexpired_ > 0) --unexpired_;
+  while (!good_.empty() && good_.front().at <= now) {
+    Remember(good_.front().digest, TokenRefusal::kExpired, now);
+    good_by_digest_.erase(good_.front().digest);
+    good_.pop_front();
   }
-  for (; unexpired_ < order_.size(); ++unexpired_) {
-    Entry& entry = entries_.find(order_[unexpired_])->second;
-    if (entry.expires > now) break;
-    Uncount(entry);
+  while (!over_.empty() && (over_.front().at + kMemory <= now || over_.size() > kMostOver)) {
+    over_by_digest_.erase(over_.front().digest);
+    over_.pop_front();
   }
 }
 
-void Tokens::Uncount(Entry& entry) {
-  if (!entry.counted) return;
-  entry.counted = false;
-  const auto count = outstanding_.find(entry.link);
-  if (--count->second == 0) outstanding_.erase(count);
+void Tokens::Remember(const Digest& digest, TokenRefusal why, MonotonicTime now) {
+  over_.push_back({digest, now});
+  over_by_digest_[digest] = why;
 }
 
 }  // namespace tombolo::link

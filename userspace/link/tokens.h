@@ -5,7 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <variant>
+#include <list>
+#include <optional>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
@@ -13,8 +14,9 @@
 
 namespace tombolo::link {
 
-// 256 bits of the kernel's random generator. Whoever shows it first may leave a connection behind
-// as a spare; it says nothing of who that is.
+// 256 bits: which link it is of, to whoever has issued it, and 192 bits of the kernel's random
+// generator. Whoever shows it first may leave a connection behind as a spare; it says nothing of
+// who that is.
 using Token = std::array<std::uint8_t, 32>;
 
 // Why a token is not good. Names are label values.
@@ -29,40 +31,50 @@ absl::string_view Name(TokenRefusal refusal);
 
 using LinkId = std::uint64_t;
 
-// The tokens that have been handed out. A plain value; times are given.
+// The one of which a token says that it is; anybody can write any.
+LinkId LinkOf(const Token& token);
+
+// The tokens of one link that have been handed out. One thread at a time; times are given.
 //
 // They are looked up by their SHA-256: how long that takes tells nothing of those that are good.
 class Tokens {
  public:
   static constexpr Duration kLifetime = std::chrono::seconds(30);
+  // That may still be shown: more than a link may be owed. Beyond them the oldest are forgotten.
+  static constexpr std::size_t kMost = 2048;
   // What is over is remembered for that long, so that a refusal can say so, ...
   static constexpr Duration kMemory = std::chrono::seconds(30);
   // ... as far as there is room.
-  static constexpr std::size_t kMost = 1 << 16;
+  static constexpr std::size_t kMostOver = 4096;
+
+  explicit Tokens(LinkId link) : link_(link) {}
+  Tokens(const Tokens&) = delete;
+  Tokens& operator=(const Tokens&) = delete;
 
   // A fresh one.
-  Token Issue(LinkId link, MonotonicTime now);
-  // Whose it is. A token is good once.
-  std::variant<LinkId, TokenRefusal> Redeem(const Token& token, MonotonicTime now);
-  // Those of a link that may still be shown.
-  std::uint32_t Outstanding(LinkId link, MonotonicTime now);
-  void Forget(LinkId link);
+  Token Issue(MonotonicTime now);
+  // Nothing: it is good, which it is once.
+  std::optional<TokenRefusal> Redeem(const Token& token, MonotonicTime now);
+  // Those that may still be shown.
+  std::size_t Outstanding(MonotonicTime now);
+  // All of them.
+  void Forget();
 
  private:
   using Digest = std::array<std::uint8_t, 32>;
   struct Entry {
-    LinkId link = 0;
-    MonotonicTime expires;
-    bool counted = true;  // in outstanding_
-    bool used = false;
+    Digest digest;
+    MonotonicTime at;  // when it expires; or when it was over
   };
   void Expire(MonotonicTime now);
-  void Uncount(Entry& entry);
+  void Remember(const Digest& digest, TokenRefusal why, MonotonicTime now);
 
-  absl::flat_hash_map<Digest, Entry> entries_;
-  std::deque<Digest> order_;   // of entries_, as they were issued
-  std::size_t unexpired_ = 0;  // first of order_ that had not expired at the last look
-  absl::flat_hash_map<LinkId, std::uint32_t> outstanding_;  // never 0
+  const LinkId link_;
+  // All live equally long, so they expire in the order in which they were issued.
+  std::list<Entry> good_;
+  absl::flat_hash_map<Digest, std::list<Entry>::iterator> good_by_digest_;
+  std::deque<Entry> over_;
+  absl::flat_hash_map<Digest, TokenRefusal> over_by_digest_;
 };
 
 }  // namespace tombolo::link

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -279,6 +280,30 @@ TEST_F(StockTest, ALinkTakesItsSparesAndTokensWithIt) {
   Show(tokens[1], TokenRefusal::kUnknown);
   EXPECT_EQ(Spares(), others.size());
   EXPECT_EQ(Want()->Take()->gateway, "gw-2");
+}
+
+// Each has a memory of its own.
+TEST_F(StockTest, ABusyLinkMakesNoTokenOfAnotherForgotten) {
+  const auto busy = Add("gw-1", Refill::kMost), other = Add("gw-2");
+  const auto tokens = other->HandOut(now_);
+  for (std::size_t used = 0; used < 10 * Tokens::kMostOver;) {
+    for (const Token& token : busy->HandOut(now_)) {
+      ++used;
+      ASSERT_EQ(stock_.Redeem(token, {}, now_), std::nullopt);
+    }
+    while (Want("south")->Take()) continue;
+  }
+  Show(tokens[0]);
+  EXPECT_EQ(stock_.View(now_)[1].tokens, tokens.size() - 1);
+}
+
+TEST_F(StockTest, ATokenIsOfTheLinkThatItWasHandedOutFor) {
+  const auto one = Add("gw-1"), two = Add("gw-2");
+  Token mixed = one->HandOut(now_)[0];
+  const Token of_two = two->HandOut(now_)[0];
+  ASSERT_NE(LinkOf(mixed), LinkOf(of_two));
+  std::copy_n(of_two.begin(), sizeof(LinkId), mixed.begin());
+  Show(mixed, TokenRefusal::kUnknown);
 }
 
 TEST_F(StockTest, AnotherLinkOfTheSameGatewayTakesOver) {
