@@ -144,15 +144,24 @@ class Etcd:
             program("tombolo"), *arguments, "--endpoints", ",".join(self.urls), *options,
             "--password", f"{self.dir}/root.pw"))
 
-    def ctl(self, *arguments, members=None):
-        """What etcd's own `etcdctl <arguments>` prints, as root, of all members unless given."""
-        access = self._access("admin")
-        with open(f"{self.dir}/root.pw", encoding="utf-8") as password:
-            user = f"root:{password.read().strip()}"
+    def ctl(self, *arguments, members=None, cluster=None):
+        """What etcd's own `etcdctl <arguments>` prints, as root or with the rights of a cluster, of
+        all members unless given."""
+        access = self._access(cluster or "admin")
+        with open(f"{self.dir}/{cluster or 'root'}.pw", encoding="utf-8") as password:
+            user = f"{f'tombolo-cluster-{cluster}' if cluster else 'root'}:{password.read().strip()}"
         return host.in_netns(self.netns, lambda: host.sh(
             "etcdctl", "--endpoints", ",".join(member.url for member in members or self.members),
             "--cacert", access["ca"], "--cert", access["certificate"], "--key", access["key"],
             *arguments, env=os.environ | {"ETCDCTL_API": "3", "ETCDCTL_USER": user}))
+
+    def put(self, key, value, cluster):
+        """Writes a key of the directory with a cluster's rights, and no more."""
+        self.ctl("put", f"{_PREFIX}{key}", value, cluster=cluster)
+
+    def delete(self, key, cluster):
+        """The same, to remove it."""
+        self.ctl("del", f"{_PREFIX}{key}", cluster=cluster)
 
     def get(self, key):
         """The value of a key of the directory, "" if there is none."""
@@ -184,7 +193,8 @@ class Etcd:
         return next(member for member in self.members if member.url == url)
 
     def init(self):
-        """Roles and users for the topology's clusters, whose gateways may be where they are."""
+        """Roles and users for the topology's clusters, whose gateways may be where they are, or
+        linked to those of the cluster that nobody else can dial them through."""
         self.command("directory", "init", "--admin-password", f"{self.dir}/admin.pw")
         for cluster in self.topology.clusters:
             self.join(cluster)
