@@ -62,10 +62,12 @@ class ProxyProtocolTest(case.TopologyCase):
     """A client in east; backends in west, on the client's own node, and behind west's name."""
 
     topology_name = "proxyproto"
+    gateways = 0  # of each cluster
 
     @classmethod
     def build(cls):
-        cls.east, cls.west = cls.topo.cluster("east"), cls.topo.cluster("west")
+        cls.east, cls.west = (cls.topo.cluster(name, gateways=cls.gateways)
+                              for name in ("east", "west"))
         cls.client, cls.local = cls.east.pod("client"), cls.east.pod("local")
         cls.server = cls.west.pod("server")
         cls.services = {}
@@ -161,6 +163,13 @@ class ProxyProtocolTest(case.TopologyCase):
             self.assertEqual(connection["source_address"].rsplit(":", 1)[0], self.client.ip)
         held.kill()
         self.east.agent.wait_no_connections()
+
+
+class AcrossGatewaysTest(ProxyProtocolTest):
+    """The same between clusters that reach each other through gateways only."""
+
+    topology_name = "proxygw"
+    gateways = 2
 
 
 if __name__ == "__main__":
