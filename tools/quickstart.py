@@ -225,13 +225,13 @@ def run(report, world):
             report.check(False, complaint)
 
 
-def main():
+def main(arguments=None):
     """Parses the command line; leaves nothing behind unless asked to."""
     parser = argparse.ArgumentParser(prog="tools/quickstart", description=__doc__)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--keep", action="store_true", help="leave it running")
     choice.add_argument("--down", action="store_true", help="remove every trace of a kept run")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.down:
         topology.down(NAME)
         return 0
