@@ -25,11 +25,6 @@ constexpr std::size_t kMostSpares = std::size_t{2} * link::Refill::kMost;
 
 MonotonicTime Now() { return std::chrono::steady_clock::now(); }
 
-// Spares of a link that may come to nothing within one window of time: as many as may be retired
-// and dialled in vain. An acceptor that makes more is given no others for a while.
-constexpr int kMostWasted = 2 * link::Refill::kMost;
-constexpr Duration kWastedWindow = std::chrono::seconds(10);
-
 // Of the certificates of both sides.
 Duration Left(const tls::SessionInfo& info) {
   const WallTime end = std::min(info.peer_not_after, info.local_not_after);
@@ -77,12 +72,12 @@ struct DialedLinks::Link {
   bool renewing = false;                // a task makes `next`
   ChannelPtr next;
   // Whether another spare may be opened.
-  bool MayOpen() const {
+  bool MayOpen(const DialedLinkPace& pace) const {
     return spares.size() + opening < kMostSpares &&
-           (wasted < kMostWasted || Now() - wasted_since > kWastedWindow);
+           (wasted < pace.most_wasted || Now() - wasted_since > pace.wasted_window);
   }
-  void Waste() {
-    if (Now() - wasted_since > kWastedWindow) {
+  void Waste(const DialedLinkPace& pace) {
+    if (Now() - wasted_since > pace.wasted_window) {
       wasted_since = Now();
       wasted = 0;
     }
@@ -337,7 +332,7 @@ Awaitable<void> DialedLinks::CloseOther(ChannelPtr other, std::string why) {
 void DialedLinks::OpenSpares(const LinkPtr& link, const link::Offer& offer) {
   if (!Wanted(*link)) return;
   for (const link::Token& token : offer.tokens) {
-    if (!link->MayOpen()) return;
+    if (!link->MayOpen(pace_)) return;
     ++link->opening;
     context_.tasks.Spawn(OpenSpare(link, token));
   }
@@ -361,7 +356,7 @@ Awaitable<void> DialedLinks::OpenSpare(LinkPtr link, link::Token token) {
       socket.ok() && send(socket->get(), opening.data(), opening.size(),
                           MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(opening.size());
   if (!said) {
-    link->Waste();
+    link->Waste(pace_);
     Note(*link, [](DialedLinkView& view) { ++view.spares_failed; });
     log::WriteLimited(log::Level::kWarning, "spare not opened", "",
                       {{"cluster", link->target.cluster},
@@ -384,7 +379,7 @@ void DialedLinks::OnSpare(Link& link, IdleSpare& spare, bool begun) {
     ++view.tunnels;
     ++counts_.tunnels;
   });
-  if (!begun) link.Waste();
+  if (!begun) link.Waste(pace_);
   Fd socket = begun ? spare.Release() : Fd();
   const auto at = std::ranges::find_if(link.spares, [&](IdleSpare& one) { return &one == &spare; });
   link.spares.erase(at);

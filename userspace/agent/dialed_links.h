@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/time.h"
 #include "link/channel.h"
+#include "link/refill.h"
 
 namespace tombolo::agent {
 
@@ -49,6 +50,10 @@ struct DialedLinkPace {
   Duration lasting = std::chrono::seconds(30);     // it has worked: the next pause is short again
   Duration least_life = std::chrono::seconds(10);  // of a control connection
   double life = 0.5;  // of what its certificates have left, when another one is made
+  // Spares of a link that may come to nothing within one window of time: as many as may be retired
+  // and dialled in vain. An acceptor that makes more is given no others until it is over.
+  int most_wasted = 2 * link::Refill::kMost;
+  Duration wasted_window = std::chrono::seconds(10);
 };
 
 // The links of a gateway that nobody can dial: one to each gateway of the clusters that its

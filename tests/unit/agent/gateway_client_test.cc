@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/gateway_client.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 
 #include <memory>
@@ -15,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "testing/loopback_listener.h"
 #include "tunnel/routing_id.h"
+#include "unit/agent/tunnel_sockets.h"
 #include "unit/gateway/hello_bytes.h"
 #include "unit/relay/transfer.h"
 
@@ -85,42 +84,15 @@ class GatewayClientTest : public ::testing::Test {
     tasks_.Spawn(ServeClient(context_, std::move(accepted)));
     return std::move(client);
   }
-  static std::string HelloFor(const std::string& server_name) {
-    gateway::Hello hello;
-    hello.server_name = gateway::ServerNames(gateway::HostName(server_name));
-    return hello.Record();
-  }
   std::string GoodHello() const {
     return HelloFor(tunnel::ServerName(tunnel::RoutingId(kService, 80, id_), "west"));
-  }
-  static void Send(const Fd& fd, const std::string& bytes) {
-    ASSERT_EQ(send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(bytes.size()));
-  }
-  // The gateway's next connection to a node.
-  Fd Accept(const LoopbackListener& node) {
-    pollfd wait{.fd = node.fd(), .events = POLLIN, .revents = 0};
-    EXPECT_TRUE(loop_.RunUntil([&] { return poll(&wait, 1, 0) == 1; })) << "nobody has dialled";
-    Fd fd = node.Accept();
-    fcntl(fd.get(), F_SETFL, O_NONBLOCK);
-    return fd;
-  }
-  std::string Receive(const Fd& fd, std::size_t size) {
-    std::string got(size, '\0');
-    std::size_t have = 0;
-    EXPECT_TRUE(loop_.RunUntil([&] {
-      const ssize_t n = recv(fd.get(), got.data() + have, size - have, 0);
-      if (n > 0) have += static_cast<std::size_t>(n);
-      return n == 0 || have == size;
-    }));
-    return got.substr(0, have);
   }
   std::uint64_t Refused(Refusal reason) const {
     return counters_.refused.counts[static_cast<std::size_t>(reason)];
   }
   // It is told by an alert, which arrives, and then the connection ends in order.
   void ExpectAlert(const Fd& client, Refusal reason, char alert) {
-    EXPECT_EQ(Receive(client, 7), std::string({21, 3, 3, 0, 2, 2, alert})) << Name(reason);
+    EXPECT_EQ(Receive(loop_, client, 7), std::string({21, 3, 3, 0, 2, 2, alert})) << Name(reason);
     EXPECT_EQ(testing::HowItEnds(loop_, client.get()), 0) << Name(reason);
     EXPECT_EQ(Refused(reason), 1u) << Name(reason);
   }
@@ -146,8 +118,8 @@ TEST_F(GatewayClientTest, TheNodeGetsEveryByte) {
   Publish({one_.port()});
   const Fd client = Connect();
   Send(client, GoodHello() + "and more");
-  const Fd node = Accept(one_);
-  EXPECT_EQ(Receive(node, GoodHello().size() + 8), GoodHello() + "and more");
+  const Fd node = Accept(loop_, one_);
+  EXPECT_EQ(Receive(loop_, node, GoodHello().size() + 8), GoodHello() + "and more");
   testing::MoveText(loop_, node.get(), client.get(), testing::Text(300'000));
   testing::MoveText(loop_, client.get(), node.get(), testing::Text(300'000));
   ASSERT_EQ(context_.tunnels.size(), 1u);
@@ -165,8 +137,8 @@ TEST_F(GatewayClientTest, AHelloThatComesByteByByte) {
     Send(client, std::string(1, byte));
     loop_.Settle(std::chrono::milliseconds(0));
   }
-  const Fd node = Accept(one_);
-  EXPECT_EQ(Receive(node, hello.size()), hello);
+  const Fd node = Accept(loop_, one_);
+  EXPECT_EQ(Receive(loop_, node, hello.size()), hello);
 }
 
 TEST_F(GatewayClientTest, AHelloInManyRecords) {
@@ -180,8 +152,8 @@ TEST_F(GatewayClientTest, AHelloInManyRecords) {
   loop_.Settle();
   EXPECT_EQ(context_.opening, 1u);
   Send(client, stream.substr(100));
-  const Fd node = Accept(one_);
-  EXPECT_EQ(Receive(node, stream.size()), stream);
+  const Fd node = Accept(loop_, one_);
+  EXPECT_EQ(Receive(loop_, node, stream.size()), stream);
 }
 
 TEST_F(GatewayClientTest, WhatIsNoTunnelIsToldSo) {
@@ -260,7 +232,7 @@ TEST_F(GatewayClientTest, AnotherNodeWhenOneCannotBeDialled) {
   for (int i = 0; i < 4; ++i) {
     kept.push_back(Connect());
     Send(kept.back(), GoodHello());
-    kept.push_back(Accept(two_));
+    kept.push_back(Accept(loop_, two_));
   }
   EXPECT_TRUE(loop_.RunUntil([&] { return counters_.tunnels == 4; }));
   const auto& dead = nodes_.all().at({"n0", {net::IpAddress::Loopback(false), nobody}, ""});
@@ -290,13 +262,13 @@ TEST_F(GatewayClientTest, LimitsOfWhatHasNotShownItsHello) {
   ExpectReset(Connect(), Refusal::kHandshakeLimit);
   // A tunnel is one of them until both ends have said something.
   Send(first, GoodHello());
-  const Fd node = Accept(one_);
+  const Fd node = Accept(loop_, one_);
   ExpectReset(Connect(), Refusal::kHandshakeLimit, 2);
-  EXPECT_EQ(Receive(node, GoodHello().size()), GoodHello());
+  EXPECT_EQ(Receive(loop_, node, GoodHello().size()), GoodHello());
   Send(node, "server's flight");
-  EXPECT_EQ(Receive(first, 15), "server's flight");
+  EXPECT_EQ(Receive(loop_, first, 15), "server's flight");
   Send(first, "client's flight");
-  EXPECT_EQ(Receive(node, 15), "client's flight");
+  EXPECT_EQ(Receive(loop_, node, 15), "client's flight");
   const Fd third = Connect();
   loop_.Settle();
   EXPECT_EQ(Refused(Refusal::kHandshakeLimit), 2u);
@@ -309,14 +281,14 @@ TEST_F(GatewayClientTest, LimitsOfConnections) {
   Publish({one_.port()});
   Fd first = Connect();
   Send(first, GoodHello());
-  Fd node = Accept(one_);
+  Fd node = Accept(loop_, one_);
   ExpectReset(Connect(), Refusal::kConnectionLimit);
   testing::Reset(first);
   EXPECT_TRUE(loop_.RunUntil([&] { return context_.tunnels.empty(); }));
   EXPECT_EQ(counters_.reset, 1u);
   first = Connect();
   Send(first, GoodHello());
-  node = Accept(one_);
+  node = Accept(loop_, one_);
   EXPECT_EQ(Refused(Refusal::kConnectionLimit), 1u);
 }
 
