@@ -4,7 +4,6 @@
 
 Run it as tools/bench authority. See bench/README.md for what is measured.
 """
-import argparse
 import json
 import os
 import re
@@ -16,17 +15,12 @@ import tempfile
 import time
 import urllib.request
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-REPO = os.path.dirname(HERE)
-sys.path[:0] = [os.path.join(REPO, "tests"), HERE]
-
-# pylint: disable=wrong-import-position
-import report  # noqa: E402
-import suite  # noqa: E402
-from testing import host, topology, yaml_text  # noqa: E402
+import program  # first: where `testing` is
+import report
+import suite
+from testing import host, topology, yaml_text
 
 QUESTION = "authority"
-SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 _PATIENCE = 60.0
 _TRUST_DOMAIN = "bench.example"
 # Agents that come from one address here have one each elsewhere. All else is the default.
@@ -240,25 +234,15 @@ def table(objects):
 
 def write(options, results, machine):
     """The files, and the table on stdout."""
-    os.makedirs(options.output, exist_ok=True)
-    for path, content in ((options.json or f"{options.output}/authority.json", results.objects()),
-                          (f"{options.output}/authority-samples.json",
-                           {"machine": machine, "samples": results.samples})):
-        with open(path, "w", encoding="utf-8") as out:
-            json.dump(content, out, indent=1)
-            out.write("\n")
+    program.write_files(options, results, machine, "authority", "authority-samples")
     print(table(results.objects()))
     print(f"\nMedians (min..max) of {options.rounds} rounds of {options.seconds:g} s. "
-          f"{report.where(machine)}")
-    if machine["load_before"] > 0.5:
-        print(f"NOT IDLE: load average {machine['load_before']:.1f} before the first run. Take "
-              "numbers on an idle machine.")
+          f"{report.where(machine)}", *program.warnings(machine), sep="\n")
 
 
 def parse():
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tools/bench authority",
-                                     description=__doc__.splitlines()[0])
+    parser = program.parser("tools/bench authority", __doc__.splitlines()[0], "loads")
     parser.add_argument("--rounds", type=int, default=5, help="of every load (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="of every load (%(default)s)")
     parser.add_argument("--workers", type=int, default=16, help="requests at once (%(default)s)")
@@ -266,12 +250,6 @@ def parse():
     parser.add_argument("--window", type=float, default=300,
                         help="seconds in which they are due; 0 leaves that out (%(default)s)")
     parser.add_argument("--storms", type=int, default=3, help="of all at once (%(default)s)")
-    parser.add_argument("--smoke", action="store_true",
-                        help="the least of everything: shows only that it works")
-    parser.add_argument("--only", default="", help="loads whose name contains this")
-    parser.add_argument("--json", metavar="FILE", help="medians and spread as JSON")
-    parser.add_argument("--output", default=os.path.join(REPO, "build/bench"), metavar="DIRECTORY",
-                        help="for every sample, and the store meanwhile (%(default)s)")
     options = parser.parse_args()
     if options.smoke:
         options.rounds, options.seconds, options.workers = 1, 0.2, 4
@@ -282,21 +260,18 @@ def parse():
 def main():
     """Exits with 77 where the machine cannot do it, so that ctest skips."""
     options = parse()
-    os.environ.setdefault("TOMBOLO_BIN", os.path.join(REPO, "build/release/bin"))
     if not shutil.which("openssl"):
-        print("this machine cannot run it: the openssl command", file=sys.stderr)
-        return 1 if os.environ.get("TOMBOLO_NO_SKIP") == "1" else SKIPPED
+        return program.cannot_run("the openssl command")
     host.raise_descriptor_limit()
     os.makedirs(options.output, exist_ok=True)
-    machine = report.machine(REPO)
+    machine = report.machine(program.REPO)
     # On the disk of the output: the store waits for it with every certificate.
     with tempfile.TemporaryDirectory(dir=options.output) as directory:
         bench = Bench(options, directory)
         try:
             bench.run()
         except host.HostError as error:
-            print(f"tools/bench authority: {error}", file=sys.stderr)
-            return 1
+            return program.failed("tools/bench authority", error)
     write(options, bench.results, machine)
     return 0
 

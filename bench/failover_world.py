@@ -2,8 +2,8 @@
 """Three clusters that share a directory in etcd, and the load between them.
 
 East asks, from a pod on each of two nodes. West and south serve, each on two nodes behind two
-gateways; east's directory prefers west. Beside shop/web, which both export, south alone exports
-shop/other: connections to it have nothing to do with west.
+gateways; east's directory prefers one of them. Beside shop/web, which both export, the other one
+alone exports shop/other: connections to it have nothing to do with the first.
 """
 import json
 import select
@@ -11,8 +11,8 @@ import subprocess
 from dataclasses import dataclass, field
 
 from testing import host, network, wide
-from testing.etcd import Etcd
-from testing.topology import TRUST_DOMAIN, Endpoint, Topology
+from testing.shared_topology import SharedTopology
+from testing.topology import TRUST_DOMAIN, Endpoint
 
 import failover_load
 import world as worlds
@@ -27,13 +27,13 @@ _PYTHON = ("/usr/bin/python3", "-B", failover_load.__file__)
 class Path:
     """What a long connection goes through: everything whose death must end it."""
     client: object  # east's node
-    gateway: object
+    gateways: list  # the one that east dials, and over a link the one that has dialled that
     node: object
     cluster: object
 
     def through(self, dead):
         """Whether any of these is part of it: nodes, gateways, clusters (for their uplink)."""
-        return any(part in dead for part in (self.client, self.gateway, self.node, self.cluster))
+        return any(part in dead for part in (self.client, *self.gateways, self.node, self.cluster))
 
 
 @dataclass
@@ -44,10 +44,11 @@ class Report:
 
 
 class World:
-    """A context manager: everything runs, and nothing is asked, when it has been entered."""
+    """A context manager: everything runs, and nothing is asked, when it has been entered. East
+    prefers west."""
 
     def __init__(self, name):
-        self.topo = topo = Topology(name)
+        self.topo = topo = SharedTopology(name, members=3)
         self.east, self.west, self.south = (
             topo.cluster(name, nodes=2, gateways=2) for name in ("east", "west", "south"))
         self.clients = [self.east.pod(f"client-{n}", node=n) for n in (1, 2)]
@@ -56,12 +57,14 @@ class World:
         for pod in self.servers:
             pod.service_account = "server"
         for cluster in topo.clusters:
-            cluster.own_directory = True
             cluster.link.shape = (5,)  # one way
-        self.etcd = Etcd(topo, members=3)
+        for service in _VIPS:
+            topo.allow(f"spiffe://{TRUST_DOMAIN}/cluster/east/*", service)
+        topo.services_of = self._services_of
+        self.etcd = topo.etcd
+        self.preferred, self.other = self.west, self.south
 
     def __enter__(self):
-        self._write, self.topo.write_directory = self.topo.write_directory, self._write_directories
         try:
             self._up()
         except BaseException:
@@ -74,13 +77,7 @@ class World:
 
     def _up(self):
         self.topo.up()
-        self.etcd.prepare()
-        self.etcd.start()
-        self.etcd.init()
-        self.etcd.command("namespace", "grant", "shop", "west", "south")
-        for place in self.topo.places():
-            place.agent.config = {"threads": 1, "shared_directory": self.etcd.config(place)}
-            place.agent.write_config()
+        self.topo.share("shop", self.west, self.south)
         for pod in self.servers:
             worlds.await_ready(pod.start(
                 [*_PYTHON, "serve", pod.ip, str(_PORT), f"{pod.cluster.name}/{pod.node.node}"],
@@ -88,7 +85,7 @@ class World:
         self.topo.start_agents()
         for node in self.east.nodes:
             host.wait_until("east to know who serves", lambda n=node: self.known(n) == {
-                (_WEB, "west"), (_WEB, "south"), (_OTHER, "south")})
+                (_WEB, "west"), (_WEB, "south"), (_OTHER, self.other.name)})
 
     def known(self, node):
         """(service, cluster) of the endpoints that a node may choose among."""
@@ -96,27 +93,17 @@ class World:
                 for service in node.agent.cli("services")["services"]
                 for port in service["ports"] for endpoint in port["endpoints"] if endpoint["ready"]}
 
-    def _write_directories(self):
-        """Each cluster's own file."""
-        for cluster in self.topo.clusters:
-            whole = self.topo.directory()
-            whole["clusters"] = [cluster.entry()]
-            whole["workloads"] = [entry for entry in whole["workloads"]
-                                  if entry["cluster"] == cluster.name]
-            whole["services"] = [
-                {"name": name, "vips": [vip], "ports": [{"port": 80, "endpoints": [
-                    Endpoint(pod, _PORT).entry() for pod in self.servers
-                    if pod.cluster is cluster]}]} | self._extras(cluster, name)
-                for name, vip in _VIPS.items()]
-            whole["imports"] = {"vips": ["10.112.0.0/16"]}
-            whole["allow"] = [{"from": f"spiffe://{TRUST_DOMAIN}/cluster/east/*", "to": name}
-                              for name in _VIPS]
-            self._write(whole, cluster)
+    def _services_of(self, cluster):
+        """In its own file."""
+        endpoints = [Endpoint(pod, _PORT).entry() for pod in self.servers if pod.cluster is cluster]
+        return [{"name": name, "vips": [vip], "ports": [{"port": 80, "endpoints": endpoints}]}
+                | self._extras(cluster, name) for name, vip in _VIPS.items()]
 
     def _extras(self, cluster, name):
         if cluster is self.east:
-            return {"balancing": {"tiers": [{"clusters": ["west"]}, {"clusters": ["south"]}]}}
-        return {"export": True} if cluster is self.south or name == _WEB else {}
+            return {"balancing": {"tiers": [{"clusters": [one.name]}
+                                            for one in (self.preferred, self.other)]}}
+        return {"export": True} if cluster is self.other or name == _WEB else {}
 
     def load(self, rate, longs):
         """Begins: `rate` new connections a second and so many long ones, of all clients."""
@@ -138,6 +125,21 @@ class World:
     def complaints(self):
         """What agents have to say against a result."""
         return [line for runner in self.topo.runners() for line in runner.complaints()]
+
+
+class LinkedWorld(World):
+    """South can only dial out: its gateways have links to west's. East prefers south."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.south.via = "west"
+        self.south.link.shape = (*self.south.link.shape, 0, 65536, 0, 1)
+        self.preferred, self.other = self.south, self.west
+
+    def _up(self):
+        super()._up()
+        for gateway in self.west.gateways:
+            host.wait_until("south's links", lambda g=gateway: g.agent.has_links("south", 2))
 
 
 class Load:
@@ -168,14 +170,21 @@ class Load:
         return json.loads(line)
 
     def _path(self, pod, entry, seen):
-        places = self._world.topo.places()
         name, _, node = seen["server"].partition("/")
         cluster = next(one for one in self._world.topo.clusters if one.name == name)
-        return Path(
-            client=pod.node, cluster=cluster,
-            gateway=next(place for place in places
-                         if getattr(place, "address", None) == entry["peer_address"]),
+        path = Path(client=pod.node, cluster=cluster, gateways=[
+            place for place in self._world.topo.places()
+            if getattr(place, "address", None) == entry["peer_address"]],
             node=next(one for one in cluster.nodes if one.node == node))
+        if cluster.via:
+            # Its node knows which gateway has dialled.
+            accepted = next(one for one in path.node.agent.connections(pod)
+                            if one["source_address"] == entry["source_address"])
+            path.gateways += [gateway for gateway in cluster.gateways
+                              if accepted["peer_address"].rsplit(":", 1)[0] in (gateway.lan, gateway.ip)]
+        if len(path.gateways) != (2 if cluster.via else 1):
+            raise host.HostError(f"{pod.workload}: which way {entry} goes is not clear")
+        return path
 
     def end(self):
         """Waits for what is under way."""

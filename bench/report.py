@@ -5,6 +5,7 @@ import platform
 import ssl
 import subprocess
 
+import program
 import suite
 import targets
 
@@ -111,8 +112,4 @@ def text(objects, on, samples):
     others = max((sample.get("others_cores", 0) for sample in samples), default=0)
     lines += ["", f"Medians (min..max) of {on['rounds']} rounds of {on['seconds']:g} s. "
               f"{where(on)}"]
-    if on["load_before"] > 0.5 or others > 0.2:
-        lines.append(f"NOT IDLE: load average {on['load_before']:.1f} before the first run; "
-                     f"others took up to {others:.2f} cores during one. Take numbers on an idle "
-                     "machine.")
-    return "\n".join(lines)
+    return "\n".join(lines + program.warnings(on, others))

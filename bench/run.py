@@ -6,32 +6,25 @@ Run it as tools/bench. See bench/README.md for what is compared.
 """
 import argparse
 import json
-import os
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-REPO = os.path.dirname(HERE)
-sys.path[:0] = [os.path.join(REPO, "tests"), HERE]
-
-# pylint: disable=wrong-import-position
-import bulk  # noqa: E402
-import connects  # noqa: E402
-import far_bulk  # noqa: E402
-import first_byte  # noqa: E402
-import gateway  # noqa: E402
-import idle  # noqa: E402
-import plot  # noqa: E402
-import report  # noqa: E402
-import request_response  # noqa: E402
-import session as sessions  # noqa: E402
-import suite  # noqa: E402
-from testing import host  # noqa: E402
+import program as programs  # first: where `testing` is
+import bulk
+import connects
+import far_bulk
+import first_byte
+import gateway
+import idle
+import plot
+import report
+import request_response
+import session as sessions
+import suite
+from testing import host
 
 PROGRAMS = {program.QUESTION: program
             for program in (bulk, request_response, connects, idle, first_byte, far_bulk,
                             gateway)}
-SKIPPED = 77  # ctest's SKIP_RETURN_CODE
-NO_SKIP = os.environ.get("TOMBOLO_NO_SKIP") == "1"
 
 
 def available(names):
@@ -41,7 +34,7 @@ def available(names):
         if reason:
             print(f"{name} is left out: {reason} is not installed (run tools/setup)",
                   file=sys.stderr)
-    if NO_SKIP and any(reasons.values()):
+    if programs.NO_SKIP and any(reasons.values()):
         raise host.HostError("TOMBOLO_NO_SKIP=1, and peers are missing")
     return [name for name, reason in reasons.items() if not reason]
 
@@ -49,7 +42,7 @@ def available(names):
 def run(options):
     """Measures, and returns the results and what they depend on."""
     results, session = suite.Results(), sessions.Session()
-    machine = report.machine(REPO)
+    machine = report.machine(programs.REPO)
     try:
         for question in options.questions or PROGRAMS:
             program = PROGRAMS[question]
@@ -68,17 +61,10 @@ def run(options):
 def write(options, results, machine):
     """All files, and the table on stdout."""
     objects = results.objects()
-    os.makedirs(options.output, exist_ok=True)
-    for path, content in ((options.json or f"{options.output}/results.json", objects),
-                          (f"{options.output}/samples.json",
-                           {"machine": machine, "samples": results.samples})):
-        with open(path, "w", encoding="utf-8") as out:
-            json.dump(content, out, indent=1)
-            out.write("\n")
+    path = programs.write_files(options, results, machine)
     plot.write_all(objects, options.output)
     print(report.text(objects, machine, results.samples))
-    print(f"\nResults: {options.json or options.output + '/results.json'}. "
-          f"Every sample, and plots: {options.output}/")
+    print(f"\nResults: {path}. Every sample, and plots: {options.output}/")
 
 
 def _subjects(text):
@@ -91,20 +77,14 @@ def _subjects(text):
 
 def parse():
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__.splitlines()[0])
+    parser = programs.parser("tools/bench", __doc__.splitlines()[0], "rows")
     parser.add_argument("questions", nargs="*", metavar="QUESTION",
                         help=f"{', '.join(PROGRAMS)}; all unless given")
     parser.add_argument("--rounds", type=int, help="of every row and subject (5)")
     parser.add_argument("--seconds", type=float, help="of every load (2)")
     parser.add_argument("--quick", action="store_true",
                         help="fewer rows, 2 rounds of 0.3 s: under 3 minutes, measures little")
-    parser.add_argument("--smoke", action="store_true",
-                        help="the least of everything: shows only that it works")
-    parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--subjects", type=_subjects, help="these, separated by commas")
-    parser.add_argument("--json", metavar="FILE", help="medians and spread as JSON")
-    parser.add_argument("--output", default=os.path.join(REPO, "build/bench"), metavar="DIRECTORY",
-                        help="for every sample and the plots (%(default)s)")
     parser.add_argument("--print-json", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.quick = options.quick or options.smoke
@@ -120,17 +100,14 @@ def parse():
 def main():
     """Exits with 77 where the machine cannot do it, so that ctest skips."""
     options = parse()
-    os.environ.setdefault("TOMBOLO_BIN", os.path.join(REPO, "build/release/bin"))
     try:
         host.prepare()
     except host.HostError as error:
-        print(f"this machine cannot run it: {error}", file=sys.stderr)
-        return 1 if NO_SKIP else SKIPPED
+        return programs.cannot_run(error)
     try:
         results, machine = run(options)
     except host.HostError as error:
-        print(f"tools/bench: {error}", file=sys.stderr)
-        return 1
+        return programs.failed("tools/bench", error)
     if options.print_json:
         print("RESULTS " + json.dumps(results.objects()), flush=True)
     else:
