@@ -142,7 +142,8 @@ class CarriedInbound final : public Carried {
 
  private:
   void OnEnd(relay::Relay::End end) override {
-    accepted_->handler.OnConnectionEnd();
+    accepted_->handler.OnConnectionEnd(end.code == tunnel::proto::CODE_APPLICATION_RESET &&
+                                       moved().to_tunnel == 0);
     if (end.status.ok()) {
       return context_.tasks.Spawn(ServeConnections(context_, std::move(accepted_)));
     }

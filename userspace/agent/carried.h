@@ -35,6 +35,7 @@ class Carried {
 
   // What becomes of the tunnel. Counted and logged it has been; this is destroyed next.
   virtual void OnEnd(relay::Relay::End end) = 0;
+  const relay::Relay::Counters& moved() const { return relay_.counters(); }
 
   Context& context_;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/carried_outbound.h"
 
+#include <chrono>
 #include <utility>
 
 #include "agent/carried.h"
@@ -37,10 +38,20 @@ class CarriedOutbound final : public Carried {
 
  private:
   void OnEnd(relay::Relay::End end) override {
+    JudgeEndpoint(end);
     if (end.status.ok()) return KeepTunnel(context_, std::move(tunnel_));
     if (absl::IsInvalidArgument(end.status)) Add(context_.counters.tunnel_protocol_errors);
     context_.tasks.Spawn(
         CloseTunnel(std::move(tunnel_), std::move(share_), CountClosing(context_), std::move(end)));
+  }
+
+  // Whoever takes connections only to reset them is as bad as one that does not take them. What
+  // the application here, the way or an agent has ended says nothing about it.
+  void JudgeEndpoint(const relay::Relay::End& end) {
+    if (end.status.ok() || moved().from_tunnel > 0) return in_flight_.OnAnswered();
+    if (end.peer_code != tunnel::proto::CODE_APPLICATION_RESET) return;
+    in_flight_.OnReset(std::chrono::steady_clock::now());
+    if (connection().counters != nullptr) Add(connection().counters->attempts_failed);
   }
 
   std::unique_ptr<Tunnel> tunnel_;

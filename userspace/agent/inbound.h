@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +25,12 @@ class Inbound final : public tunnel::ConnectionHandler {
 
   // What Open() has accepted last.
   Connection TakeConnection() { return std::move(connection_); }
-  // That connection has ended.
-  void OnConnectionEnd() { in_flight_ = {}; }
+  // That connection has ended. `reset_early`: by the endpoint, before its first byte, for which
+  // others are preferred for a while.
+  void OnConnectionEnd(bool reset_early) {
+    if (reset_early) in_flight_.OnFailure(std::chrono::steady_clock::now());
+    in_flight_ = {};
+  }
 
  private:
   struct Choice {

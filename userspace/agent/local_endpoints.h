@@ -34,8 +34,9 @@ class LocalEndpoints {
     ~Use() { End(); }
 
     void OnConnected();
-    // Nobody listens there, or nobody accepts. It comes last for kFirstAvoidance, and for twice as
-    // long after each further failure, up to kLongestAvoidance; a success forgets all.
+    // Nobody listens there, nobody accepts, or what is accepted is reset at once. It comes last for
+    // kFirstAvoidance, and for twice as long after each further failure, up to kLongestAvoidance; a
+    // success forgets all.
     void OnFailure(MonotonicTime now);
 
    private:

@@ -72,4 +72,12 @@ void Attempt::OnFailure(Failure what, MonotonicTime now) {
   if (endpoint_->health.OnFailure(started_, now)) ++way_->changes->health;
 }
 
+void Attempt::OnAnswered() {
+  if (endpoint_ != nullptr) endpoint_->health.OnAnswer();
+}
+
+void Attempt::OnReset(MonotonicTime now) {
+  if (endpoint_ != nullptr && endpoint_->health.OnReset(started_, now)) ++way_->changes->health;
+}
+
 }  // namespace tombolo::balance

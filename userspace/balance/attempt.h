@@ -12,7 +12,8 @@ namespace tombolo::balance {
 // One connection, from the first try until it has ended: counted as in flight for as long as
 // this lives, which may be longer than its Balancer. Report at most one outcome of the try; none
 // when policy or a certificate refused the client: that says nothing about where it went, and a
-// denied client must not eject it for others. On its Balancer's thread.
+// denied client must not eject it for others. Of a connection that was taken report how it ended,
+// as far as that says something of the endpoint. On its Balancer's thread.
 class Attempt {
  public:
   Attempt() = default;
@@ -27,6 +28,10 @@ class Attempt {
   // kWay counts against the way and its cluster; kEndpoint against the endpoint alone, and shows
   // that the way works.
   void OnFailure(Failure what, MonotonicTime now);
+  // The connection has ended: in order, or something had come back.
+  void OnAnswered();
+  // The endpoint has reset it before its first byte, which counts against the endpoint.
+  void OnReset(MonotonicTime now);
 
  private:
   void EndTrials();

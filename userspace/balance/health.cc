@@ -2,6 +2,7 @@
 #include "balance/health.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tombolo::balance {
 namespace {
@@ -10,11 +11,15 @@ constexpr double kColdest = 0.1;
 
 }  // namespace
 
-bool Health::OnFailure(MonotonicTime started, MonotonicTime now, bool can_eject) {
-  // A burst that was under way when it was ejected says nothing new, nor does what is sent
-  // there all the same because nothing else is left.
+// A burst that was under way when it was ejected says nothing new, nor does what is sent
+// there all the same because nothing else is left.
+bool Health::Counts(MonotonicTime started, MonotonicTime now) const {
   if (ejected_at_ != MonotonicTime{} && started <= ejected_at_) return false;
-  if (ejected() && !OnTrial(now)) return false;
+  return !ejected() || OnTrial(now);
+}
+
+bool Health::OnFailure(MonotonicTime started, MonotonicTime now, bool can_eject) {
+  if (!Counts(started, now)) return false;
   ++failures_;
   if (!ejected() && (failures_ < kFailuresToEject || !can_eject)) return false;
   EjectFrom(now);
@@ -35,11 +40,23 @@ void Health::EjectFrom(MonotonicTime now) {
 
 bool Health::OnSuccess(MonotonicTime now) {
   failures_ = 0;
-  next_ejection_ = kFirstEjection;
+  if (resets_ == 0) next_ejection_ = kFirstEjection;
   if (!ejected()) return false;
   ejected_until_.reset();
   StartSlowly(now);
   return true;
+}
+
+bool Health::OnReset(MonotonicTime started, MonotonicTime now) {
+  if (!Counts(started, now)) return false;
+  ++resets_;
+  if (resets_ < kFailuresToEject) return false;
+  EjectFrom(now);
+  return true;
+}
+
+void Health::OnAnswer() {
+  if (std::exchange(resets_, 0) > 0) next_ejection_ = kFirstEjection;
 }
 
 Duration Health::EjectedFor(MonotonicTime now) const {

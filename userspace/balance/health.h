@@ -27,6 +27,11 @@ class Health {
   bool Eject(MonotonicTime now);
   // Forgets all failures; what was ejected starts slowly. True: it was ejected.
   bool OnSuccess(MonotonicTime now);
+  // What it took, begun at `started`, it has reset before its first byte. As a failure, but taking
+  // another does not undo it: OnAnswer() does. True: it is ejected now.
+  bool OnReset(MonotonicTime started, MonotonicTime now);
+  // Something that it took has been answered.
+  void OnAnswer();
   // It is new, and gets its full share after kSlowStart.
   void StartSlowly(MonotonicTime now) { warm_at_ = now + kSlowStart; }
 
@@ -45,9 +50,12 @@ class Health {
   double Warmth(MonotonicTime now) const;
 
  private:
+  // Whether what was begun at `started` says anything new.
+  bool Counts(MonotonicTime started, MonotonicTime now) const;
   void EjectFrom(MonotonicTime now);
 
   int failures_ = 0;  // in a row
+  int resets_ = 0;    // of these, too, without an answer in between
   int trials_ = 0;    // under way
   Duration next_ejection_ = kFirstEjection;
   MonotonicTime ejected_at_{};

@@ -88,7 +88,7 @@ void Relay::Finish() {
   if (failure_.ok() && tunnel_.role() == Role::kDialer) net::CloseInOrder(plain_.get());
   plain_.Close();
   const auto on_end = std::exchange(on_end_, nullptr);
-  on_end({failure_, failure_code_});
+  on_end({failure_, failure_code_, peer_code_});
 }
 
 // Moves until both directions have to wait.
@@ -206,6 +206,7 @@ absl::Status Relay::TakeEnd() {
 absl::Status Relay::TakeReset(const Message& message) {
   const absl::StatusOr<proto::Reset> reset = tunnel::ParsePayload<proto::Reset>(message);
   if (!reset.ok()) return reset.status();
+  peer_code_ = reset->code();
   return absl::UnavailableError(
       absl::StrCat("the peer reset: ", tunnel::Name(reset->code()), " ", reset->message()));
 }

@@ -40,6 +40,8 @@ class Relay final : private net::EdgeListener {
     // was reset: CloseTunnel() is next.
     absl::Status status;
     tunnel::proto::Code code;  // for CloseTunnel()
+    // That the peer has said it with. CODE_UNSPECIFIED: it has not.
+    tunnel::proto::Code peer_code = tunnel::proto::CODE_UNSPECIFIED;
   };
   // Begins. `on_end` is called once, never from within a call to this object; it may
   // destroy it.
@@ -82,6 +84,7 @@ class Relay final : private net::EdgeListener {
   absl::Status failure_;     // the first
   // What to tell the peer about it; CODE_UNSPECIFIED: the tunnel cannot carry it.
   tunnel::proto::Code failure_code_ = tunnel::proto::CODE_UNSPECIFIED;
+  tunnel::proto::Code peer_code_ = tunnel::proto::CODE_UNSPECIFIED;  // of its RESET
   net::Timer next_turn_;  // goes on after the thread's others, or holds back no more
   MonotonicTime held_until_ = kNoDeadline;
   std::function<void(End)> on_end_;  // null: not begun, or it has ended

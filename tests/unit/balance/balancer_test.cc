@@ -105,6 +105,23 @@ TEST_F(BalancerTest, RefusalsNeverCount) {
   EXPECT_EQ(View(0).ejected_for, seconds(1));
 }
 
+TEST_F(BalancerTest, AnEndpointThatResetsWhatItTakesIsEjected) {
+  Use({MakeEndpoint(1, "east"), MakeEndpoint(2, "east")});
+  const auto take = [&](std::size_t endpoint) {
+    now_ += milliseconds(1);
+    Balancer::Attempt attempt = Begin(endpoint);
+    attempt.OnConnected(milliseconds(1), now_);
+    return attempt;
+  };
+  for (int i = 0; i < 4; ++i) take(0).OnReset(now_);
+  take(0).OnAnswered();
+  for (int i = 0; i < 4; ++i) take(0).OnReset(now_);
+  EXPECT_EQ(View(0).ejected_for, Duration{});
+  take(0).OnReset(now_);
+  EXPECT_EQ(View(0).ejected_for, seconds(1));
+  EXPECT_EQ(Histogram(100), (std::map<std::size_t, int>{{1, 100}}));
+}
+
 TEST_F(BalancerTest, EjectedLocalsGiveWayToOtherClusters) {
   Use({MakeEndpoint(1, "east"), MakeEndpoint(2, "west")});
   Fail(0, 5);

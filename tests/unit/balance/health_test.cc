@@ -81,6 +81,46 @@ TEST_F(HealthTest, CountsWithoutEjecting) {
   EXPECT_TRUE(Fail());
 }
 
+// Whoever takes connections only to reset them looks well to every try.
+TEST_F(HealthTest, ResetsCountUntilThereIsAnAnswer) {
+  const auto take_and_reset = [&] {
+    health_.OnSuccess(now_);
+    now_ += milliseconds(1);
+    return health_.OnReset(now_, now_);
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(take_and_reset());
+  health_.OnAnswer();
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(take_and_reset());
+  EXPECT_FALSE(health_.ejected());
+  EXPECT_TRUE(take_and_reset());
+  EXPECT_EQ(health_.EjectedFor(now_), seconds(1));
+  EXPECT_FALSE(health_.OnReset(now_, now_));  // it is known
+}
+
+TEST_F(HealthTest, WhatResetsAgainIsEjectedForLonger) {
+  for (int i = 0; i < 5; ++i) health_.OnReset(now_ + milliseconds(i), now_ + milliseconds(i));
+  for (const int expected : {2, 4, 8}) {
+    now_ += minutes(1);
+    EXPECT_TRUE(health_.OnSuccess(now_));  // it takes the trial
+    EXPECT_FALSE(health_.ejected());
+    now_ += milliseconds(1);
+    EXPECT_TRUE(health_.OnReset(now_, now_));
+    EXPECT_EQ(health_.EjectedFor(now_), seconds(expected));
+  }
+  now_ += minutes(1);
+  health_.OnSuccess(now_);
+  health_.OnAnswer();
+  FailTimes(5);
+  EXPECT_EQ(health_.EjectedFor(now_), seconds(1));
+}
+
+TEST_F(HealthTest, ABurstOfResetsEjectsOnce) {
+  const MonotonicTime begun = now_;
+  now_ += milliseconds(1);
+  for (int i = 0; i < 100; ++i) health_.OnReset(begun, now_ + milliseconds(i));
+  EXPECT_LE(health_.EjectedFor(now_), seconds(1) + milliseconds(4));
+}
+
 TEST(RoundTripTest, NoiseDoesNotMoveIt) {
   MonotonicTime now{std::chrono::hours(1)};
   RoundTrip round_trip;

@@ -18,6 +18,9 @@ TEST_F(RelayTest, AResetCrossesTheTunnelEitherWay) {
     MoveText(app_.get(), server_.get(), "hello");
     Reset(by_app ? app_ : server_);
     EXPECT_EQ(HowItEnds(by_app ? server_.get() : app_.get()), ECONNRESET);
+    ASSERT_TRUE(BothEnd());
+    EXPECT_EQ((by_app ? acceptor_ : dialer_).heard, proto::CODE_APPLICATION_RESET);
+    EXPECT_EQ((by_app ? dialer_ : acceptor_).heard, proto::CODE_UNSPECIFIED);
     ExpectFailedEnd();
   }
 }

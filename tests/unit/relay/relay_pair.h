@@ -21,6 +21,7 @@ class RelayTest : public tunnel::TunnelTest {
     std::unique_ptr<tunnel::Tunnel> tunnel;
     std::unique_ptr<Relay> relay;
     std::shared_ptr<std::optional<absl::Status>> ended;
+    tunnel::proto::Code heard{};  // with RESET, from the other
   };
 
   void Connect() {
@@ -45,6 +46,7 @@ class RelayTest : public tunnel::TunnelTest {
   std::shared_ptr<std::optional<absl::Status>> Begin(Relay& relay, tunnel::Tunnel& tunnel) {
     auto ended = std::make_shared<std::optional<absl::Status>>();
     relay.Start([this, ended, &tunnel](Relay::End end) {
+      (&tunnel == dialer_.tunnel.get() ? dialer_ : acceptor_).heard = end.peer_code;
       if (end.status.ok()) {
         *ended = end.status;
       } else {
