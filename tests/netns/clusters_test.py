@@ -160,18 +160,38 @@ class AcrossTest(ClustersCase):
         load.tell("end")
         self.assertEqual(load.next()["failures"], [])
 
+    def sockets(self, place, *which):
+        """What the kernel says of a place's connections."""
+        return host.in_netns(network.path(place.netns),
+                             lambda: host.sh("ss", "-tinO", *which)).splitlines()[1:]
+
     def test_another_congestion_control_where_the_kernel_has_it(self):
-        driver.echo(self.one, PORT)
-        driver.echo(self.two, PORT)
-        held = driver.Peer(self.client, "hold", self.vip("west"), 80, 2)
-        self.assertEqual(held.next()["open"], 2)
+        """Whatever the default is, of which tunnels within a cluster have that."""
+        places = [*self.east.nodes, *self.west.gateways]
+        for place in places:
+            before = network.set_congestion_control(place.netns, "reno")
+            self.addCleanup(network.set_congestion_control, place.netns, before)
+        for node in self.east.nodes:
+            node.agent.restart()  # what was dialled before has another one
+        for pod in (self.one, self.two, self.local):
+            driver.echo(pod, PORT)
+        held = [driver.Peer(self.client, "hold", self.vip(name), 80, 8) for name in ("west", "local")]
+        for peer in held:
+            self.assertEqual(peer.next(), {"open": 8, "failures": []})
         gateways = [gateway.ip for gateway in self.west.gateways]
-        sockets = host.in_netns(network.path(self.east.netns), lambda: host.sh(
-            "ss", "-tinO", "dst", gateways[0], "or", "dst", gateways[1])).splitlines()[1:]
-        self.assertGreaterEqual(len(sockets), 2)
-        for line in sockets:
+        far = self.sockets(self.east, "dst", gateways[0], "or", "dst", gateways[1])
+        self.assertGreaterEqual(len(far), 8)
+        for gateway in self.west.gateways:
+            accepted = self.sockets(gateway, "src", gateway.address)
+            self.assertGreater(len(accepted), 0)
+            far += accepted
+        for line in far:
             self.assertLessEqual(int(line.split(" mss:")[1].split()[0]), 1220, line)
             self.assertEqual(" bbr " in line, bbr_is_allowed(), line)
+        near = self.sockets(self.east, "dst", self.east.nodes[1].tunnel)
+        self.assertGreaterEqual(len(near), 8)
+        for line in near:
+            self.assertIn(" reno ", line)
 
 
 class SmallMtuTest(ClustersCase):

@@ -39,6 +39,17 @@ def _sysctl(netns, settings):
     host.in_netns(path(netns), write)
 
 
+def set_congestion_control(netns, name):
+    """What its TCP connections have from now on unless they choose; returns what it was before."""
+    def write():
+        with open("/proc/sys/net/ipv4/tcp_congestion_control", "r+", encoding="ascii") as setting:
+            before = setting.read().strip()
+            setting.seek(0)
+            setting.write(name)
+            return before
+    return host.in_netns(path(netns), write)
+
+
 def add_namespace(netns):
     """Makes it, with its loopback interface up."""
     host.sh("ip", "netns", "add", netns)
