@@ -3,8 +3,10 @@
 // time to take over a change of one endpoint. Prints a table; nothing is sent anywhere.
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -18,7 +20,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "mesh/snapshot_change.h"
 #include "source/directory_archive.h"
+#include "source/directory_export.h"
 #include "source/directory_import.h"
 
 namespace tombolo::source {
@@ -107,41 +111,114 @@ std::shared_ptr<mesh::Snapshot> OwnFile(const Shape& shape) {
                            .service = absl::StrCat(Ns(i), "/service-", i),
                            .ports = {}});
   }
+  if (!file->Index().ok()) std::exit(EXIT_FAILURE);
   return file;
 }
 
-mesh::SnapshotPtr Import(const mesh::Snapshot& file, const SharedDirectory& shared) {
-  absl::StatusOr<ImportedDirectory> imported = ImportDirectory(file, shared);
-  if (!imported.ok() || !imported->refusals.groups().empty()) {
-    std::cerr << "the generated directory is refused: " << imported.status() << "\n";
-    std::exit(EXIT_FAILURE);
+// A directory, and what an agent makes of it.
+class Mesh {
+ public:
+  explicit Mesh(const Shape& shape) : shape_(shape), file_(OwnFile(shape)) {}
+
+  void Fill() {
+    shared_.emplace("own");
+    source::Fill(shape_, *shared_);
+    shared_->TakeChanged();  // all of it: what is imported anew
   }
-  return imported->snapshot;
+  void Import() {
+    absl::StatusOr<ImportedDirectory> imported =
+        import_->Run(file_, *shared_, shared_->TakeChanged());
+    if (!imported.ok()) {
+      std::cerr << "the generated directory is refused: " << imported.status() << "\n";
+      std::exit(EXIT_FAILURE);
+    }
+    refused_ = imported->refusals.groups().size();
+    snapshot_ = std::move(imported->snapshot);
+  }
+  void Restore(const std::string& archive) {
+    absl::StatusOr<SharedDirectory> kept = Unarchive(archive, "own");
+    if (!kept.ok()) std::exit(EXIT_FAILURE);
+    shared_ = *std::move(kept);
+    import_.emplace();
+    Import();
+  }
+  void Forget() {
+    shared_.reset();
+    import_.emplace();
+    snapshot_.reset();
+  }
+
+  SharedDirectory& shared() { return *shared_; }
+  const mesh::Snapshot& file() const { return *file_; }
+  const mesh::SnapshotPtr& snapshot() const { return snapshot_; }
+  std::size_t refused() const { return refused_; }
+
+ private:
+  const Shape shape_;
+  const DirectoryImport::FilePtr file_;
+  std::optional<SharedDirectory> shared_;
+  std::optional<DirectoryImport> import_{std::in_place};
+  mesh::SnapshotPtr snapshot_;
+  std::size_t refused_ = 0;
+};
+
+void Row(const std::string& what, double value, const char* unit) {
+  std::cout << absl::StreamFormat("%-72s %10.2f %s\n", what, value, unit);
 }
 
-void Row(const char* what, double value, const char* unit) {
-  std::cout << absl::StreamFormat("%-64s %10.1f %s\n", what, value, unit);
+constexpr int kChanges = 10;
+
+// Of `change(i)`, each followed by what an agent does with it.
+void MeasureChange(const std::string& what, Mesh& mesh, const std::function<void(int)>& change) {
+  double import = 0, use = 0;
+  bool captured = false;
+  for (int i = 0; i < kChanges; ++i) {
+    const mesh::SnapshotPtr before = mesh.snapshot();
+    double begin = Seconds();
+    change(i);
+    mesh.Import();
+    import += Milliseconds(begin);
+    begin = Seconds();
+    const mesh::SnapshotChange different = mesh::Compare(*before, *mesh.snapshot(), "own", "own-1");
+    captured |= different.captured;
+    use += Milliseconds(begin);
+  }
+  Row(what, import / kChanges, "ms");
+  Row(absl::StrCat("  until the agent knows that the kernel's maps ",
+                   captured ? "have to be looked at" : "stay as they are"),
+      use / kChanges, "ms");
 }
 
-// Of what a change costs: a copy of the own file's rules, and the indexes of the snapshot. The rest
-// is a pass over what others say. And what a feed does with it then.
-void MeasureParts(const mesh::Snapshot& file, const mesh::Snapshot& snapshot) {
-  double begin = Seconds();
-  const std::vector<mesh::AllowRule> rules = file.allow;
-  Row("  of it: a copy of the own rules", Milliseconds(begin), "ms");
-  mesh::Snapshot copy;
-  copy.trust_domain = snapshot.trust_domain;
-  copy.imports = snapshot.imports;
-  copy.clusters = snapshot.clusters;
-  copy.workloads = snapshot.workloads;
-  copy.services = snapshot.services;
-  copy.allow = snapshot.allow;
-  begin = Seconds();
-  if (!copy.Index().ok()) std::exit(EXIT_FAILURE);
-  Row("  of it: indexes", Milliseconds(begin), "ms");
-  begin = Seconds();
-  if (!copy.SaysTheSame(snapshot)) std::exit(EXIT_FAILURE);
-  Row("comparing it with the last one, if both say the same", Milliseconds(begin), "ms");
+void MeasureChanges(const Shape& shape, Mesh& mesh) {
+  const auto cluster_of = [&](int service) { return (service * 7) % shape.clusters; };
+  SharedDirectory& shared = mesh.shared();
+  const double before = Megabytes();
+  MeasureChange("a change of one endpoint, until there is a new snapshot", mesh, [&](int i) {
+    const int service = 17 + i;
+    shared.Put(ServiceKey(cluster_of(service), service),
+               ServiceValue(cluster_of(service), service, shape.endpoints, shape.endpoints - 1));
+  });
+  const mesh::SnapshotPtr kept = mesh.snapshot();
+  MeasureChange("a service that is not exported any more, or again", mesh, [&](int i) {
+    for (int k = 0; k < shape.exporters; ++k) {
+      const int cluster = (17 * 7 + k * 131) % shape.clusters;
+      i % 2 == 0 ? shared.Erase(ServiceKey(cluster, 17))
+                 : shared.Put(ServiceKey(cluster, 17), ServiceValue(cluster, 17, 5, 5));
+    }
+  });
+  MeasureChange("a cluster whose last gateway has gone, or is back", mesh, [&](int i) {
+    const std::string key = "clusters/cluster-0/gateways/g1";
+    i % 2 == 0 ? shared.Erase(key) : shared.Put(key, R"({"address":"100.0.0.1:15443"})");
+  });
+  MeasureChange("all services of a namespace: a cluster may not, or may serve it", mesh,
+                [&](int i) {
+                  NamespaceGrant grant;
+                  for (int c = i % 2 == 0 ? 1 : 0; c < shape.clusters; ++c) {
+                    grant.clusters.push_back(ClusterName(c));
+                  }
+                  shared.Put("admin/namespaces/ns-0", Encode(grant));
+                });
+  Row("memory: two snapshots in place of one", Megabytes() - before, "MB");
 }
 
 void Measure(const Shape& shape) {
@@ -151,41 +228,32 @@ void Measure(const Shape& shape) {
       "with a rule\n",
       shape.clusters, shape.services, shape.exporters, shape.endpoints,
       shape.services * shape.exporters * shape.endpoints, shape.ruled);
-  const auto file = OwnFile(shape);
+  Mesh mesh(shape);
   const double before = Megabytes();
   double begin = Seconds();
-  std::optional<SharedDirectory> shared(std::in_place, "own");
-  Fill(shape, *shared);
+  mesh.Fill();
   Row("read all keys (their encoding is included)", Milliseconds(begin), "ms");
   const double decoded = Megabytes();
   begin = Seconds();
-  mesh::SnapshotPtr snapshot = Import(*file, *shared);
+  mesh.Import();
   Row("first snapshot", Milliseconds(begin), "ms");
+  if (mesh.refused() > 0) std::exit(EXIT_FAILURE);
   const double built = Megabytes();
   Row("memory: what etcd says", decoded - before, "MB");
-  Row("memory: the snapshot", built - decoded, "MB");
-
-  constexpr int kChanges = 5;
+  Row("memory: the snapshot, and what the next one is made of", built - decoded, "MB");
+  MeasureChanges(shape, mesh);
   begin = Seconds();
-  for (int i = 0; i < kChanges; ++i) {
-    const int service = 17 + i, cluster = (service * 7) % shape.clusters;
-    shared->Put(ServiceKey(cluster, service),
-                ServiceValue(cluster, service, shape.endpoints, shape.endpoints - 1));
-    snapshot = Import(*file, *shared);
-  }
-  Row("a change of one endpoint, until there is a new snapshot", Milliseconds(begin) / kChanges,
-      "ms");
-  MeasureParts(*file, *snapshot);
+  const std::int64_t now = 1'764'288'000;
+  const Publication publication =
+      PlanPublication(mesh.file(), *mesh.snapshot(), mesh.shared(), now);
+  Row("what a gateway has to publish", Milliseconds(begin), "ms");
   begin = Seconds();
-  const std::string archive = Archive(*shared);
+  const std::string archive = Archive(mesh.shared());
   Row("text for the disk", Milliseconds(begin), "ms");
   Row("size on disk", static_cast<double>(archive.size()) / 1e6, "MB");
-  shared.reset();
-  snapshot.reset();
+  mesh.Forget();
   begin = Seconds();
-  absl::StatusOr<SharedDirectory> again = Unarchive(archive, "own");
-  if (!again.ok()) std::exit(EXIT_FAILURE);
-  snapshot = Import(*file, *again);
+  mesh.Restore(archive);
   Row("start from the disk: read and first snapshot", Milliseconds(begin), "ms");
 }
 

@@ -227,6 +227,7 @@ void Agent::Publish() {
       MakeDesiredState(*snapshot_, enrolment_->entries(), enrolment_->RetiredCgroups(),
                        config_.capture.protected_ranges, own_cgroup_);
   desired.closed = !probe_status_.ok();
+  captured_changed_ = false;
   absl::Status applied = datapath_->Apply(desired);
   if (!applied.ok() && applied != apply_status_) {
     log::Error("kernel maps are incomplete, unknown destinations are refused",

@@ -62,6 +62,7 @@ class Agent {
   absl::Status TakeFile(std::shared_ptr<mesh::Snapshot> file);
   void TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot);
   void FollowSharedDirectory();
+  Awaitable<void> TakeBuiltInTime();
   void TakeBuilt(directory::Subscriber::Built built);
   void ReadIdentities();
   void ReadIdentityFiles();
@@ -112,6 +113,9 @@ class Agent {
   Mailbox<directory::Subscriber::Built> built_;              // by shared_directory_'s thread
   std::unique_ptr<directory::Subscriber> shared_directory_;  // null: the file says everything
   directory::Subscriber::FilePtr file_;                      // that snapshot_ was made of, then
+  MonotonicTime next_take_{};                                // of what is in built_
+  absl::flat_hash_map<std::string, World::Served> served_;   // of snapshot_
+  bool captured_changed_ = true;  // since the last Publish(), by another snapshot
   Refused refused_;
   std::unique_ptr<identity::Issuance> issuance_;  // null: identities are files
   identity::StorePtr identities_;

@@ -12,10 +12,13 @@
 #include "base/errno_status.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "mesh/snapshot_change.h"
 #include "source/directory_file.h"
 
 namespace tombolo::agent {
 namespace {
+
+constexpr int kIdleShare = 4;  // times as long as taking over what others say took
 
 // What was said already about the files of `id`.
 absl::Status LoadError(const identity::StorePtr& store, const SpiffeId& id) {
@@ -72,6 +75,11 @@ absl::Status Agent::TakeFile(std::shared_ptr<mesh::Snapshot> file) {
 
 void Agent::TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot) {
   snapshot->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
+  const mesh::SnapshotChange change =
+      snapshot_ == nullptr ? mesh::SnapshotChange{}
+                           : mesh::Compare(*snapshot_, *snapshot, config_.cluster, config_.node);
+  if (change.served) served_ = ServedBy(*snapshot, config_.cluster, config_.node);
+  captured_changed_ = captured_changed_ || change.captured;
   snapshot_ = std::move(snapshot);
   snapshot_loaded_at_ = std::chrono::system_clock::now();
 }
@@ -79,8 +87,21 @@ void Agent::TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot) {
 void Agent::FollowSharedDirectory() {
   shared_directory_->Run([this](directory::Subscriber::Built built) {
     if (!built_.Put(std::move(built))) return;
-    asio::post(io_, [this] { TakeBuilt(built_.Take()); });
+    asio::post(io_, [this] {
+      if (stops_ == 0) tasks_.Spawn(TakeBuiltInTime());
+    });
   });
+}
+
+// However often others change what they say, this thread has most of its time for other things.
+Awaitable<void> Agent::TakeBuiltInTime() {
+  asio::steady_timer timer(io_, next_take_);
+  auto [error] = co_await timer.async_wait(kUseTuple);
+  if (error) co_return;
+  const MonotonicTime began = std::chrono::steady_clock::now();
+  TakeBuilt(built_.Take());
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  next_take_ = now + kIdleShare * (now - began);
 }
 
 void Agent::TakeBuilt(directory::Subscriber::Built built) {
@@ -94,8 +115,13 @@ void Agent::TakeBuilt(directory::Subscriber::Built built) {
   log::Debug("directory put together", {{"version", snapshot_->version},
                                         {"clusters", snapshot_->clusters.size()},
                                         {"services", snapshot_->services.size()}});
-  enrolment_->Update(*snapshot_);
-  Publish();
+  // What most changes are about is told to the threads alone: the kernel knows nothing of it.
+  const bool enrolled = enrolment_->Update(*snapshot_);
+  if (enrolled || captured_changed_ || other_file || !apply_status_.ok()) {
+    Publish();
+  } else {
+    PublishWorld();
+  }
 }
 
 void Agent::ReadIdentities() {
@@ -147,7 +173,7 @@ WorldPtr Agent::MakeWorld() const {
   world->snapshot = snapshot_;
   world->identities = identities_;
   world->namespaces = enrolment_->Namespaces();
-  world->served = ServedBy(*snapshot_, config_.cluster, config_.node);
+  world->served = served_;
   world->own_gateways = GatewaysOf(*snapshot_, config_.cluster);
   for (const auto& [name, entry] : enrolment_->entries()) {
     const mesh::Workload* workload = snapshot_->FindWorkload(name);

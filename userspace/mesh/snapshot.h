@@ -16,11 +16,12 @@
 #include "base/spiffe_id.h"
 #include "base/time.h"
 #include "mesh/load_balancing.h"
+#include "mesh/shared_vector.h"
 #include "net/address.h"
 
 // What the mesh looks like, as plain values. A Snapshot is built once by a
 // source, checked, and never changed afterwards; threads share it by
-// std::shared_ptr<const Snapshot>.
+// std::shared_ptr<const Snapshot>. One that follows another shares with it what is as it was.
 namespace tombolo::mesh {
 
 struct Node {
@@ -146,19 +147,23 @@ struct Imports {
 struct Snapshot {
   std::uint64_t version = 0;  // grows with every accepted change of this agent's sources
   std::string trust_domain;
-  std::vector<Cluster> clusters;
-  std::vector<Workload> workloads;
-  std::vector<Service> services;
-  std::vector<AllowRule> allow;
+  SharedVector<Cluster> clusters;
+  SharedVector<Workload> workloads;
+  VectorOfShared<Service> services;
+  SharedVector<AllowRule> allow;
   // With it a rule may be about a service that nobody has yet, which allows nothing.
   std::optional<Imports> imports;
 
   // Call once when the fields above are complete. InvalidArgument names what
   // does not fit together: duplicate names or VIPs, dangling references.
-  absl::Status Index();
+  absl::Status Index() { return IndexAfter({}); }
+  // The same, for less: what is shared with `before`, which was indexed, is not looked at again.
+  absl::Status IndexAfter(const Snapshot& before);
 
   // Whether both say the same; their versions are their own.
   bool SaysTheSame(const Snapshot& other) const;
+  // Whether it is known, since one followed the other, that their services have the same names.
+  bool SharesNames(const Snapshot& other) const { return services_ == other.services_; }
 
   const Cluster* FindCluster(absl::string_view name) const;
   const Node* FindNode(absl::string_view cluster, absl::string_view node) const;
@@ -173,31 +178,33 @@ struct Snapshot {
   absl::Span<const std::uint32_t> FindRules(absl::string_view full_name,
                                             absl::string_view from) const;
 
-  // The index points into the vectors, so a Snapshot stays where it was built.
+  // Pointers into a Snapshot are those of its indexes, so it stays where it was built.
   Snapshot() = default;
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
 
  private:
-  // Both halves of a name, so that a lookup allocates nothing. Every key points
-  // into the vectors above.
+  // Both halves of a name, so that a lookup allocates nothing.
   using NamePair = std::pair<absl::string_view, absl::string_view>;
 
-  absl::Status IndexClusters();
-  absl::Status AddWays(Cluster& cluster) const;
-  absl::Status IndexWorkloads();
-  absl::Status IndexServices();
-  absl::Status IndexVips(const Service& service);
-  absl::Status CheckBehindGateways(const Service& service, const Endpoint& endpoint) const;
-  absl::Status CheckEndpoints(const Service& service, const ServicePort& port) const;
-  absl::Status IndexRules();
+  // They point into the vectors above, or say which service it is, and hold for all snapshots that
+  // share those, or whose services have the same names and addresses.
+  struct ClusterIndex {
+    absl::flat_hash_map<absl::string_view, const Cluster*> clusters{};
+    absl::flat_hash_map<NamePair, const Node*> nodes{};  // cluster, node
+  };
+  using WorkloadIndex = absl::flat_hash_map<absl::string_view, const Workload*>;
+  using NameIndex = absl::flat_hash_map<std::string, std::uint32_t>;  // by full name
+  using VipIndex = absl::flat_hash_map<net::SocketAddress, std::uint32_t>;
+  using RuleIndex = absl::flat_hash_map<NamePair, std::vector<std::uint32_t>>;  // service, from
 
-  absl::flat_hash_map<absl::string_view, const Cluster*> clusters_;
-  absl::flat_hash_map<NamePair, const Node*> nodes_;  // cluster, node
-  absl::flat_hash_map<absl::string_view, const Workload*> workloads_;
-  absl::flat_hash_map<NamePair, const Service*> services_;  // namespace, name
-  absl::flat_hash_map<net::SocketAddress, ServiceRef> vips_;
-  absl::flat_hash_map<NamePair, std::vector<std::uint32_t>> rules_;  // service, from
+  class Indexer;
+
+  std::shared_ptr<const ClusterIndex> clusters_;
+  std::shared_ptr<const WorkloadIndex> workloads_;
+  std::shared_ptr<const NameIndex> services_;
+  std::shared_ptr<const VipIndex> vips_;
+  std::shared_ptr<const RuleIndex> rules_;
 };
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 constexpr int kIdleShare = 4;
 constexpr Duration kFreshFor = std::chrono::seconds(60);
+// What nobody needs any more is given up after days (kVipKept).
+constexpr Duration kPlanHolds = std::chrono::minutes(10);
 
 std::int64_t Seconds(WallTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
@@ -80,21 +82,32 @@ absl::StatusOr<DirectoryFeed::Built> DirectoryFeed::Build(FilePtr file) {
 }
 
 absl::StatusOr<DirectoryFeed::Built> DirectoryFeed::Make(FilePtr file) {
-  ASSIGN_OR_RETURN(ImportedDirectory imported, ImportDirectory(*file, shared_));
-  // Much of what others say is nothing to this cluster.
-  if (last_ == nullptr || !last_->SaysTheSame(*imported.snapshot)) {
-    last_ = std::move(imported.snapshot);
-  }
+  const SharedDirectory::Changed changed = shared_.TakeChanged();
+  if (!current_ || changed.own || !changed.namespaces.empty()) planned_.reset();
+  ASSIGN_OR_RETURN(ImportedDirectory imported, import_.Run(file, shared_, changed));
   Built built{.file = std::move(file),
-              .snapshot = last_,
+              .snapshot = std::move(imported.snapshot),
               .refusals = std::move(imported.refusals),
               .publication = {}};
   // By what was there some time ago, another gateway's changes would be undone.
-  if (options_.publish && current_) {
-    built.publication = PlanPublication(*built.file, *built.snapshot, shared_,
-                                        Seconds(std::chrono::system_clock::now()));
-  }
+  if (options_.publish && current_) built.publication = PublicationOf(built);
   return built;
+}
+
+// Most of what others say is nothing to it.
+Publication DirectoryFeed::PublicationOf(const Built& built) {
+  const WallTime now = std::chrono::system_clock::now();
+  const bool holds = planned_ && planned_->file == built.file && now >= planned_->at &&
+                     now - planned_->at < kPlanHolds &&
+                     planned_->seen->SharesNames(*built.snapshot);
+  if (!holds) {
+    planned_ = {
+        .file = built.file,
+        .at = now,
+        .publication = PlanPublication(*built.file, *built.snapshot, shared_, Seconds(now))};
+  }
+  planned_->seen = built.snapshot;
+  return planned_->publication;
 }
 
 void DirectoryFeed::Run(OnBuilt on_built) {
@@ -126,6 +139,18 @@ void DirectoryFeed::Update(SharedDirectory::Changes changes, bool listed) {
 void DirectoryFeed::SetInSync(bool in_sync) {
   const std::lock_guard lock(mutex_);
   in_sync_ = in_sync;
+}
+
+// One cluster at a time, in turn: one that writes all the time holds up no other's.
+std::vector<std::string> DirectoryFeed::AskAgain() {
+  const std::lock_guard lock(mutex_);
+  if (with_room_.empty() || std::chrono::steady_clock::now() < next_ask_) return {};
+  auto next = with_room_.upper_bound(asked_);
+  if (next == with_room_.end()) next = with_room_.begin();
+  asked_ = *next;
+  with_room_.erase(next);
+  next_ask_ = After(options_.ask_gap);
+  return {ClusterKeys(asked_)};
 }
 
 DirectoryFeed::View DirectoryFeed::view() const {
@@ -165,6 +190,14 @@ absl::Status DirectoryFeed::Take(Batch batch) {
   return taken;
 }
 
+// When the next snapshot may be made, after one of which the work began then.
+void DirectoryFeed::SetPace(MonotonicTime began) {
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  const bool quiet = began >= next_build_ + options_.longest_gap;
+  gap_ = quiet ? options_.gap : std::min(2 * gap_, options_.longest_gap);
+  next_build_ = now + std::max(gap_, kIdleShare * (now - began));
+}
+
 void DirectoryFeed::Work(std::optional<Batch> batch, std::unique_lock<std::mutex>& lock) {
   const FilePtr file = file_;
   new_file_ = false;
@@ -176,9 +209,10 @@ void DirectoryFeed::Work(std::optional<Batch> batch, std::unique_lock<std::mutex
   absl::StatusOr<Built> built = Make(file);
   const bool is_built = built.ok();
   if (is_built) on_built_(*std::move(built));
-  const MonotonicTime now = std::chrono::steady_clock::now();
-  next_build_ = now + std::max(options_.gap, kIdleShare * (now - began));
+  SetPace(began);
+  std::set<std::string> with_room = shared_.TakeClustersWithRoom();
   lock.lock();
+  with_room_.merge(with_room);
   view_.listed = listed_;
   if (told) view_.etcd_error = std::move(taken);
   if (!is_built) view_.etcd_error = built.status();

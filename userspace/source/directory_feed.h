@@ -7,8 +7,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/time.h"
@@ -23,8 +25,10 @@ namespace tombolo::source {
 // them has changed, and keeps the latter on disk, so that the next process can begin with it.
 //
 // A large directory takes a while, so it has a thread of its own, on which OnBuilt runs; changes
-// that come meanwhile are taken together. Any thread may call. Destroying it waits for the
-// thread and for a last write to the disk; OnBuilt does not run after that.
+// that come meanwhile are taken together. One that comes alone is taken at once; the more often
+// they come, the longer the next ones wait for each other (Options). Any thread may call.
+// Destroying it waits for the thread and for a last write to the disk; OnBuilt does not run after
+// that.
 class DirectoryFeed {
  public:
   using FilePtr = std::shared_ptr<const mesh::Snapshot>;  // LoadDirectory()'s, of the own cluster
@@ -33,10 +37,14 @@ class DirectoryFeed {
     std::string cluster;
     std::string state{};   // a directory, made with 0700; "": nothing is kept
     bool publish = false;  // plan what the own cluster says, too
-    // Between the ends of two snapshots; or four times as long as the last one took, so that it
-    // is busy for no more than a fifth of the time.
-    Duration gap = std::chrono::milliseconds(100);
+    // At least so long is between two snapshots, and twice as long as before the last one, up to
+    // `longest_gap`, until nothing has changed for that long: who writes all the time makes others
+    // work twice a second. And four times as long as the last one took, so that the thread is
+    // busy for no more than a fifth of the time whatever it does.
+    Duration gap = std::chrono::milliseconds(50);
+    Duration longest_gap = std::chrono::milliseconds(500);
     Duration save_gap = std::chrono::seconds(10);  // between two writes to the disk
+    Duration ask_gap = std::chrono::seconds(10);   // between two answers of AskAgain()
   };
   struct Built {
     FilePtr file;
@@ -69,6 +77,9 @@ class DirectoryFeed {
   // As an etcd::Follower tells them.
   void Update(SharedDirectory::Changes changes, bool listed);
   void SetInSync(bool in_sync);
+  // Beginnings of keys of which all that there is has to come by Update() once more: they are of a
+  // cluster that had too much, of which something was left out, and that has less by now.
+  std::vector<std::string> AskAgain();
 
   View view() const;
 
@@ -81,6 +92,8 @@ class DirectoryFeed {
   std::string StatePath() const { return options_.state + "/directory"; }
   absl::StatusOr<SharedDirectory> ReadState();
   absl::StatusOr<Built> Make(FilePtr file);
+  Publication PublicationOf(const Built& built);
+  void SetPace(MonotonicTime began);
   void Save();
   void KeepFresh();
   void Loop();
@@ -91,11 +104,21 @@ class DirectoryFeed {
   // The thread's, once that runs.
   SharedDirectory shared_;
   OnBuilt on_built_;
-  std::shared_ptr<mesh::Snapshot> last_;
+  DirectoryImport import_;
+  // What was to be published last. It holds while file, names, grants and what the own cluster has
+  // published are the same.
+  struct Planned {
+    FilePtr file{};
+    WallTime at{};
+    Publication publication{};
+    mesh::SnapshotPtr seen{};
+  };
+  std::optional<Planned> planned_;
   bool listed_ = false;   // etcd has been read
   bool current_ = false;  // shared_ is what it says now, not what it, or the disk, said before
   bool changed_ = false;  // since the last write to the disk
   MonotonicTime next_save_{}, next_build_{};
+  Duration gap_{};  // after the last one
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;  // what follows is guarded by mutex_
@@ -103,6 +126,9 @@ class DirectoryFeed {
   bool new_file_ = false;
   // What was told since the last snapshot, together: each key as it is now.
   std::optional<Batch> told_;
+  std::set<std::string> with_room_;  // clusters for AskAgain()
+  std::string asked_;                // it goes on after this one
+  MonotonicTime next_ask_{};
   bool in_sync_ = false;
   bool stop_ = false;
   View view_;

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "mesh/snapshot.h"
+#include "source/imported_clusters.h"
+#include "source/imported_services.h"
 #include "source/shared_directory.h"
 
 namespace tombolo::source {
@@ -40,5 +44,29 @@ struct ImportedDirectory {
 // nothing that is in etcd can cause one.
 absl::StatusOr<ImportedDirectory> ImportDirectory(const mesh::Snapshot& file,
                                                   const SharedDirectory& shared);
+
+// The same, for one state of the directory after the other: what a change does not touch is kept,
+// and shared by the snapshots. A change of some records costs as much as those, and a pass over
+// the list of services; one of clusters, gateways or grants also a pass over the clusters.
+//
+// Keeps `file` and what is made of it; not `shared`. Of one thread.
+class DirectoryImport {
+ public:
+  using FilePtr = std::shared_ptr<const mesh::Snapshot>;
+
+  // What ImportDirectory(*file, shared) would say; the snapshot of before, if that says the same.
+  // `shared` has to be the one of before, and `changed` what has become different in it since.
+  absl::StatusOr<ImportedDirectory> Run(const FilePtr& file, const SharedDirectory& shared,
+                                        const SharedDirectory::Changed& changed);
+
+ private:
+  absl::Status Update(const FilePtr& file, const SharedDirectory& shared,
+                      const SharedDirectory::Changed& changed);
+
+  FilePtr file_;  // null: the next one begins anew
+  ImportedClusters clusters_;
+  std::optional<ImportedServices> services_;
+  std::shared_ptr<mesh::Snapshot> last_;
+};
 
 }  // namespace tombolo::source

@@ -54,6 +54,16 @@ void Refusals::Add(std::string cluster, RefusalReason reason, std::size_t count)
   if (count > 0) groups_[{std::move(cluster), reason}].count += count;
 }
 
+void Refusals::Add(const Refusals& others) {
+  for (const auto& [of, theirs] : others.groups_) {
+    Group& group = groups_[of];
+    group.count += theirs.count;
+    for (const Refusal& refusal : theirs.told) {
+      if (group.told.size() < kTold) group.told.push_back(refusal);
+    }
+  }
+}
+
 bool SharedDirectory::LosesAllMembers(const Changes& changes) const {
   std::size_t lost = 0;
   for (const auto& [key, value] : changes) {
@@ -77,7 +87,8 @@ absl::Status SharedDirectory::Apply(Changes changes, bool listed) {
         "etcd has no member of the directory any more: was it emptied, or is it another one? "
         "What it said before stays");
   }
-  // What goes makes room for what comes.
+  // What all of it is refused for is found out anew, and what goes makes room for what comes.
+  for (const auto& [key, value] : changes) Forgive(key);
   for (const auto& [key, value] : changes) {
     if (!value) Erase(key);
   }
@@ -87,29 +98,55 @@ absl::Status SharedDirectory::Apply(Changes changes, bool listed) {
   return absl::OkStatus();
 }
 
+SharedDirectory::Amount SharedDirectory::AmountOf(const std::string& cluster) const {
+  const auto found = members_.find(cluster);
+  if (found == members_.end()) return {};
+  const Member& member = found->second;
+  return {member.gateways.size(), member.services.size(), member.backends, member.bytes};
+}
+
 void SharedDirectory::Put(absl::string_view key, absl::string_view value) {
-  Erase(key);
+  const std::string cluster(WriterOf(key));
+  const Amount before = AmountOf(cluster);
+  Forgive(key);
   const absl::StatusOr<DirectoryKey> parsed = ParseDirectoryKey(key);
   if (!parsed.ok()) return Refuse(key, RefusalReason::kMalformed, parsed.status());
+  Remove(*parsed);
   const absl::Status stored = Store(*parsed, key, value);
-  if (stored.ok()) return;
-  Refuse(key,
-         absl::IsResourceExhausted(stored) ? RefusalReason::kTooMuch : RefusalReason::kMalformed,
-         stored);
+  if (!stored.ok()) {
+    Refuse(key,
+           absl::IsResourceExhausted(stored) ? RefusalReason::kTooMuch : RefusalReason::kMalformed,
+           stored);
+  }
+  const auto bad = bad_.find(cluster);
+  if (bad != bad_.end() && bad->second.too_much && !(before <= AmountOf(cluster))) {
+    with_room_.insert(cluster);
+  }
 }
 
 void SharedDirectory::Erase(absl::string_view key) {
-  if (const auto bad = bad_.find(WriterOf(key)); bad != bad_.end()) {
-    const auto found = bad->second.keys.find(Clipped(key, kToldBytes));
-    if (found != bad->second.keys.end()) bad->second.keys.erase(found);
-    if (bad->second.keys.empty()) bad_.erase(bad);
-  }
+  const std::string cluster(WriterOf(key));
+  const Amount before = AmountOf(cluster);
   if (const auto parsed = ParseDirectoryKey(key); parsed.ok()) Remove(*parsed);
+  const auto bad = bad_.find(cluster);
+  if (bad != bad_.end() && bad->second.too_much && !(before <= AmountOf(cluster))) {
+    with_room_.insert(cluster);
+  }
+  Forgive(key);
+}
+
+void SharedDirectory::Forgive(absl::string_view key) {
+  const auto bad = bad_.find(WriterOf(key));
+  if (bad == bad_.end()) return;
+  const auto found = bad->second.keys.find(Clipped(key, kToldBytes));
+  if (found != bad->second.keys.end()) bad->second.keys.erase(found);
+  if (bad->second.keys.empty()) bad_.erase(bad);
 }
 
 void SharedDirectory::Refuse(absl::string_view key, RefusalReason reason, const absl::Status& why) {
   const std::string cluster(WriterOf(key));
   Bad& bad = bad_[cluster];
+  bad.too_much = bad.too_much || reason == RefusalReason::kTooMuch;
   if (bad.keys.size() == kMaxBad) {
     ++bad.left_out[reason];
     return;
@@ -127,7 +164,36 @@ void SharedDirectory::RemoveService(Member& member, const ServiceName& name) {
   member.services.erase(found);
 }
 
+void SharedDirectory::Note(const DirectoryKey& key) {
+  changed_.own = changed_.own || key.cluster == own_;
+  switch (key.kind) {
+    case Kind::kClusterGrant:
+    case Kind::kCluster:
+    case Kind::kGateway:
+      changed_.clusters = true;
+      break;
+    case Kind::kNamespaceGrant:
+      changed_.namespaces.insert(key.ns);
+      break;
+    case Kind::kService:
+      changed_.services[key.cluster].emplace(key.ns, key.name);
+      break;
+    case Kind::kVips:
+      changed_.vips = changed_.vips || key.cluster == own_;
+      break;
+    case Kind::kPublisher:
+      break;
+  }
+}
+
+SharedDirectory::Member& SharedDirectory::MemberOf(const std::string& cluster) {
+  const auto [member, is_new] = members_.try_emplace(cluster);
+  changed_.clusters = changed_.clusters || is_new;
+  return member->second;
+}
+
 void SharedDirectory::Remove(const DirectoryKey& key) {
+  Note(key);
   if (key.kind == Kind::kClusterGrant) grants_.erase(key.cluster);
   if (key.kind == Kind::kNamespaceGrant) namespaces_.erase(key.ns);
   if (key.cluster == own_ && key.kind == Kind::kVips) vips_.erase({key.ns, key.name});
@@ -143,6 +209,7 @@ void SharedDirectory::Remove(const DirectoryKey& key) {
   if (key.kind == Kind::kService) RemoveService(member, {key.ns, key.name});
   if (!member.has_cluster && member.gateways.empty() && member.services.empty()) {
     members_.erase(found);
+    changed_.clusters = true;
   }
 }
 
@@ -151,7 +218,7 @@ absl::Status SharedDirectory::StoreGateway(const DirectoryKey& key, GatewayRecor
   if (member != members_.end() && member->second.gateways.size() >= Limits::kGateways) {
     return TooMuch("gateways", Limits::kGateways);
   }
-  members_[key.cluster].gateways.emplace(key.name, std::move(record));
+  MemberOf(key.cluster).gateways.emplace(key.name, std::move(record));
   return absl::OkStatus();
 }
 
@@ -167,7 +234,7 @@ absl::Status SharedDirectory::StoreService(const DirectoryKey& key, ServiceRecor
       return TooMuch("bytes of services", Limits::kBytes);
     }
   }
-  Member& member = members_[key.cluster];
+  Member& member = MemberOf(key.cluster);
   member.backends += size.backends;
   member.bytes += size.bytes;
   member.services.emplace(ServiceName(key.ns, key.name), std::move(record));
@@ -189,7 +256,7 @@ absl::Status SharedDirectory::Store(const DirectoryKey& key, absl::string_view t
     }
     case Kind::kCluster: {
       ASSIGN_OR_RETURN(ClusterRecord record, DecodeCluster(text, value));
-      Member& member = members_[key.cluster];
+      Member& member = MemberOf(key.cluster);
       member.cluster = std::move(record);
       member.has_cluster = true;
       return absl::OkStatus();

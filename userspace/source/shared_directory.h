@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +51,7 @@ class Refusals {
 
   void Add(Refusal refusal);
   void Add(std::string cluster, RefusalReason reason, std::size_t count);
+  void Add(const Refusals& others);
 
   struct Group {
     std::size_t count = 0;
@@ -74,7 +76,8 @@ ServiceSize SizeOf(const ServiceRecord& record);
 // never on what a reader has seen on the way. A plain value for one thread.
 //
 // A cluster that says more than DirectoryLimits is remembered up to them, in the order in which
-// it came; what was left out for that comes in when it is written again.
+// it came; what was left out for that comes in when it is written, or told, again
+// (TakeClustersWithRoom).
 class SharedDirectory {
  public:
   using ServiceName = std::pair<std::string, std::string>;  // namespace, name
@@ -109,6 +112,20 @@ class SharedDirectory {
   const absl::btree_map<ServiceName, VipsRecord>& vips() const { return vips_; }
   const std::string& publisher() const { return publisher_; }  // the gateway; "": none
 
+  // What may be different since the last time, for whoever keeps what he has made of it.
+  struct Changed {
+    bool clusters = false;               // who says something, or any of their grants or gateways
+    bool vips = false;                   //
+    bool own = false;                    // any of what the own cluster says
+    std::set<std::string> namespaces{};  // that are granted to others now
+    std::map<std::string, std::set<ServiceName>> services{};  // by cluster
+  };
+  Changed TakeChanged() { return std::exchange(changed_, {}); }
+
+  // Clusters of which something was left out because they had too much, and which have less since
+  // the last time: all that they say has to be put here again.
+  std::set<std::string> TakeClustersWithRoom() { return std::exchange(with_room_, {}); }
+
   // Those that Put() has found.
   void AddRefusals(Refusals& out) const;
   // Keys of the own cluster whose values cannot be read.
@@ -122,15 +139,28 @@ class SharedDirectory {
   struct Bad {
     std::map<std::string, Refusal, std::less<>> keys;
     std::map<RefusalReason, std::size_t> left_out;
+    bool too_much = false;  // some of it is that
+  };
+  // What DirectoryLimits are about.
+  struct Amount {
+    std::size_t gateways = 0, services = 0, backends = 0, bytes = 0;
+    bool operator<=(const Amount& other) const {
+      return gateways <= other.gateways && services <= other.services &&
+             backends <= other.backends && bytes <= other.bytes;
+    }
   };
 
   bool LosesAllMembers(const Changes& changes) const;
+  Amount AmountOf(const std::string& cluster) const;
+  void Forgive(absl::string_view key);
   void Refuse(absl::string_view key, RefusalReason reason, const absl::Status& why);
   void Remove(const DirectoryKey& key);
   absl::Status Store(const DirectoryKey& key, absl::string_view text, absl::string_view value);
   absl::Status StoreGateway(const DirectoryKey& key, GatewayRecord record);
   absl::Status StoreService(const DirectoryKey& key, ServiceRecord record);
   void RemoveService(Member& member, const ServiceName& name);
+  void Note(const DirectoryKey& key);
+  Member& MemberOf(const std::string& cluster);  // new, if there is none
 
   std::string own_;
   absl::btree_map<std::string, ClusterGrant> grants_;
@@ -140,6 +170,8 @@ class SharedDirectory {
   std::string publisher_;
   std::map<std::string, Bad, std::less<>> bad_;  // by cluster
   Changes held_;                                 // since etcd has no members
+  Changed changed_;
+  std::set<std::string> with_room_;
 };
 
 }  // namespace tombolo::source

@@ -143,6 +143,44 @@ TEST(DirectoryFeedTest, PlansWhatIsPublishedIfThatIsWanted) {
   EXPECT_TRUE(built->publication.puts.contains("clusters/east/cluster"));
 }
 
+TEST(DirectoryFeedTest, PlansAnewWhatIsDifferent) {
+  DirectoryFeed::Options options = Quick();
+  options.publish = true;
+  DirectoryFeed feed(options);
+  Last last;
+  const auto file = IndexedFile();
+  ASSERT_TRUE(feed.Build(file).ok());
+  feed.Run(last.Setter());
+  Keys keys = WestKeys();
+  keys.erase("clusters/east/vips/shop/web");
+  keys.erase("clusters/west/services/shop/web");
+  feed.Update(All(keys), /*listed=*/true);
+  const std::string cluster = "clusters/east/cluster", vip = "clusters/east/vips/shop/web";
+  const auto plans = [&](const std::string& key, bool wanted) {
+    return last.WaitFor([&, wanted](const DirectoryFeed::Built& built) {
+      return built.publication.puts.contains(key) == wanted;
+    }) != nullptr;
+  };
+  EXPECT_TRUE(plans(cluster, true));
+  // What it says is there, and undone by somebody.
+  feed.Update({{cluster, R"({"region":"eu-east"})"}}, /*listed=*/false);
+  EXPECT_TRUE(plans(cluster, false));
+  feed.Update({{cluster, std::nullopt}}, /*listed=*/false);
+  EXPECT_TRUE(plans(cluster, true));
+  // Somebody else has a service more, or one less.
+  feed.Update({{"clusters/west/services/shop/web", Exported(kWestWeb)}}, /*listed=*/false);
+  EXPECT_TRUE(plans(vip, true));
+  feed.Update({{"admin/namespaces/shop", std::nullopt}}, /*listed=*/false);
+  EXPECT_TRUE(plans(vip, false));
+  feed.Update({{"admin/namespaces/shop", keys.at("admin/namespaces/shop")}}, /*listed=*/false);
+  EXPECT_TRUE(plans(vip, true));
+  // More endpoints are nothing to it: the plan stays.
+  const int before = last.count();
+  feed.Update({{"clusters/west/services/shop/web", Exported(kWestWeb, 80, 7)}}, /*listed=*/false);
+  ASSERT_TRUE(last.WaitForMore(before));
+  EXPECT_TRUE(plans(vip, true));
+}
+
 TEST(DirectoryFeedTest, BeginsWithWhatTheLastOneKnew) {
   const TempDir dir;
   const std::string state = dir.Path("state");
@@ -216,6 +254,58 @@ TEST(DirectoryFeedTest, TakesTogetherWhatComesBeforeItIsReady) {
   ASSERT_NE(built, nullptr);
   EXPECT_TRUE(HasWeb(*built)) << "at once";
   EXPECT_TRUE(built->refusals.groups().contains({"south", RefusalReason::kNotAMember}));
+}
+
+// However quickly it could be: what comes all the time is taken together.
+TEST(DirectoryFeedTest, IsNotKeptBusyByWhoWritesAllTheTime) {
+  DirectoryFeed::Options options = Quick();
+  options.longest_gap = std::chrono::milliseconds(100);
+  DirectoryFeed feed(options);
+  Last last;
+  ASSERT_TRUE(feed.Build(IndexedFile()).ok());
+  feed.Run(last.Setter());
+  const MonotonicTime began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 16; ++i) {
+    const int before = last.count();
+    feed.Update({{"clusters/west/cluster", absl::StrCat(R"({"region":"r)", i, R"("})")}}, false);
+    ASSERT_TRUE(last.WaitForMore(before));
+  }
+  // 1 ms, 2, 4, ... and 100 from the eighth on: 927. Less if the machine was so late now and then
+  // that it seemed quiet, but then it was that late.
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(250));
+}
+
+TEST(DirectoryFeedTest, AsksForWhatWasLeftOutWhenThereIsRoom) {
+  DirectoryFeed::Options options = Quick();
+  options.ask_gap = Duration::zero();
+  DirectoryFeed feed(options);
+  Last last;
+  ASSERT_TRUE(feed.Build(IndexedFile()).ok());
+  feed.Run(last.Setter());
+  SharedDirectory::Changes all = All(WestKeys());
+  for (std::size_t i = 0; i < DirectoryLimits::kServices + 1; ++i) {
+    all[absl::StrCat("clusters/west/services/shop/s", i)] = Exported(kWestWeb);
+  }
+  feed.Update(all, /*listed=*/true);
+  const auto too_much = [](const DirectoryFeed::Built& built) {
+    return built.refusals.groups().contains({"west", RefusalReason::kTooMuch});
+  };
+  ASSERT_NE(last.WaitFor(too_much), nullptr);
+  EXPECT_THAT(feed.AskAgain(), testing::IsEmpty());
+  const SharedDirectory::Changes two = {{"clusters/west/services/shop/s1", std::nullopt},
+                                        {"clusters/west/services/shop/s2", std::nullopt}};
+  const int before = last.count();
+  feed.Update(two, /*listed=*/false);
+  ASSERT_TRUE(last.WaitForMore(before));
+  std::vector<std::string> asked;
+  const MonotonicTime deadline = After(kLong);
+  while (asked.empty() && std::chrono::steady_clock::now() < deadline) asked = feed.AskAgain();
+  EXPECT_THAT(asked, testing::ElementsAre("clusters/west/"));
+  EXPECT_THAT(feed.AskAgain(), testing::IsEmpty());
+  for (const auto& [key, value] : two) all.erase(key);
+  std::erase_if(all, [](const auto& entry) { return !entry.first.starts_with("clusters/west/"); });
+  feed.Update(all, /*listed=*/false);
+  EXPECT_NE(last.WaitFor([&](const auto& built) { return !too_much(built); }), nullptr);
 }
 
 TEST(DirectoryFeedTest, AnEmptiedEtcdIsSaid) {

@@ -145,6 +145,52 @@ TEST(SharedDirectoryTest, BytesAreLimited) {
   EXPECT_TRUE(shared.members().empty());
 }
 
+TEST(SharedDirectoryTest, WhoHasRoomAgainIsToBeToldAgain) {
+  SharedDirectory shared("east");
+  SharedDirectory::Changes all;
+  for (std::size_t i = 0; i < Limits::kServices + 200; ++i) {
+    all[absl::StrCat("clusters/west/services/shop/s", i)] = Exported(kWestWeb);
+  }
+  ASSERT_TRUE(shared.Apply(all, /*listed=*/false).ok());
+  EXPECT_THAT(shared.TakeClustersWithRoom(), testing::IsEmpty());
+  // What is written once more, or by somebody else, is no room.
+  const auto some = all.begin()->first;
+  ASSERT_TRUE(shared.Apply({{some, all.at(some)}, {"clusters/south/cluster", "{}"}}, false).ok());
+  EXPECT_THAT(shared.TakeClustersWithRoom(), testing::IsEmpty());
+  ASSERT_TRUE(shared.Apply({{some, std::nullopt}}, /*listed=*/false).ok());
+  EXPECT_THAT(shared.TakeClustersWithRoom(), testing::ElementsAre("west"));
+  EXPECT_EQ(shared.members().at("west").services.size(), Limits::kServices - 1);
+  all.erase(some);
+  ASSERT_TRUE(shared.Apply(all, /*listed=*/false).ok());
+  EXPECT_EQ(shared.members().at("west").services.size(), Limits::kServices);
+  EXPECT_EQ(CountOf(shared, RefusalReason::kTooMuch), 199u) << "counted anew";
+  EXPECT_THAT(shared.TakeClustersWithRoom(), testing::IsEmpty());
+  // A smaller record in place of a larger one is room, too; and once all is there, none is needed.
+  for (int i = 0; i < 300; ++i) all.erase(all.begin());
+  SharedDirectory few("east");
+  ASSERT_TRUE(few.Apply(all, /*listed=*/false).ok());
+  ASSERT_TRUE(few.Apply({{all.begin()->first, R"({"ports":[]})"}}, /*listed=*/false).ok());
+  EXPECT_THAT(few.TakeClustersWithRoom(), testing::IsEmpty());
+}
+
+TEST(SharedDirectoryTest, SaysWhatHasChanged) {
+  SharedDirectory shared = Shared(WestKeys());
+  EXPECT_TRUE(shared.TakeChanged().clusters);
+  shared.Put("clusters/west/services/shop/web", Exported(kWestWeb));
+  shared.Put("clusters/west/services/shop/bad", "no JSON");
+  shared.Put("admin/namespaces/shop", R"({"clusters":["west"]})");
+  SharedDirectory::Changed changed = shared.TakeChanged();
+  EXPECT_FALSE(changed.clusters);
+  EXPECT_FALSE(changed.vips);
+  EXPECT_THAT(changed.namespaces, testing::ElementsAre("shop"));
+  EXPECT_EQ(changed.services.at("west").size(), 2u);
+  shared.Put("clusters/east/vips/shop/web", R"({"vips":[]})");
+  shared.Put("clusters/south/services/shop/web", Exported(kWestWeb));
+  changed = shared.TakeChanged();
+  EXPECT_TRUE(changed.vips);
+  EXPECT_TRUE(changed.clusters) << "south is new";
+}
+
 TEST(SharedDirectoryTest, AnEtcdThatWasEmptiedTakesNothingAway) {
   SharedDirectory shared = Shared(WestKeys());
   SharedDirectory::Changes gone;
