@@ -11,7 +11,7 @@
 namespace tombolo::directory {
 namespace {
 
-constexpr std::size_t kMaxKey = 512;  // below the prefix: more than any that counts
+constexpr std::size_t kMaxKey = 512;  // more than any that counts
 // About twice what DirectoryLimits lets one have, as it is written.
 constexpr std::size_t kMaxOfCluster = 16 * 1024 * 1024;
 
@@ -20,14 +20,18 @@ absl::Status StatusOf(const etcd::Follower::State& state) {
   return state.error.ok() ? absl::UnavailableError("etcd has not answered yet") : state.error;
 }
 
+// What is not below a cluster's keys only administrators may write.
+std::string WriterOf(absl::string_view key) {
+  const absl::string_view cluster = source::WriterOf(key);
+  return cluster.empty() ? "" : source::ClusterKeys(cluster);
+}
+
 // No cluster can keep the others from being heard by what it writes.
 etcd::Follower::Options Bounded(etcd::Follower::Options options) {
-  options.bounds = {.max_key = options.prefix.size() + kMaxKey,
+  options.bounds = {.max_key = kMaxKey,
                     .max_value = source::DirectoryLimits::kRecordBytes,
                     .max_of_writer = kMaxOfCluster,
-                    .writer_of = [prefix = options.prefix.size()](absl::string_view key) {
-                      return std::string(source::WriterOf(absl::ClippedSubstr(key, prefix)));
-                    }};
+                    .writer_of = WriterOf};
   return options;
 }
 
@@ -38,8 +42,10 @@ Subscriber::Subscriber(Options options)
 
 void Subscriber::Run(OnBuilt on_built) {
   feed_.Run(std::move(on_built));
+  etcd::Follower::Options options = options_;
+  options.tell_again = [this] { return feed_.AskAgain(); };
   follower_ = std::make_unique<etcd::Follower>(
-      options_,
+      std::move(options),
       [this](etcd::Follower::Update update) {
         feed_.Update(std::move(update.changes), update.listed);
       },

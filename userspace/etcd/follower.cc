@@ -89,11 +89,9 @@ class Follower::Impl {
   }
 
   absl::Status List() {
-    Account account(options_.bounds);
-    ASSIGN_OR_RETURN(RangeAnswer answer,
-                     ListAll(client_, {.key = options_.prefix, .end = PrefixEnd(options_.prefix)},
-                             options_.max_bytes, &account));
-    ASSIGN_OR_RETURN(Changes changes, mirror_.Replace(std::move(answer)));
+    Mirror::Listing listing = mirror_.Begin();
+    ASSIGN_OR_RETURN(const RangeAnswer header, ListInto(listing, "", /*revision=*/0));
+    Changes changes = mirror_.Replace(std::move(listing), header);
     {
       const std::lock_guard lock(mutex_);
       ++state_.listings;
@@ -101,6 +99,37 @@ class Follower::Impl {
     resuming_ = false;
     Tell({.revision = mirror_.revision(), .listed = true, .changes = std::move(changes)});
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<RangeAnswer> ListInto(Mirror::Listing& listing, const std::string& beginning,
+                                       std::int64_t revision) {
+    const std::string first = options_.prefix + beginning;
+    return ListEach(client_, {.key = first, .end = PrefixEnd(first), .revision = revision},
+                    [&](KeyValue entry) { return listing.Add(std::move(entry)); });
+  }
+
+  // What was left out comes in when there is room for it. What fails is tried again later: the
+  // watch, which is well, knows nothing of it.
+  void ReadAgain() {
+    if (std::chrono::steady_clock::now() < next_reading_) return;
+    const std::optional<std::string> writer = mirror_.NextWithRoom();
+    if (!writer) return;
+    next_reading_ = After(options_.read_again);
+    Mirror::Listing listing = mirror_.Begin(*writer);
+    if (!ListInto(listing, *writer, mirror_.revision()).ok()) return;
+    absl::StatusOr<Changes> changes = mirror_.ReplaceOf(*writer, std::move(listing));
+    if (changes.ok() && !changes->empty()) {
+      Tell({.revision = mirror_.revision(), .changes = *std::move(changes)});
+    }
+  }
+
+  void TellAgain() {
+    if (options_.tell_again == nullptr) return;
+    for (const std::string& beginning : options_.tell_again()) {
+      Changes changes = mirror_.Below(beginning);
+      if (changes.empty()) continue;
+      Tell({.revision = mirror_.revision(), .changes = std::move(changes)});
+    }
   }
 
   // Until something is wrong with it.
@@ -143,6 +172,10 @@ class Follower::Impl {
       } else {
         RETURN_IF_ERROR(client_.Probe(watch, options_.prefix));
       }
+      if (now < next_repeat_) continue;
+      next_repeat_ = now + options_.probe;
+      ReadAgain();
+      TellAgain();
     }
   }
 
@@ -234,9 +267,11 @@ class Follower::Impl {
   // Of the thread.
   Backoff backoff_;
   Mirror mirror_;
-  bool resuming_ = false;  // the next watch is not the first one after a list
-  bool stood_ = false;     // the last watch was taken by its member
-  std::size_t quick_ = 0;  // watches in a row that stood, but not for long
+  MonotonicTime next_reading_{};  // of a writer of whom something was left out
+  MonotonicTime next_repeat_{};   // of what was told already, if somebody wants it
+  bool resuming_ = false;         // the next watch is not the first one after a list
+  bool stood_ = false;            // the last watch was taken by its member
+  std::size_t quick_ = 0;         // watches in a row that stood, but not for long
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

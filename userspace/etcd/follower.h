@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/time.h"
@@ -32,7 +33,7 @@ class Follower {
     std::int64_t revision = 0;  // of the later state; lower than before after a restore
     bool listed = false;        // by a list: the first one, or what a break has made necessary
     // Keys without the prefix. No value: there is no such key any more. Only what is
-    // different from before; empty only when `listed`.
+    // different from before, or was told again; empty only when `listed`.
     std::map<std::string, std::optional<std::string>> changes{};
   };
   // What it knows of the state that the updates add up to.
@@ -57,9 +58,15 @@ class Follower {
     Duration max_delay = std::chrono::seconds(10);
     // What is kept of each writer, and of each key: what is more is left out.
     Bounds bounds{};
-    // Of all keys and values that are kept. With more the last good state stays
+    // Of all keys and values that are kept (Store). With more the last good state stays
     // (ResourceExhausted).
     std::size_t max_bytes = 256 << 20;
+    // How soon after the last one a writer of whom something was left out is read again, when
+    // there is room for it; one after the other.
+    Duration read_again = std::chrono::seconds(10);
+    // Asked on the thread once in a while (`probe`): beginnings of keys; all that begins so is told
+    // again, for somebody who has not kept it. Empty: nobody.
+    std::function<std::vector<std::string>()> tell_again{};
   };
   using OnUpdate = std::function<void(Update update)>;
   using OnState = std::function<void(const State& state)>;  // when in_sync or error changes

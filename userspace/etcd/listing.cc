@@ -2,7 +2,6 @@
 #include "etcd/listing.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -23,52 +22,55 @@ bool Within(const KeyValue& entry, const RangeRequest& range) {
 
 }  // namespace
 
-absl::StatusOr<RangeAnswer> ListAll(Client& client, RangeRequest range, std::size_t max_bytes,
-                                    Account* account) {
+absl::StatusOr<RangeAnswer> ListEach(Client& client, RangeRequest range,
+                                     const std::function<absl::Status(KeyValue)>& each) {
   const std::size_t limit = range.limit;
   std::size_t page = kPage;
-  std::size_t bytes = 0;
-  RangeAnswer all;
+  std::size_t count = 0;
+  RangeAnswer header;
   for (;;) {
-    range.limit = limit == 0 ? page : std::min(page, limit - all.entries.size());
+    range.limit = limit == 0 ? page : std::min(page, limit - count);
     absl::StatusOr<RangeAnswer> answer = client.Range(range);
     if (absl::IsResourceExhausted(answer.status()) && page > 1) {  // large values
       page /= 2;
       continue;
     }
     RETURN_IF_ERROR(answer.status());
-    if (all.revision == 0) {
-      all.cluster = answer->cluster;
-      all.revision = answer->revision;
-      all.term = answer->term;
+    if (header.revision == 0) {
+      header.cluster = answer->cluster;
+      header.revision = answer->revision;
+      header.term = answer->term;
       if (range.revision == 0) range.revision = answer->revision;
     }
-    const bool last = !answer->more || answer->entries.empty();
-    std::vector<KeyValue>& entries = answer->entries;
-    for (const KeyValue& entry : entries) {
+    for (KeyValue& entry : answer->entries) {
       if (!Within(entry, range)) {
         return absl::DataLossError(absl::StrCat("etcd was asked for what follows '",
                                                 absl::CHexEscape(range.key),
                                                 "' and answered with another key"));
       }
       range.key = entry.key + '\0';
+      RETURN_IF_ERROR(each(std::move(entry)));
     }
-    if (account != nullptr) {
-      std::erase_if(entries, [account](KeyValue& entry) {
-        account->Clip(entry);
-        return !account->Admit(entry);
-      });
-    }
-    for (const KeyValue& entry : entries) bytes += entry.key.size() + entry.value.size();
-    if (bytes > max_bytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the keys have more than ", max_bytes, " bytes"));
-    }
-    all.entries.insert(all.entries.end(), std::make_move_iterator(entries.begin()),
-                       std::make_move_iterator(entries.end()));
-    all.more = answer->more;
-    if (last || all.entries.size() == limit) return all;
+    count += answer->entries.size();
+    header.more = answer->more;
+    if (!answer->more || answer->entries.empty() || count == limit) return header;
   }
+}
+
+absl::StatusOr<RangeAnswer> ListAll(Client& client, RangeRequest range, std::size_t max_bytes) {
+  std::vector<KeyValue> entries;
+  std::size_t bytes = 0;
+  ASSIGN_OR_RETURN(RangeAnswer all, ListEach(client, std::move(range), [&](KeyValue entry) {
+                     bytes += entry.key.size() + entry.value.size();
+                     if (bytes > max_bytes) {
+                       return absl::ResourceExhaustedError(
+                           absl::StrCat("the keys have more than ", max_bytes, " bytes"));
+                     }
+                     entries.push_back(std::move(entry));
+                     return absl::OkStatus();
+                   }));
+  all.entries = std::move(entries);
+  return all;
 }
 
 }  // namespace tombolo::etcd

@@ -2,18 +2,17 @@
 #include "etcd/mirror.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
 
 namespace tombolo::etcd {
 namespace {
 
 // What has to happen to `before` to make it `after`.
-Changes Difference(const std::map<std::string, std::string>& before,
-                   const std::map<std::string, std::string>& after) {
+Changes Difference(const Store::Values& before, const Store::Values& after) {
   Changes changes;
   for (const auto& [key, value] : before) {
     if (!after.contains(key)) changes.emplace(key, std::nullopt);
@@ -27,38 +26,41 @@ Changes Difference(const std::map<std::string, std::string>& before,
 
 }  // namespace
 
-absl::StatusOr<Changes> Mirror::Replace(RangeAnswer listed) {
-  std::map<std::string, std::string> values;
-  std::size_t bytes = 0;
-  KeyValue last;
-  Account account(bounds_);
-  for (KeyValue& entry : listed.entries) {
-    if (!absl::StartsWith(entry.key, prefix_)) {
-      return absl::DataLossError("etcd lists keys that do not have the prefix");
-    }
-    account.Clip(entry);
-    if (!account.Admit(entry)) continue;
-    bytes += entry.key.size() + entry.value.size();
-    if (entry.mod_revision > last.mod_revision) {
-      last.key = entry.key;
-      last.mod_revision = entry.mod_revision;
-    }
-    values.insert_or_assign(entry.key.substr(prefix_.size()), std::move(entry.value));
+absl::Status Mirror::Listing::Add(KeyValue entry) {
+  absl::string_view key = entry.key;
+  if (!absl::ConsumePrefix(&key, prefix_)) {
+    return absl::DataLossError("etcd lists keys that do not have the prefix");
   }
-  Changes changes = Difference(values_, values);
-  values_ = std::move(values);
-  account_ = std::move(account);
-  bytes_ = bytes;
-  revision_ = listed.revision;
-  term_ = listed.term;
-  last_ = std::move(last);
+  // Of one that is remembered by its beginning etcd cannot be asked.
+  if (entry.mod_revision > last_.mod_revision && store_.Clipped(key) == key) {
+    last_ = {.key = entry.key, .mod_revision = entry.mod_revision};
+  }
+  return store_.Put(key, std::move(entry.value), nullptr);
+}
+
+Changes Mirror::Replace(Listing listed, const RangeAnswer& header) {
+  Changes changes = Difference(store_.values(), listed.store_.values());
+  store_ = std::move(listed.store_);
+  last_ = std::move(listed.last_);
+  revision_ = header.revision;
+  term_ = header.term;
+  return changes;
+}
+
+Changes Mirror::Since(const Store::Before& before) const {
+  Changes changes;
+  for (const auto& [key, old] : before) {
+    const auto now = store_.values().find(key);
+    std::optional<std::string> value;
+    if (now != store_.values().end()) value = now->second;
+    if (value != old) changes.emplace(key, std::move(value));
+  }
   return changes;
 }
 
 absl::StatusOr<Changes> Mirror::Apply(Watch::Batch batch) {
-  std::size_t added = 0;
   KeyValue last;  // as etcd knows it
-  for (Event& event : batch.events) {
+  for (const Event& event : batch.events) {
     if (!absl::StartsWith(event.entry.key, prefix_)) {
       return absl::DataLossError("etcd tells of a key that does not have the prefix");
     }
@@ -66,37 +68,39 @@ absl::StatusOr<Changes> Mirror::Apply(Watch::Batch batch) {
     if (event.entry.mod_revision <= revision_) return absl::OutOfRangeError("told twice");
     last.key = event.entry.key;
     last.mod_revision = event.deleted ? 0 : event.entry.mod_revision;
-    account_.Clip(event.entry);
-    added += event.entry.key.size() + event.entry.value.size();
   }
-  if (bytes_ + added > max_bytes_) {
-    return absl::OutOfRangeError(absl::StrCat("perhaps more than ", max_bytes_, " bytes"));
-  }
-  Changes changes;
-  std::map<std::string, std::optional<std::string>> before;
+  Store::Before before;
   for (Event& event : batch.events) {
-    const std::string key = event.entry.key.substr(prefix_.size());
-    const auto old = values_.find(key);
-    const bool known = old != values_.end();
-    before.emplace(key, known ? std::optional(old->second) : std::nullopt);  // the first one stays
-    if (known) {
-      bytes_ -= event.entry.key.size() + old->second.size();
-      account_.Remove(event.entry.key, old->second.size());
-    }
-    if (event.deleted || !account_.Admit(event.entry)) {
-      if (known) values_.erase(old);
-      changes[key] = std::nullopt;
-    } else {
-      bytes_ += event.entry.key.size() + event.entry.value.size();
-      changes[key] = event.entry.value;
-      values_[key] = std::move(event.entry.value);
+    const absl::string_view key = absl::string_view(event.entry.key).substr(prefix_.size());
+    if (event.deleted) {
+      store_.Erase(key, &before);
+    } else if (absl::Status put = store_.Put(key, std::move(event.entry.value), &before);
+               !put.ok()) {
+      store_.Undo(before);
+      return absl::OutOfRangeError(put.message());
     }
   }
-  std::erase_if(changes, [&](const auto& change) { return change.second == before[change.first]; });
   last_ = std::move(last);
   revision_ = std::max(revision_, batch.revision);
   term_ = std::max(term_, batch.term);
+  return Since(before);
+}
+
+absl::StatusOr<Changes> Mirror::ReplaceOf(const std::string& writer, Listing listed) {
+  Store::Before before;
+  if (absl::Status done = store_.Replace(writer, std::move(listed.store_), &before); !done.ok()) {
+    store_.Undo(before);
+    return done;
+  }
+  Changes changes = Since(before);
+  changes.merge(Below(writer));
   return changes;
+}
+
+Changes Mirror::Below(const std::string& beginning) const {
+  Changes all;
+  for (auto& [key, value] : store_.Below(beginning)) all.emplace(key, std::move(value));
+  return all;
 }
 
 void Mirror::Advance(std::int64_t revision) { revision_ = std::max(revision_, revision); }

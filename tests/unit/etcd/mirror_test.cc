@@ -25,21 +25,29 @@ Watch::Batch Batch(std::vector<Event> events) {
   return {.revision = revision, .events = std::move(events)};
 }
 
+absl::StatusOr<Changes> ReplaceAll(Mirror& mirror, const RangeAnswer& listed) {
+  Mirror::Listing listing = mirror.Begin();
+  for (const KeyValue& entry : listed.entries) {
+    if (absl::Status added = listing.Add(entry); !added.ok()) return added;
+  }
+  return mirror.Replace(std::move(listing), listed);
+}
+
 class MirrorTest : public ::testing::Test {
  protected:
   MirrorTest() {
-    EXPECT_TRUE(
-        mirror_.Replace({.revision = 9, .entries = {Entry("p/a", "1", 4), Entry("p/b", "2", 7)}})
-            .ok());
+    EXPECT_TRUE(ReplaceAll(mirror_,
+                           {.revision = 9, .entries = {Entry("p/a", "1", 4), Entry("p/b", "2", 7)}})
+                    .ok());
   }
-  Mirror mirror_{"p/", 100};
+  Mirror mirror_{"p/", 1000};
 };
 
 TEST_F(MirrorTest, TellsWhatIsDifferent) {
   EXPECT_EQ(mirror_.last().key, "p/b");
   EXPECT_EQ(mirror_.last().mod_revision, 7);
-  const auto changes =
-      mirror_.Replace({.revision = 20, .entries = {Entry("p/a", "1", 4), Entry("p/c", "3", 12)}});
+  const auto changes = ReplaceAll(
+      mirror_, {.revision = 20, .entries = {Entry("p/a", "1", 4), Entry("p/c", "3", 12)}});
   ASSERT_TRUE(changes.ok()) << changes.status();
   EXPECT_THAT(*changes, ElementsAre(Pair("b", std::nullopt), Pair("c", "3")));
   EXPECT_EQ(mirror_.revision(), 20);
@@ -61,16 +69,16 @@ TEST_F(MirrorTest, RefusesWhatCannotBe) {
   EXPECT_TRUE(absl::IsOutOfRange(mirror_.Apply(Batch({Put("p/a", "2", 9)})).status()));
   EXPECT_TRUE(absl::IsDataLoss(mirror_.Apply(Batch({Put("q/a", "2", 10)})).status()));
   EXPECT_TRUE(absl::IsDataLoss(
-      mirror_.Replace({.revision = 12, .entries = {Entry("q", "", 11)}}).status()));
+      ReplaceAll(mirror_, {.revision = 12, .entries = {Entry("q", "", 11)}}).status()));
   EXPECT_TRUE(
-      absl::IsOutOfRange(mirror_.Apply(Batch({Put("p/a", std::string(200, 'x'), 10)})).status()));
+      absl::IsOutOfRange(mirror_.Apply(Batch({Put("p/a", std::string(2000, 'x'), 10)})).status()));
   EXPECT_EQ(mirror_.revision(), 9);
   EXPECT_THAT(*mirror_.Apply(Batch({Put("p/a", "1", 10)})), IsEmpty()) << "nothing was changed";
 }
 
 TEST_F(MirrorTest, CountsWhatItHolds) {
   for (std::int64_t revision = 10; revision < 100; revision += 2) {
-    ASSERT_TRUE(mirror_.Apply(Batch({Put("p/a", std::string(60, 'x'), revision)})).ok());
+    ASSERT_TRUE(mirror_.Apply(Batch({Put("p/a", std::string(600, 'x'), revision)})).ok());
     ASSERT_TRUE(mirror_.Apply(Batch({Deletion("p/a", revision + 1)})).ok());
   }
   EXPECT_EQ(mirror_.size(), 1);
@@ -84,12 +92,12 @@ class BoundedMirrorTest : public ::testing::Test {
       {.max_key = 100,
        .max_value = 1000,
        .max_of_writer = 3000,
-       .writer_of = [](absl::string_view key) { return std::string(key.substr(2, 1)); }}};
+       .writer_of = [](absl::string_view key) { return std::string(key.substr(0, 1)); }}};
 };
 
 TEST_F(BoundedMirrorTest, KeepsALargeValueAsItsPlace) {
   const std::string large(1001, 'x');
-  const auto listed = mirror_.Replace({.revision = 9, .entries = {Entry("p/a", large, 4)}});
+  const auto listed = ReplaceAll(mirror_, {.revision = 9, .entries = {Entry("p/a", large, 4)}});
   EXPECT_THAT(*listed, ElementsAre(Pair("a", kTooLargeValue)));
   EXPECT_THAT(*mirror_.Apply(Batch({Put("p/a", large + "y", 10)})), IsEmpty());
   EXPECT_THAT(*mirror_.Apply(Batch({Put("p/a", "1", 11), Put("p/b", large, 12)})),
@@ -107,7 +115,7 @@ TEST_F(BoundedMirrorTest, KeepsTheBeginningOfALongKey) {
   EXPECT_EQ(mirror_.Apply(Batch({Deletion(key + "2", 13)}))->size(), 1u);
   EXPECT_EQ(mirror_.size(), 0u);
   const auto listed =
-      mirror_.Replace({.revision = 20, .entries = {Entry("p/b", "", 4), Entry(key, "1", 19)}});
+      ReplaceAll(mirror_, {.revision = 20, .entries = {Entry("p/b", "", 4), Entry(key, "1", 19)}});
   ASSERT_TRUE(listed.ok());
   EXPECT_EQ(mirror_.last().key, "p/b");
 }
@@ -129,19 +137,113 @@ TEST_F(BoundedMirrorTest, OneWriterHasNoMoreThanItsShare) {
       << "what is gone does not count";
 }
 
-// A list, as it is read page by page, goes through the same twice.
-TEST(AccountTest, OnceIsEnough) {
-  const Bounds bounds{.max_key = 100, .max_value = 1000, .max_of_writer = 3000};
-  Account first(bounds), second(bounds);
-  for (int i = 0; i < 50; ++i) {
-    KeyValue entry = Entry("p/" + std::to_string(i), std::string(i * 37 % 1200, 'x'), i + 1);
-    first.Clip(entry);
-    if (!first.Admit(entry)) continue;
-    KeyValue again = entry;
-    second.Clip(again);
-    EXPECT_TRUE(second.Admit(again)) << i;
-    EXPECT_EQ(again.value, entry.value) << i;
+// `writer` writes so many values of 900 bytes, beginning with its `first` key.
+void Fill(Mirror& mirror, const std::string& writer, int first, int count) {
+  for (int i = first; i < first + count; ++i) {
+    const std::string key = "p/" + writer + std::to_string(100 + i);
+    ASSERT_TRUE(mirror.Apply(Batch({Put(key, std::string(900, 'x'), mirror.revision() + 1)})).ok());
   }
+}
+std::size_t WholeOf(const Mirror& mirror, const std::string& writer) {
+  std::size_t whole = 0;
+  for (const auto& [key, value] : mirror.Below(writer)) whole += *value == kTooMuchOfWriter ? 0 : 1;
+  return whole;
+}
+
+class FairMirrorTest : public ::testing::Test {
+ protected:
+  Mirror mirror_{"p/", 100'000, {.max_of_writer = 60'000, .writer_of = [](absl::string_view key) {
+                                   return key.substr(0, 1) == "!" ? std::string()
+                                                                  : std::string(key.substr(0, 1));
+                                 }}};
+};
+
+TEST_F(FairMirrorTest, WhoHasMostHasLessWhenTheRestNeedsRoom) {
+  Fill(mirror_, "a", 0, 50);
+  EXPECT_EQ(WholeOf(mirror_, "a"), 50u);
+  Fill(mirror_, "c", 0, 10);
+  Fill(mirror_, "b", 0, 50);
+  EXPECT_EQ(WholeOf(mirror_, "c"), 10u) << "who has little keeps it";
+  EXPECT_GE(WholeOf(mirror_, "a"), 100'000 * 3 / 4 / 3 / 1100);
+  EXPECT_GE(WholeOf(mirror_, "b"), 100'000 * 3 / 4 / 3 / 1100);
+  EXPECT_LT(WholeOf(mirror_, "a"), 50u);
+  EXPECT_LT(WholeOf(mirror_, "b"), 50u);
+  EXPECT_EQ(mirror_.Below("a").begin()->second->size(), 900u) << "the last ones went";
+  Fill(mirror_, "d", 0, 10);
+  EXPECT_EQ(WholeOf(mirror_, "d"), 10u) << "who comes later has as much as others";
+}
+
+TEST_F(FairMirrorTest, TellsWhatItLeavesOutOfOthers) {
+  Fill(mirror_, "a", 0, 50);
+  Changes all = mirror_.Below("");
+  for (int i = 0; i < 50; ++i) {
+    const auto changes = mirror_.Apply(
+        Batch({Put("p/b" + std::to_string(100 + i), std::string(900, 'x'), 1000 + i)}));
+    ASSERT_TRUE(changes.ok());
+    for (const auto& [key, value] : *changes) {
+      if (value) {
+        all[key] = value;
+      } else {
+        all.erase(key);
+      }
+    }
+  }
+  EXPECT_EQ(all, mirror_.Below(""));
+  EXPECT_LT(WholeOf(mirror_, "a"), 50u);
+}
+
+TEST_F(FairMirrorTest, OfAListAsOfAWatch) {
+  Mirror::Listing listing = mirror_.Begin();
+  for (const char* writer : {"a", "b", "c"}) {
+    for (int i = 0; i < (*writer == 'c' ? 5 : 50); ++i) {
+      const std::string key = writer + std::to_string(100 + i);
+      ASSERT_TRUE(listing.Add(Entry("p/" + key, std::string(900, 'x'), i + 1)).ok());
+    }
+  }
+  mirror_.Replace(std::move(listing), {.revision = 100});
+  EXPECT_EQ(WholeOf(mirror_, "c"), 5u);
+  EXPECT_GE(WholeOf(mirror_, "a"), 20u);
+  EXPECT_GE(WholeOf(mirror_, "b"), 20u);
+}
+
+TEST_F(FairMirrorTest, NothingOfAdministratorsIsLeftOutForOthers) {
+  Fill(mirror_, "!", 0, 30);
+  for (const char* writer : {"a", "b", "c", "d", "e"}) Fill(mirror_, writer, 0, 50);
+  EXPECT_EQ(WholeOf(mirror_, "!"), 30u);
+  const auto too_much = mirror_.Apply(Batch({Put("p/!", std::string(90'000, 'x'), 10'000)}));
+  EXPECT_TRUE(absl::IsOutOfRange(too_much.status())) << too_much.status();
+  EXPECT_EQ(WholeOf(mirror_, "!"), 30u) << "nothing was changed";
+}
+
+TEST_F(FairMirrorTest, WhoHasRoomAgainIsReadAgain) {
+  Fill(mirror_, "a", 0, 80);
+  EXPECT_LT(WholeOf(mirror_, "a"), 60u);
+  EXPECT_EQ(mirror_.NextWithRoom(), std::nullopt);
+  const auto revision = [&] { return mirror_.revision() + 1; };
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(mirror_.Apply(Batch({Deletion("p/a" + std::to_string(100 + i), revision())})).ok());
+  }
+  ASSERT_EQ(mirror_.NextWithRoom(), "a");
+  Mirror::Listing listing = mirror_.Begin("a");
+  for (int i = 40; i < 80; ++i) {
+    ASSERT_TRUE(listing.Add(Entry("p/a" + std::to_string(100 + i), std::string(900, 'x'), 1)).ok());
+  }
+  const auto changes = mirror_.ReplaceOf("a", std::move(listing));
+  ASSERT_TRUE(changes.ok()) << changes.status();
+  EXPECT_EQ(WholeOf(mirror_, "a"), 40u);
+  EXPECT_EQ(changes->size(), 40u);
+  EXPECT_EQ(mirror_.NextWithRoom(), std::nullopt);
+}
+
+TEST_F(FairMirrorTest, RoomThatOthersLeaveCountsToo) {
+  Fill(mirror_, "a", 0, 50);
+  Fill(mirror_, "b", 0, 50);
+  EXPECT_EQ(mirror_.NextWithRoom(), std::nullopt);
+  for (int i = 0; i < 50; ++i) {
+    const std::string key = "p/b" + std::to_string(100 + i);
+    ASSERT_TRUE(mirror_.Apply(Batch({Deletion(key, mirror_.revision() + 1)})).ok());
+  }
+  EXPECT_NE(mirror_.NextWithRoom(), std::nullopt);
 }
 
 }  // namespace
