@@ -233,5 +233,39 @@ TEST_F(PublisherTest, OneClusterCannotKeepOthersFromBeingHeard) {
   EXPECT_TRUE(Eventually([&] { return east.view().status.ok(); })) << east.view().status;
 }
 
+// What west has too much of waits for room, and nobody has to write it again.
+TEST_F(PublisherTest, WhatWasLeftOutComesInWhenThereIsRoom) {
+  constexpr int kMost = source::DirectoryLimits::kGateways;
+  Say("admin/clusters/west", R"({"gateways":["203.0.113.0/24"]})");
+  const auto gateway = [](int i) { return absl::StrCat("clusters/west/gateways/g", 100 + i); };
+  for (int i = 0; i < kMost + 1; ++i) {
+    Say(gateway(i), absl::StrCat(R"({"address":"203.0.113.1:)", 1000 + i, R"("})"));
+  }
+  Subscriber::Options options{.feed = {.cluster = "east"},
+                              .follower = {.client = ToEtcd(), .prefix = prefix_}};
+  options.feed.ask_gap = std::chrono::milliseconds(1);
+  options.follower.probe = std::chrono::milliseconds(100);
+  const auto file = source::EastFile();
+  ASSERT_TRUE(file->Index().ok());
+  std::mutex mutex;
+  std::vector<std::string> seen;
+  Subscriber east(options);
+  ASSERT_TRUE(east.Begin(file).ok());
+  east.Run([&](Subscriber::Built built) {
+    const mesh::Cluster* west = built.snapshot->FindCluster("west");
+    const std::lock_guard lock(mutex);
+    seen.clear();
+    if (west == nullptr) return;
+    for (const mesh::Gateway& one : west->gateways) seen.push_back(one.name);
+  });
+  const auto sees = [&](const std::string& first, const std::string& last) {
+    const std::lock_guard lock(mutex);
+    return seen.size() == kMost && seen.front() == first && seen.back() == last;
+  };
+  EXPECT_TRUE(Eventually([&] { return sees("g100", "g163"); })) << east.view().status;
+  Delete(*client_, prefix_ + gateway(0));
+  EXPECT_TRUE(Eventually([&] { return sees("g101", "g164"); })) << east.view().status;
+}
+
 }  // namespace
 }  // namespace tombolo::directory
