@@ -10,7 +10,6 @@ NAME, ECHO = 80, 81  # ports of every service: one says who serves it, one echoe
 _OWN = {NAME: 8080, ECHO: 8081}  # of what is behind them
 OWN_VIP, LOCAL_VIP, MOVING_VIP, SPREAD_VIP = (f"10.96.0.{number}" for number in range(10, 14))
 IMPORTED = "10.112.0.0/16"
-SPARES = 4  # that a link keeps without use
 
 
 class ClustersetCase(case.TopologyCase):
@@ -106,8 +105,8 @@ class ClustersetCase(case.TopologyCase):
         for node in self.east.nodes:
             self.wait_for(node, "spread", *self.exported["spread"])
         for gateway in self.east.gateways:
-            host.wait_until(f"links of south to {gateway.agent.instance}", lambda g=gateway: len(
-                [link for link in g.agent.links_with("south") if link["spares"] >= SPARES]) == 2)
+            host.wait_until(f"links of south to {gateway.agent.instance}",
+                            lambda g=gateway: g.agent.has_links("south", 2))
 
     def service(self, node, name):
         """A service as a node sees it; or {}."""

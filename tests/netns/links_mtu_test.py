@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links over a path that carries 1280 bytes and says nothing of what it drops."""
-from netns.links_test import LinksCase
+from netns.links_case import LinksCase
 from testing import case
 
 
