@@ -6,6 +6,7 @@ import shutil
 from netns.clusterset_case import (ECHO, IMPORTED, LOCAL_VIP, MOVING_VIP, NAME, OWN_VIP, SPREAD_VIP,
                                    ClustersetCase)
 from testing import case, driver, host
+from testing.capture import Capture
 from testing.topology import TRUST_DOMAIN
 
 
@@ -39,6 +40,25 @@ class ClustersetTest(ClustersetCase):
         carried = [gateway.agent.metrics()['tombolo_gateway_link_tunnels_total{role="acceptor"}']
                    for gateway in self.east.gateways]
         self.assertGreater(sum(carried), 0)
+
+    def test_whoever_relays_sees_ciphertext_only(self):
+        """Between west and south all passes east's gateways, and the gateways of both."""
+        marker = "nobody-on-the-way-reads-this" * 10
+        client = self.clients[self.west]
+        seen = Capture(client.netns)
+        relays = [Capture(gateway.netns) for cluster in self.topo.clusters
+                  for gateway in cluster.gateways]
+        result = driver.connect(client, self.vip(self.west, "south"), ECHO,
+                                f"text:{marker},shutdown,recv-eof")
+        self.assertEqual(result["received"], len(marker), result)
+        for capture in (seen, *relays):
+            capture.stop()
+            self.assertEqual(capture.drops, 0)
+        self.assertTrue(seen.find(marker.encode()), "a capture that finds nothing shows nothing")
+        for capture in relays:
+            self.assertEqual(capture.find(marker.encode()), [])
+        self.assertLessEqual(self.peers(self.west), {
+            gateway.address for gateway in self.east.gateways}, "it has gone another way")
 
     def test_the_same_addresses_are_each_clusters_own(self):
         clusters = self.topo.clusters
