@@ -9,7 +9,6 @@
 #include "base/errno_status.h"
 #include "base/rate_limited_log.h"
 #include "base/time.h"
-#include "net/socket.h"
 
 namespace tombolo::agent {
 namespace {
@@ -47,12 +46,12 @@ Awaitable<void> AcceptAll(std::shared_ptr<net::AsyncFd> listener, ReserveDescrip
   net::Poller& poller = listener->poller();
   unsigned accepted = 0;
   for (;;) {
-    absl::StatusOr<Fd> connection = co_await net::Accept(*listener);
+    absl::StatusOr<net::Accepted> connection = co_await net::Accept(*listener);
     if (connection.ok()) {
       if (reserve.Keep()) {
         by.serve(*std::move(connection));
       } else {
-        by.refuse(*std::move(connection), ReserveNeeded());
+        by.refuse(std::move(connection->socket), ReserveNeeded());
         (void)reserve.Keep();
       }
       co_await GiveWay(poller, accepted);

@@ -10,12 +10,13 @@
 #include "base/asio.h"
 #include "base/fd.h"
 #include "net/async_fd.h"
+#include "net/socket.h"
 
 namespace tombolo::agent {
 
 // What becomes of an accepted connection. Neither may wait.
 struct AcceptedBy {
-  std::function<void(Fd)> serve;
+  std::function<void(net::Accepted)> serve;
   // There is no descriptor for what serving needs: say why, and close it.
   std::function<void(Fd, absl::Status)> refuse;
 };

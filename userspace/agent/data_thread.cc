@@ -151,8 +151,8 @@ void DataThread::AddListener(std::uint64_t key, Fd listener, std::uint64_t netns
   auto shared = std::make_shared<net::AsyncFd>(*std::move(fd));
   listeners_[key] = shared;
   AcceptedBy by;
-  by.serve = [this, netns_cookie](Fd client) {
-    tasks_->Spawn(ServeApplication(*context_, std::move(client), netns_cookie));
+  by.serve = [this, netns_cookie](net::Accepted client) {
+    tasks_->Spawn(ServeApplication(*context_, std::move(client.socket), netns_cookie));
   };
   by.refuse = [this, netns_cookie](Fd client, absl::Status why) {
     RefuseApplication(*context_, std::move(client), netns_cookie, std::move(why));
@@ -175,7 +175,9 @@ void DataThread::AddTunnelListener(Fd listener) {
   }
   tunnel_listener_ = std::make_shared<net::AsyncFd>(*std::move(fd));
   AcceptedBy by;
-  by.serve = [this](Fd socket) { tasks_->Spawn(ServeTunnel(*context_, std::move(socket))); };
+  by.serve = [this](net::Accepted peer) {
+    tasks_->Spawn(ServeTunnel(*context_, std::move(peer.socket)));
+  };
   by.refuse = [this](Fd socket, absl::Status why) {
     RefuseTunnel(*context_, std::move(socket), std::move(why));
   };

@@ -92,7 +92,9 @@ absl::Status GatewayAgent::StartThreads() {
 absl::Status GatewayAgent::Listen() {
   ASSIGN_OR_RETURN(const Fd listener, net::Listen(config_.gateway.listen, kBacklog));
   net::ResetOnClose(listener.get());
-  // What is accepted inherits them.
+  // What is accepted inherits all of it.
+  net::SetKeepAlive(listener.get());
+  net::DelayAcknowledgements(listener.get());
   net::SetWanOptions(listener.get(), wan_);
   for (auto& thread : threads_) {
     ASSIGN_OR_RETURN(Fd copy, DuplicateListener(listener.get()));

@@ -42,13 +42,13 @@ struct Refused {
   absl::Status why;
 };
 
-void Report(GatewayContext& context, absl::string_view peer, const Refused& refused) {
+void Report(GatewayContext& context, const net::SocketAddress& peer, const Refused& refused) {
   context.counters.refused.Add(refused.reason);
   const absl::string_view name = gateway::Name(refused.reason);
   // A load balancer that looks whether the port is open does nothing else.
   const bool harmless = refused.reason == Refusal::kGone;
   log::WriteLimited(harmless ? log::Level::kDebug : log::Level::kWarning, "tunnel refused", name,
-                    {{"peer", peer}, {"reason", name}, {"detail", refused.why}});
+                    {{"peer", peer.ToString()}, {"reason", name}, {"detail", refused.why}});
 }
 
 void ReadAway(int fd) {
@@ -343,45 +343,46 @@ absl::StatusOr<AddressShare> TakeShares(GatewayContext& context, const net::IpAd
   return connection;
 }
 
-Awaitable<void> Serve(GatewayContext& context, Fd socket, Origin origin) {
-  const auto peer = net::PeerAddress(socket.get());
-  if (!peer.ok()) co_return;  // it has gone already
+Awaitable<void> Serve(GatewayContext& context, net::Accepted accepted, Origin origin) {
   ++context.opening;
   const absl::Cleanup opened = [&context] { --context.opening; };
-  const std::string name = peer->ToString();
   AddressShare handshake;
   gateway::Refusal limit = gateway::Refusal::kConnectionLimit;
-  absl::StatusOr<AddressShare> connection = TakeShares(context, peer->ip, origin, handshake, limit);
+  absl::StatusOr<AddressShare> connection =
+      TakeShares(context, accepted.peer.ip, origin, handshake, limit);
   // Closing is a reset: the listener said so.
-  if (!connection.ok()) co_return Report(context, name, {limit, connection.status()});
-  net::SetKeepAlive(socket.get());
-  auto client = net::AsyncFd::Adopt(context.poller, std::move(socket));
-  if (!client.ok())
-    co_return Report(context, name, {gateway::Refusal::kResources, client.status()});
+  if (!connection.ok()) co_return Report(context, accepted.peer, {limit, connection.status()});
+  auto client = net::AsyncFd::Adopt(context.poller, std::move(accepted.socket));
+  if (!client.ok()) {
+    co_return Report(context, accepted.peer, {gateway::Refusal::kResources, client.status()});
+  }
   GatewayTunnel tunnel;
-  tunnel.peer = *peer;
+  tunnel.peer = accepted.peer;
   tunnel.share = *std::move(connection);
   const std::optional<Refused> refused =
       co_await Open(context, *client, origin, std::move(tunnel), std::move(handshake));
   if (!refused) co_return;
-  Report(context, name, *refused);
+  Report(context, accepted.peer, *refused);
   const std::optional<std::uint8_t> alert = gateway::AlertOf(refused->reason);
   if (alert) SayAndClose(*std::move(client), *alert);
 }
 
 }  // namespace
 
-Awaitable<void> ServeClient(GatewayContext& context, Fd socket) {
-  return Serve(context, std::move(socket), Origin::kPublic);
+Awaitable<void> ServeClient(GatewayContext& context, net::Accepted client) {
+  return Serve(context, std::move(client), Origin::kPublic);
 }
 
 Awaitable<void> ServeSpare(GatewayContext& context, Fd socket) {
-  return Serve(context, std::move(socket), Origin::kSpare);
+  const auto peer = net::PeerAddress(socket.get());
+  if (!peer.ok()) co_return;  // it has gone already
+  net::Accepted spare{std::move(socket), *peer};
+  co_await Serve(context, std::move(spare), Origin::kSpare);
 }
 
 void RefuseClient(GatewayContext& context, Fd socket, const absl::Status& why) {
   const auto peer = net::PeerAddress(socket.get());
-  Report(context, peer.ok() ? peer->ToString() : "unknown", {gateway::Refusal::kResources, why});
+  Report(context, peer.value_or(net::SocketAddress()), {gateway::Refusal::kResources, why});
 }
 
 }  // namespace tombolo::agent

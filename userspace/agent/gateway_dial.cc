@@ -16,6 +16,8 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Dial(GatewayContext& context, net::Socke
   if (!context.quotas.reserve.Keep()) co_return ReserveNeeded();
   net::SetKeepAlive(socket.get());
   net::ResetOnClose(socket.get());
+  // What comes next is a ClientHello; or a link's, or a spare's opening.
+  net::DelayAcknowledgements(socket.get());
   if (way == Way::kWan) net::SetWanOptions(socket.get(), context.wan);
   co_return co_await net::Connect(context.poller, std::move(socket), address, deadline);
 }

@@ -71,7 +71,9 @@ void GatewayThread::AddListener(Fd listener) {
   }
   listener_ = std::make_shared<net::AsyncFd>(*std::move(fd));
   AcceptedBy by;
-  by.serve = [this](Fd socket) { tasks_->Spawn(ServeClient(*context_, std::move(socket))); };
+  by.serve = [this](net::Accepted client) {
+    tasks_->Spawn(ServeClient(*context_, std::move(client)));
+  };
   by.refuse = [this](Fd socket, const absl::Status& why) {
     RefuseClient(*context_, std::move(socket), why);
   };

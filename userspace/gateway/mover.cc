@@ -92,7 +92,7 @@ void Mover::Pump() {
 // A reset must be seen also where nobody reads: behind the end of a stream, or while what was read
 // before cannot be written.
 void Mover::CheckReset(const net::AsyncFd& socket, const char* name) {
-  if (over() || !socket.hung_up()) return;
+  if (over() || !socket.failed()) return;
   if (const int error = net::TakeError(socket.get()); error != 0) Fail(ErrnoStatus(error, name));
 }
 
@@ -168,8 +168,9 @@ bool Mover::TakeRead(Direction& direction, ssize_t got, int error) {
     Fail(ErrnoStatus(error, direction.from_name));
   } else {
     direction.ended = true;
-    // Of a socket that is reset already the next look at it says so.
-    (void)shutdown(direction.to.get(), SHUT_WR);
+    // When both have ended, closing says so. Of a socket that is reset already the next look at it
+    // says so.
+    if (!up_.ended || !down_.ended) (void)shutdown(direction.to.get(), SHUT_WR);
   }
   return false;
 }

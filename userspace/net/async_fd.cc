@@ -41,6 +41,7 @@ class AsyncFd::Watch final : public EventSink {
   void OnEvents(std::uint32_t events) override {
     if (!fd.valid()) return;  // closed since epoll reported it
     if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) short_means_empty = false;
+    if (events & EPOLLERR) failed = true;
     if (events & (EPOLLERR | EPOLLHUP)) {
       hung_up = true;
       hang_up.ready = true;
@@ -89,6 +90,7 @@ class AsyncFd::Watch final : public EventSink {
   Fd fd;
   bool shared = false;
   bool hung_up = false;
+  bool failed = false;
   bool short_means_empty = true;
   Direction in{.ready = true};
   Direction out{.ready = true};
@@ -124,6 +126,7 @@ void AsyncFd::MarkReadable() { watch_->in.ready = true; }
 void AsyncFd::ClearWritable() { watch_->out.ready = false; }
 void AsyncFd::ClearHangUp() { watch_->hang_up.ready = false; }
 bool AsyncFd::hung_up() const { return watch_->hung_up; }
+bool AsyncFd::failed() const { return watch_->failed; }
 
 Awaitable<absl::Status> AsyncFd::WaitReadable(MonotonicTime deadline) {
   return watch_->Wait(watch_->in, deadline);

@@ -64,6 +64,8 @@ class AsyncFd {
   void ClearHangUp();
   // The peer reset the connection, or both directions have ended (EPOLLERR, EPOLLHUP).
   bool hung_up() const;
+  // There was an error to take (EPOLLERR, SO_ERROR): of a connection, its reset.
+  bool failed() const;
 
   // OK when the descriptor may have become ready (or has hung up),
   // DeadlineExceeded after `deadline`, Cancelled after Cancel().

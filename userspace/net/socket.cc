@@ -104,10 +104,16 @@ Awaitable<absl::Status> SendAll(AsyncFd& fd, absl::string_view bytes, MonotonicT
   co_return absl::OkStatus();
 }
 
-Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener) {
+Awaitable<absl::StatusOr<Accepted>> Accept(AsyncFd& listener) {
   for (;;) {
-    Fd fd(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (fd.valid()) co_return fd;
+    sockaddr_storage peer;
+    socklen_t size = sizeof(peer);
+    Fd fd(accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &size,
+                  SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd.valid()) {
+      Accepted accepted{std::move(fd), SocketAddress::FromSockaddr(peer)};
+      co_return accepted;
+    }
     if (errno == EAGAIN) {
       listener.ClearReadable();
       CO_RETURN_IF_ERROR(co_await listener.WaitReadable());
@@ -168,6 +174,8 @@ void SetKeepAlive(int fd) {
   SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
   SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
+
+void DelayAcknowledgements(int fd) { SetInt(fd, IPPROTO_TCP, TCP_QUICKACK, 0); }
 
 void ResetOnClose(int fd) {
   const linger now{.l_onoff = 1, .l_linger = 0};

@@ -34,9 +34,13 @@ Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddr
 // All of `bytes`; of what was sent until the error nothing is known.
 Awaitable<absl::Status> SendAll(AsyncFd& fd, absl::string_view bytes, MonotonicTime deadline);
 
+struct Accepted {
+  Fd socket;
+  SocketAddress peer;
+};
 // The next connection, non-blocking and TCP_NODELAY. Unavailable (with EMFILE or
 // ENFILE) when descriptors have run out: wait before the next try.
-Awaitable<absl::StatusOr<Fd>> Accept(AsyncFd& listener);
+Awaitable<absl::StatusOr<Accepted>> Accept(AsyncFd& listener);
 
 // Both ends of a new TCP connection over 127.0.0.1, non-blocking and TCP_NODELAY.
 absl::StatusOr<std::pair<Fd, Fd>> LoopbackPair();
@@ -49,8 +53,13 @@ void SetNoDelay(int fd);
 // A peer that is gone while nothing is on its way is noticed after a minute
 // (keepalive); one with unacknowledged data after net.ipv4.tcp_retries2. There is
 // no TCP_USER_TIMEOUT: it also ends connections to a live peer that does not read
-// for that long (net/ipv4/tcp_timer.c, tcp_probe_timer).
+// for that long (net/ipv4/tcp_timer.c, tcp_probe_timer). Of a listener: that of what it accepts.
 void SetKeepAlive(int fd);
+// Acknowledgements wait for data that goes the same way, for 40 ms at least if there is none
+// (tcp(7), TCP_QUICKACK): for a protocol of questions and answers that saves a packet or two.
+// Before connect(), by whoever then speaks first: its first bytes end the handshake. Of a
+// listener: for what it accepts. TCP may leave this mode again by itself.
+void DelayAcknowledgements(int fd);
 // The next close() sends RST instead of FIN, and drops what is unsent. Of a listener: that of
 // every connection that it accepts from now on.
 void ResetOnClose(int fd);

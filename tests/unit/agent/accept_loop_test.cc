@@ -57,7 +57,9 @@ class AcceptLoopTest : public ::testing::Test {
     listener_ = std::make_shared<net::AsyncFd>(loop_.Adopt(std::move(fd)));
     for (Fd& client : clients_) client = *net::TcpSocket(address_);
     AcceptedBy by;
-    by.serve = [this](Fd connection) { served_.push_back(std::move(connection)); };
+    by.serve = [this](net::Accepted connection) {
+      served_.push_back(std::move(connection.socket));
+    };
     by.refuse = [this](Fd connection, absl::Status why) {
       EXPECT_TRUE(connection.valid());
       net::ResetOnClose(connection.get());

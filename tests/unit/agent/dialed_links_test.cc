@@ -198,7 +198,8 @@ TEST_F(DialedLinksTest, ARenewalThatComesTooLateIsClosed) {
   EXPECT_EQ(south_.links->up(), 1u) << "a drain waits for it";
   const std::uint64_t accepted = east_.counters.links_accepted;
   for (Fd& socket : swallowed_) {
-    east_.tasks.Spawn(ServeClient(*east_.context, std::move(socket)));
+    const net::SocketAddress peer = *net::PeerAddress(socket.get());
+    east_.tasks.Spawn(ServeClient(*east_.context, {std::move(socket), peer}));
   }
   EXPECT_TRUE(loop_.RunUntil([&] { return east_.counters.links_accepted > accepted; }));
   EXPECT_TRUE(loop_.RunUntil([&] { return east_.context->accepted_links.empty(); }));

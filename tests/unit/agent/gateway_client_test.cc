@@ -81,7 +81,8 @@ class GatewayClientTest : public ::testing::Test {
   Fd Connect() {
     auto [client, accepted] = testing::TcpPair();
     net::ResetOnClose(accepted.get());  // as the listener does
-    tasks_.Spawn(ServeClient(context_, std::move(accepted)));
+    const net::SocketAddress peer = *net::PeerAddress(accepted.get());
+    tasks_.Spawn(ServeClient(context_, {std::move(accepted), peer}));
     return std::move(client);
   }
   std::string GoodHello() const {

@@ -106,11 +106,11 @@ class LinksFixture : public ::testing::Test {
     address_ = *net::LocalAddress(listener.get());
     listener_ = std::make_shared<net::AsyncFd>(loop_.Adopt(std::move(listener)));
     AcceptedBy by;
-    by.serve = [this](Fd socket) {
+    by.serve = [this](net::Accepted peer) {
       if (swallow_) {
-        swallowed_.push_back(std::move(socket));
+        swallowed_.push_back(std::move(peer.socket));
       } else {
-        east_.tasks.Spawn(ServeClient(*east_.context, std::move(socket)));
+        east_.tasks.Spawn(ServeClient(*east_.context, std::move(peer)));
       }
     };
     by.refuse = [](Fd, const absl::Status&) {};

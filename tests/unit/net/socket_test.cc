@@ -48,7 +48,8 @@ Awaitable<void> MakePair(Poller& poller, const char* host, Pair& pair) {
   auto accepted = co_await Accept(*listener);
   EXPECT_TRUE(accepted.ok()) << accepted.status();
   pair.client = *std::move(connected);
-  pair.server = *AsyncFd::Adopt(poller, *std::move(accepted));
+  EXPECT_EQ(accepted->peer, *LocalAddress(pair.client.get()));
+  pair.server = *AsyncFd::Adopt(poller, std::move(accepted->socket));
 }
 
 Awaitable<void> ConnectsAndAccepts(Poller& poller, const char* host) {
@@ -122,9 +123,9 @@ Awaitable<void> AcceptedSocketsInheritTheReset(Poller& poller) {
   AsyncFd listener = *AsyncFd::Adopt(poller, std::move(listening));
   for (const bool in_order : {false, true}) {
     AsyncFd client = *co_await Connect(poller, *TcpSocket(address), address, After(seconds(5)));
-    Fd server = *co_await Accept(listener);
-    if (in_order) CloseInOrder(server.get());
-    server.Close();
+    Accepted server = *co_await Accept(listener);
+    if (in_order) CloseInOrder(server.socket.get());
+    server.socket.Close();
     client.ClearReadable();
     EXPECT_TRUE((co_await client.WaitReadable(After(seconds(5)))).ok());
     EXPECT_EQ(TakeError(client.get()), in_order ? 0 : ECONNRESET);
@@ -183,16 +184,36 @@ TEST(ListenTest, Ipv6IsIpv6Only) {
   EXPECT_TRUE(Listen({*IpAddress::Parse("0.0.0.0"), port}, 1).ok());
 }
 
+int KeepAlive(int fd) {
+  int probing = -1;
+  socklen_t size = sizeof(probing);
+  getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &probing, &size);
+  return probing;
+}
+
+Awaitable<void> AcceptedSocketsInheritKeepAlive(Poller& poller) {
+  Fd listening = *Listen(*SocketAddress::Parse("127.0.0.1:0"), 5);
+  SetKeepAlive(listening.get());
+  const SocketAddress address = *LocalAddress(listening.get());
+  AsyncFd listener = *AsyncFd::Adopt(poller, std::move(listening));
+  const AsyncFd client = *co_await Connect(poller, *TcpSocket(address), address, After(seconds(5)));
+  Accepted accepted = *co_await Accept(listener);
+  EXPECT_EQ(KeepAlive(accepted.socket.get()), 1);
+  EXPECT_EQ(KeepAlive(client.get()), 0);
+}
+
+TEST_F(Ipv4SocketTest, AcceptedSocketsInheritKeepAlive) {
+  RunToEnd(*poller_, AcceptedSocketsInheritKeepAlive(*poller_));
+}
+
 TEST(TcpSocketTest, KeepAliveProbesWithoutAUserTimeout) {
   const auto socket = TcpSocket(Any("127.0.0.1"));
   ASSERT_TRUE(socket.ok()) << socket.status();
   SetKeepAlive(socket->get());
-  int probing = 0;
   int user_timeout = -1;
   socklen_t size = sizeof(int);
-  getsockopt(socket->get(), SOL_SOCKET, SO_KEEPALIVE, &probing, &size);
   getsockopt(socket->get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, &size);
-  EXPECT_EQ(probing, 1);
+  EXPECT_EQ(KeepAlive(socket->get()), 1);
   EXPECT_EQ(user_timeout, 0);
 }
 
