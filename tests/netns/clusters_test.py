@@ -261,6 +261,33 @@ class BlackHoleTest(ClustersCase):
             self.assertLess(result["seconds"], 50, "the dead way was tried")
 
 
+class SilentClusterTest(ClustersCase):
+    """A cluster to which nothing gets any more, and no tunnel idles that could notice."""
+
+    topology_name = "silent"
+    # Longer than anybody waits for a way that answers.
+    config = {"deadlines": {"ping": "0s", "idle_tunnel": "0s", "dial": "15s", "connect": "60s"}}
+
+    def _ejected(self):
+        clusters = self.east.agent.cli("clusters")["clusters"]
+        west = next(cluster for cluster in clusters if cluster["name"] == "west")
+        return [way["address"] for way in west["ways"] if way["ejected"]]
+
+    def test_new_connections_do_not_wait_for_it(self):
+        self.name_servers(self.far)
+        before = self.east.agent.metrics()
+        self.west.link.black_hole()
+        self.addCleanup(self.west.link.black_hole, False)
+        results = [result for _ in range(2) for result in driver.connect_many(
+            self.client, self.vip("both"), 80, "read-text,shutdown", 20)]
+        for result in results:
+            self.assertEqual(result.get("text"), "far", result)
+            self.assertLess(result["seconds"], 15, "it waited for who does not answer")
+        self.assert_counted(self.east.agent, before, "retries")
+        # Who has not answered in time has failed all the same.
+        host.wait_until("west's gateways to be avoided", self._ejected)
+
+
 class DrainedTest(ClustersCase):
     """A cluster is taken out of service."""
 

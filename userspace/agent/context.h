@@ -58,7 +58,8 @@ struct Context {
   LocalEndpoints local_endpoints;
   ConnectionTable connections;
   std::set<tunnel::Tunnel*> accepted_tunnels;
-  std::size_t closing = 0;  // dialed tunnels whose connection has failed
+  std::size_t closing = 0;     // dialed tunnels whose connection has failed
+  std::size_t slow_dials = 0;  // whose connection did not wait for them
   bool draining = false;
   SourceAddresses sources{};
 };

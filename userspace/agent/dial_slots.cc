@@ -26,6 +26,12 @@ Awaitable<absl::StatusOr<DialSlots::Slot>> DialSlots::Take(MonotonicTime deadlin
   co_return Slot(this);
 }
 
+std::optional<DialSlots::Slot> DialSlots::TakeFree() {
+  if (free_ == 0) return std::nullopt;
+  --free_;
+  return Slot(this);
+}
+
 void DialSlots::Release() {
   if (waiting_.empty()) {
     ++free_;

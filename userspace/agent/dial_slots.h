@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <list>
+#include <optional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -25,7 +26,10 @@ class DialSlots {
    public:
     explicit Slot(DialSlots* slots) : slots_(slots) {}
     Slot(Slot&& other) noexcept : slots_(std::exchange(other.slots_, nullptr)) {}
-    Slot& operator=(Slot&&) = delete;
+    Slot& operator=(Slot&& other) noexcept {
+      std::swap(slots_, other.slots_);
+      return *this;
+    }
     ~Slot() {
       if (slots_ != nullptr) slots_->Release();
     }
@@ -39,6 +43,8 @@ class DialSlots {
 
   // First come, first served. DeadlineExceeded when none came free in time.
   Awaitable<absl::StatusOr<Slot>> Take(MonotonicTime deadline);
+  // One that is free now.
+  std::optional<Slot> TakeFree();
 
  private:
   // Who waits; `granted` is set with the slot already taken for it.

@@ -2,6 +2,7 @@
 #include "agent/outbound.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -9,7 +10,9 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "agent/attempt_outcome.h"
 #include "agent/carried_outbound.h"
+#include "agent/dial_race.h"
 #include "agent/request.h"
 #include "agent/reserve_descriptor.h"
 #include "agent/route.h"
@@ -18,7 +21,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "net/socket.h"
-#include "net/wan_options.h"
 #include "tls/digest.h"
 #include "tunnel/open.h"
 
@@ -42,29 +44,32 @@ class Outbound {
 
  private:
   Awaitable<std::optional<Refused>> OpenSomewhere(net::AsyncFd& plain);
-  // `latest` is that of the whole connection.
-  Awaitable<OpenOutcome> Attempt(const Route& route, net::AsyncFd& plain, MonotonicTime latest);
-  void ReportRoundTrip(const Route& route, MonotonicTime now);
-  Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Dial(const Route& route,
-                                                          MonotonicTime deadline);
-  MonotonicTime AttemptDeadline(MonotonicTime latest) const {
-    return std::min(latest, After(context_.world->deadlines.dial));
-  }
-  // An idle tunnel for `route`, if there is one. It may lead through another gateway than was
-  // chosen: then the choice is that one.
-  void TakeIdle(const Route& route, balance::Choice& choice);
+  // Where to go next, or why nowhere. Takes an idle tunnel that leads there, if there is one.
+  absl::StatusOr<Candidate> Choose();
+  // Beside `slow` and what was tried before.
+  std::optional<Candidate> Another(const Candidate& slow);
+  void Show(const Candidate& candidate);
+  // May go to another candidate, if that one is connected first.
+  Awaitable<OpenOutcome> Attempt(Candidate& candidate, net::AsyncFd& plain);
+  Awaitable<absl::Status> Dial(Candidate& candidate);
+  Awaitable<absl::StatusOr<net::AsyncFd>> Connect(Candidate& candidate);
+  void HoldAgainst(Candidate& candidate, balance::Failure what);
+  void DiscardIdle(const Candidate& candidate, const absl::Status& why);
+  void Tried(const Candidate& candidate, balance::Failure what);
+  void ReportRoundTrip(const Candidate& candidate, MonotonicTime now);
   proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
 
   Context& context_;
   Fd client_;
   Request request_;
   std::optional<ConnectionTable::Entry> entry_;
+  MonotonicTime deadline_;  // of all attempts
+  balance::Wanted wanted_;
+  std::vector<balance::Tried> tried_;
   balance::Balancer::Attempt attempt_;  // the one that opened
   std::unique_ptr<Tunnel> tunnel_;
-  bool tunnel_is_new_ = false;
   bool had_tunnel_ = false;  // the last attempt, whatever became of it
   std::size_t early_ = 0;    // bytes sent with OPEN
-  std::string way_;          // where the last attempt's tunnel leads: a node's or gateway's address
   // Tunnels to nodes whose endpoints have refused this connection. The next attempt must not
   // get them out of the pool again.
   std::vector<std::unique_ptr<Tunnel>> refused_;
@@ -83,11 +88,63 @@ void Outbound::Refuse(absl::Status why) {
   Report(context_, request_, {Refusal::kResources, std::move(why)});
 }
 
-void Outbound::TakeIdle(const Route& route, balance::Choice& choice) {
+absl::StatusOr<Candidate> Outbound::Choose() {
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  std::optional<balance::Choice> choice = context_.balancer.Pick(wanted_, tried_, now);
+  if (!choice) return absl::UnavailableError("the service has no ready endpoint");
+  Candidate candidate{.choice = *choice, .begun = now};
+  ASSIGN_OR_RETURN(candidate.route, RouteTo(*wanted_.snapshot, request_.source->id, request_.target,
+                                            candidate.choice));
+  // An idle tunnel may lead through another gateway than was chosen: then the choice is that one.
+  const Route& route = candidate.route;
   tunnel_ = context_.pool.Take(route.pool_key);
-  tunnel_is_new_ = tunnel_ == nullptr;
-  way_ = tunnel_is_new_ ? route.address.ToString() : tunnel_->peer_address;
-  GoThrough(*request_.world->snapshot, *route.endpoint, way_, choice);
+  candidate.is_new = tunnel_ == nullptr;
+  candidate.way = candidate.is_new ? route.address.ToString() : tunnel_->peer_address;
+  GoThrough(*wanted_.snapshot, *route.endpoint, candidate.way, candidate.choice);
+  candidate.attempt = context_.balancer.Begin(wanted_, candidate.choice, now);
+  Show(candidate);
+  if (!tried_.empty()) Add(context_.counters.retries);
+  return candidate;
+}
+
+std::optional<Candidate> Outbound::Another(const Candidate& slow) {
+  Tried(slow, balance::Failure::kWay);
+  if (tried_.size() >= kMaxAttempts) return std::nullopt;
+  absl::StatusOr<Candidate> another = Choose();
+  if (!another.ok()) return std::nullopt;
+  return *std::move(another);
+}
+
+void Outbound::Show(const Candidate& candidate) {
+  const mesh::Endpoint& endpoint = *candidate.route.endpoint;
+  request_.cluster = endpoint.cluster;
+  (*entry_)->endpoint = endpoint.Where();
+  (*entry_)->server = endpoint.identity;
+  (*entry_)->why = candidate.choice.why;
+}
+
+// Once only: how many ways to a cluster have failed counts.
+void Outbound::Tried(const Candidate& candidate, balance::Failure what) {
+  const bool known = std::any_of(tried_.begin(), tried_.end(), [&](const balance::Tried& before) {
+    return before.failure == balance::Failure::kWay && before.choice.SamePlace(candidate.choice);
+  });
+  if (!known) tried_.push_back({candidate.choice, what});
+}
+
+void Outbound::HoldAgainst(Candidate& candidate, balance::Failure what) {
+  request_.cluster = candidate.route.endpoint->cluster;
+  candidate.attempt.OnFailure(what, std::chrono::steady_clock::now());
+  Add(CountersOf(context_, request_)->attempts_failed);
+}
+
+// Those that were idle for longer on the same way are no better. Where nobody listens any more,
+// somebody drains, who waits for all of them.
+void Outbound::DiscardIdle(const Candidate& candidate, const absl::Status& why) {
+  const bool closed = ErrnoOf(why) == ECONNREFUSED;
+  context_.pool.DiscardIf([&](const Tunnel& tunnel) {
+    return tunnel.peer_address == candidate.way &&
+           (closed || tunnel.pool_key == candidate.route.pool_key);
+  });
 }
 
 proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
@@ -100,47 +157,44 @@ proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
   return open;
 }
 
-Awaitable<absl::StatusOr<std::unique_ptr<Tunnel>>> Outbound::Dial(const Route& route,
-                                                                  MonotonicTime deadline) {
-  CO_ASSIGN_OR_RETURN(Fd socket, net::TcpSocket(route.address));
-  if (!context_.quotas.reserve.Keep()) co_return ReserveNeeded();
-  net::SetKeepAlive(socket.get());
-  if (route.endpoint->behind_gateways()) net::SetWanOptions(socket.get(), context_.settings.wan);
-  CO_ASSIGN_OR_RETURN(
-      net::AsyncFd connected,
-      co_await net::Connect(context_.poller, std::move(socket), route.address, deadline));
-  absl::StatusOr<tls::Session> session = co_await tls::HandshakeAsClient(
-      std::move(connected), request_.credentials, route.server_name, route.endpoint->identity,
-      context_.records, std::min(deadline, After(context_.world->deadlines.handshake)));
-  if (!session.ok()) {
-    context_.counters.dialed_handshake_failures.Add(tls::ReasonOf(session.status()));
-    co_return Annotate(session.status(), absl::StrCat("handshake with ", route.address.ToString()));
-  }
-  Add(context_.counters.tunnels_dialed);
-  auto tunnel = std::make_unique<Tunnel>(*std::move(session), tunnel::Role::kDialer);
-  tunnel->peer_address = route.address.ToString();
-  tunnel->pool_key = route.pool_key;
-  tunnel->service = request_.target.service->FullName();
-  tunnel->port = request_.target.port->port;
-  tunnel->credentials = request_.credentials;
-  co_return tunnel;
+Awaitable<absl::StatusOr<net::AsyncFd>> Outbound::Connect(Candidate& candidate) {
+  DialRaceRules rules;
+  rules.latest = deadline_;
+  rules.another = [this](const Candidate& slow) { return Another(slow); };
+  rules.on_failure = [this](Candidate& failed, const absl::Status& why) {
+    DiscardIdle(failed, why);
+    HoldAgainst(failed, balance::Failure::kWay);
+    Tried(failed, balance::Failure::kWay);
+  };
+  absl::StatusOr<net::AsyncFd> connected = co_await ConnectFirst(context_, candidate, rules);
+  Show(candidate);
+  // What was only slow may have been first all the same.
+  std::erase_if(tried_, [&](const balance::Tried& before) {
+    return before.choice.SamePlace(candidate.choice) && before.failure == balance::Failure::kWay;
+  });
+  co_return connected;
 }
 
-// Whether a failed dial may be tried elsewhere: the network's failures may, what
-// certificates say may not, and this process's own have nothing to do with where.
-OpenOutcome DialFailed(const absl::Status& status) {
-  if (OutOfDescriptors(status)) return {OpenOutcome::Kind::kNotTried, status};
-  switch (tls::ReasonOf(status)) {
-    case tls::HandshakeFailure::kNone:
-    case tls::HandshakeFailure::kTimeout:
-    case tls::HandshakeFailure::kTransport:
-    case tls::HandshakeFailure::kUnknownName:  // it does not serve this, or cannot for now
-      return {OpenOutcome::Kind::kNotSent, status};
-    case tls::HandshakeFailure::kKernelTls:  // this node's kernel
-      return {OpenOutcome::Kind::kNotTried, status};
-    default:
-      return {OpenOutcome::Kind::kDenied, status};
+// OK: tunnel_ is set.
+Awaitable<absl::Status> Outbound::Dial(Candidate& candidate) {
+  CO_ASSIGN_OR_RETURN(net::AsyncFd connected, co_await Connect(candidate));
+  if (!candidate.is_new) co_return absl::OkStatus();
+  const Route& route = candidate.route;
+  absl::StatusOr<tls::Session> session = co_await tls::HandshakeAsClient(
+      std::move(connected), request_.credentials, route.server_name, route.endpoint->identity,
+      context_.records, std::min(candidate.deadline, After(context_.world->deadlines.handshake)));
+  if (!session.ok()) {
+    context_.counters.dialed_handshake_failures.Add(tls::ReasonOf(session.status()));
+    co_return Annotate(session.status(), absl::StrCat("handshake with ", candidate.way));
   }
+  Add(context_.counters.tunnels_dialed);
+  tunnel_ = std::make_unique<Tunnel>(*std::move(session), tunnel::Role::kDialer);
+  tunnel_->peer_address = candidate.way;
+  tunnel_->pool_key = route.pool_key;
+  tunnel_->service = request_.target.service->FullName();
+  tunnel_->port = request_.target.port->port;
+  tunnel_->credentials = request_.credentials;
+  co_return absl::OkStatus();
 }
 
 // A tunnel that has been silent for long may be dead without anybody having said so. Bytes
@@ -149,22 +203,24 @@ bool FreshEnough(const Tunnel& tunnel) {
   return std::chrono::steady_clock::now() - tunnel.heard_at < kTrustedIdle;
 }
 
-Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain,
-                                         MonotonicTime latest) {
-  had_tunnel_ = !tunnel_is_new_;
-  MonotonicTime deadline = AttemptDeadline(latest);
-  if (tunnel_is_new_) {
-    absl::StatusOr<DialSlots::Slot> slot = co_await context_.dials.Take(latest);
+Awaitable<OpenOutcome> Outbound::Attempt(Candidate& candidate, net::AsyncFd& plain) {
+  had_tunnel_ = !candidate.is_new;
+  if (candidate.is_new) {
+    absl::StatusOr<DialSlots::Slot> slot = co_await context_.dials.Take(deadline_);
     if (!slot.ok()) co_return OpenOutcome{OpenOutcome::Kind::kNotTried, slot.status()};
-    deadline = AttemptDeadline(latest);  // waiting was not the endpoint's doing
-    auto dialed = co_await Dial(route, deadline);
-    if (!dialed.ok()) co_return DialFailed(dialed.status());
-    tunnel_ = *std::move(dialed);
+    candidate.slot = *std::move(slot);
+    const absl::Status dialed = co_await Dial(candidate);
+    candidate.slot.reset();
+    if (!dialed.ok()) co_return DialFailed(dialed);
     had_tunnel_ = true;
-  } else {
+  }
+  MonotonicTime deadline = candidate.deadline;
+  if (!candidate.is_new) {
+    deadline = std::min(deadline_, After(context_.world->deadlines.dial));
     Add(context_.counters.tunnels_reused);
   }
-  const bool send_early = tunnel_is_new_ || FreshEnough(*tunnel_);
+  const bool send_early = candidate.is_new || FreshEnough(*tunnel_);
+  const Route& route = candidate.route;
   OpenOutcome outcome = co_await tunnel::OpenConnection(*tunnel_, MakeOpen(*route.endpoint), plain,
                                                         context_.buffers, deadline, send_early);
   if (absl::IsInvalidArgument(outcome.status)) {
@@ -180,44 +236,11 @@ Awaitable<OpenOutcome> Outbound::Attempt(const Route& route, net::AsyncFd& plain
   co_return outcome;
 }
 
-// Whether a tunnel that ended before RESULT says nothing about its endpoint: it died in the pool,
-// or the peer ended it in order because the SVID that it was made with has just been replaced.
-// Silence excuses nothing: the way is as likely to be dead as the tunnel.
-bool Excusable(const OpenOutcome& outcome, bool new_tunnel) {
-  return outcome.kind == OpenOutcome::Kind::kNotSent && !absl::IsDeadlineExceeded(outcome.status) &&
-         (!new_tunnel || absl::IsOutOfRange(outcome.status));
-}
-
-// An acceptor says so when its endpoint does not answer: silence is the way's.
-balance::Failure WhatFailed(const OpenOutcome& outcome, bool had_tunnel) {
-  const bool answered = outcome.kind == OpenOutcome::Kind::kRefused ||
-                        tls::ReasonOf(outcome.status) == tls::HandshakeFailure::kUnknownName;
-  const bool silent = absl::IsDeadlineExceeded(outcome.status);
-  return answered || (had_tunnel && !silent) ? balance::Failure::kEndpoint : balance::Failure::kWay;
-}
-
-Refused ToRefused(const OpenOutcome& outcome) {
-  switch (outcome.kind) {
-    case OpenOutcome::Kind::kDenied:
-      return {tls::ReasonOf(outcome.status) == tls::HandshakeFailure::kNone ? Refusal::kDenied
-                                                                            : Refusal::kCertificate,
-              outcome.status};
-    case OpenOutcome::Kind::kUncertain:
-      return {Refusal::kUncertain, outcome.status};
-    case OpenOutcome::Kind::kNotTried:
-      return {Refusal::kResources, outcome.status};
-    case OpenOutcome::Kind::kPlainFailed:
-      return {Refusal::kApplicationGone, outcome.status};
-    default:
-      return {Refusal::kUnavailable, outcome.status};
-  }
-}
-
 // How far away another cluster is, TCP knows after a handshake; unless it ends half-way, where a
 // link begins: then PING will tell.
-void Outbound::ReportRoundTrip(const Route& route, MonotonicTime now) {
-  const std::string& cluster = route.endpoint->cluster;
-  if (!tunnel_is_new_ || route.linked || cluster == context_.settings.cluster) return;
+void Outbound::ReportRoundTrip(const Candidate& candidate, MonotonicTime now) {
+  const std::string& cluster = candidate.route.endpoint->cluster;
+  if (!candidate.is_new || candidate.route.linked || cluster == context_.settings.cluster) return;
   const auto tcp = net::ReadTcpState(tunnel_->stream().socket().get());
   if (tcp.ok()) context_.balancer.OnRoundTrip(cluster, tcp->round_trip, now);
 }
@@ -225,55 +248,37 @@ void Outbound::ReportRoundTrip(const Route& route, MonotonicTime now) {
 // Tries endpoints until one opens, none is left, or time is up. On success
 // tunnel_ is set.
 Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
-  const MonotonicTime deadline = After(context_.world->deadlines.connect);
+  deadline_ = After(context_.world->deadlines.connect);
+  wanted_ = {request_.world->snapshot.get(), request_.target, request_.client.ip};
   Refused last{Refusal::kNoEndpoint, absl::UnavailableError("the service has no ready endpoint")};
-  const balance::Wanted wanted{request_.world->snapshot.get(), request_.target, request_.client.ip};
-  std::vector<balance::Tried> tried;
   int excused = 0;
-  while (tried.size() < kMaxAttempts && std::chrono::steady_clock::now() < deadline) {
-    const MonotonicTime begun = std::chrono::steady_clock::now();
-    std::optional<balance::Choice> choice = context_.balancer.Pick(wanted, tried, begun);
-    if (!choice) break;
-    const mesh::Endpoint& endpoint = request_.target.port->endpoints[choice->endpoint];
-    const absl::StatusOr<Route> route =
-        RouteTo(*wanted.snapshot, request_.source->id, request_.target, *choice);
-    if (!route.ok()) co_return Refused{Refusal::kNoEndpoint, route.status()};
-    TakeIdle(*route, *choice);
-    balance::Balancer::Attempt attempt = context_.balancer.Begin(wanted, *choice, begun);
-    request_.cluster = endpoint.cluster;
-    (*entry_)->endpoint = endpoint.Where();
-    (*entry_)->server = endpoint.identity;
-    (*entry_)->why = choice->why;
-    if (!tried.empty()) Add(context_.counters.retries);
-    const OpenOutcome outcome = co_await Attempt(*route, plain, deadline);
+  while (tried_.size() < kMaxAttempts && std::chrono::steady_clock::now() < deadline_) {
+    absl::StatusOr<Candidate> chosen = Choose();
+    if (!chosen.ok()) {
+      if (tried_.empty()) last.status = chosen.status();
+      break;
+    }
+    Candidate candidate = *std::move(chosen);
+    const OpenOutcome outcome = co_await Attempt(candidate, plain);
     if (outcome.kind == OpenOutcome::Kind::kOpened) {
       const MonotonicTime now = std::chrono::steady_clock::now();
-      attempt.OnConnected(now - begun, now);
-      ReportRoundTrip(*route, now);
-      attempt_ = std::move(attempt);
+      candidate.attempt.OnConnected(now - candidate.begun, now);
+      ReportRoundTrip(candidate, now);
+      attempt_ = std::move(candidate.attempt);
       (*entry_)->counters = CountersOf(context_, request_);
       co_return std::nullopt;
     }
     last = ToRefused(outcome);
     const balance::Failure what = WhatFailed(outcome, had_tunnel_);
-    const auto hold_against_it = [&] {
-      attempt.OnFailure(what, std::chrono::steady_clock::now());
-      Add(CountersOf(context_, request_)->attempts_failed);
-    };
-    if (outcome.kind == OpenOutcome::Kind::kUncertain) hold_against_it();
+    if (outcome.kind == OpenOutcome::Kind::kUncertain) HoldAgainst(candidate, what);
     if (!outcome.retriable()) co_return last;
-    // Those that were idle for longer on the same way are no better.
-    if (outcome.kind == OpenOutcome::Kind::kNotSent) {
-      context_.pool.DiscardIf([&](const Tunnel& tunnel) {
-        return tunnel.pool_key == route->pool_key && tunnel.peer_address == way_;
-      });
-    }
-    if (Excusable(outcome, tunnel_is_new_) && excused < kMaxExcused) {
+    if (outcome.kind == OpenOutcome::Kind::kNotSent) DiscardIdle(candidate, outcome.status);
+    if (Excusable(outcome, candidate.is_new) && excused < kMaxExcused) {
       ++excused;
       continue;
     }
-    hold_against_it();
-    tried.push_back({*choice, what});
+    HoldAgainst(candidate, what);
+    tried_.push_back({candidate.choice, what});
     log::Debug(
         "attempt failed",
         {{"id", (*entry_)->id}, {"endpoint", (*entry_)->endpoint}, {"reason", outcome.status}});

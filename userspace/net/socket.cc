@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "net/connect_race.h"
 
 namespace tombolo::net {
 namespace {
@@ -69,23 +70,11 @@ absl::Status BindSource(int fd, const IpAddress& ip) {
 
 Awaitable<absl::StatusOr<AsyncFd>> Connect(Poller& poller, Fd socket, SocketAddress address,
                                            MonotonicTime deadline) {
-  const auto what = [&] { return absl::StrCat("connect to ", address.ToString()); };
-  SetNoDelay(socket.get());
-  sockaddr_storage storage;
-  const socklen_t size = address.ToSockaddr(storage);
-  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 &&
-      errno != EINPROGRESS) {
-    co_return ErrnoStatus(errno, what());
-  }
-  CO_ASSIGN_OR_RETURN(AsyncFd fd, AsyncFd::Adopt(poller, std::move(socket)));
-  fd.ClearReadable();
-  // Registration reports a socket that is already connected as writable.
-  fd.ClearWritable();
+  CO_ASSIGN_OR_RETURN(AsyncFd fd, BeginConnect(poller, std::move(socket), address));
   if (absl::Status waited = co_await fd.WaitWritable(deadline); !waited.ok()) {
-    co_return Annotate(waited, what());
+    co_return Annotate(waited, absl::StrCat("connect to ", address.ToString()));
   }
-  const int error = fd.hung_up() ? TakeError(fd.get()) : 0;
-  if (error != 0) co_return ErrnoStatus(error, what());
+  CO_RETURN_IF_ERROR(EndConnect(fd, address));
   co_return fd;
 }
 

@@ -56,6 +56,7 @@ void ReadAdmin(YamlMap map, const PathParser& path, AgentConfig::Admin& admin) {
 void ReadDeadlines(YamlMap map, AgentConfig::Deadlines& deadlines) {
   map.Optional("handshake", deadlines.handshake, ParseDeadline);
   map.Optional("dial", deadlines.dial, ParseDeadline);
+  map.Optional("dial_delay", deadlines.dial_delay, ParseDeadline);
   map.Optional("connect", deadlines.connect, ParseDeadline);
   map.Optional("endpoint_connect", deadlines.endpoint_connect, ParseDeadline);
   map.Optional("idle_tunnel", deadlines.idle_tunnel, ParseDuration);

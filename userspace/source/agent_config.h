@@ -79,6 +79,7 @@ struct AgentConfig {
   struct Deadlines {
     Duration handshake = std::chrono::seconds(5);
     Duration dial = std::chrono::seconds(5);
+    Duration dial_delay = std::chrono::milliseconds(250);  // at least; then another way beside it
     Duration connect = std::chrono::seconds(10);
     Duration endpoint_connect = std::chrono::seconds(3);
     Duration idle_tunnel = std::chrono::seconds(60);

@@ -45,6 +45,19 @@ TEST_F(DialSlotsTest, FirstComeFirstServed) {
   EXPECT_TRUE(Has(Ask()));
 }
 
+TEST_F(DialSlotsTest, WhoDoesNotWaitHasOneThatIsFree) {
+  std::optional<DialSlots::Slot> first = slots_.TakeFree();
+  const std::optional<DialSlots::Slot> second = slots_.TakeFree();
+  EXPECT_TRUE(first && second);
+  EXPECT_FALSE(slots_.TakeFree());
+  const Asked third = Ask();
+  EXPECT_FALSE(Has(third));
+  first.reset();
+  loop_.Settle(milliseconds(5));
+  EXPECT_TRUE(Has(third)) << "who waits comes first";
+  EXPECT_FALSE(slots_.TakeFree());
+}
+
 TEST_F(DialSlotsTest, WhoCannotWaitLeavesTheQueue) {
   const Asked first = Ask();
   const Asked second = Ask();
