@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three clusters behind two gateways each, and what may happen to a connection between them."""
 
+import signal
+
 from testing import case, driver, host, network
 from testing.topology import Endpoint
 
@@ -286,6 +288,70 @@ class SilentClusterTest(ClustersCase):
         self.assert_counted(self.east.agent, before, "retries")
         # Who has not answered in time has failed all the same.
         host.wait_until("west's gateways to be avoided", self._ejected)
+
+
+class DrainedGatewayTest(ClustersCase):
+    """A gateway is replaced. Tunnels idle for long here, a drain is longer still."""
+
+    topology_name = "upgrade"
+    config = {"deadlines": {"idle_tunnel": "600s", "drain": "600s"}}
+
+    @classmethod
+    def build(cls):
+        super().build()
+        for gateway in cls.west.gateways:
+            gateway.agent.config = {"deadlines": {"drain": "600s"}}
+
+    def _end(self, gateway):
+        """SIGTERM."""
+        gateway.agent.expect_death = True
+        gateway.agent.process.send_signal(signal.SIGTERM)
+
+    def test_a_change_of_gateways_fails_no_connection(self):
+        driver.echo(self.one, PORT)
+        driver.echo(self.two, PORT)
+        driver.connect_many(self.client, self.vip("west"), 80, "send:10,shutdown,recv-eof", 16)
+        load = driver.Peer(self.client, "traffic", self.vip("west"), 80, 0, 1, 20)
+        load.next()
+
+        def grown(number):
+            load.tell()
+            enough = load.next()["short"] + number
+
+            def more():
+                load.tell()
+                return load.next()["short"] > enough
+            host.wait_until("more connections", more)
+        grown(20)
+        old, other = self.west.gateways
+        self.assertIn(old.address, self.ways())
+        self.west.gateways = [other]
+        self.addCleanup(self.start_agents_again)
+        self.addCleanup(self.publish)
+        self.addCleanup(setattr, self.west, "gateways", [old, other])
+        self.topo.write_directory()
+        self._end(old)
+        self.assertEqual(old.agent.process.wait(host.PATIENCE), 0)
+        grown(20)
+        load.tell("end")
+        self.assertEqual(load.next()["failures"], [])
+        self.assertEqual(self.ways(), {other.address})
+
+    def test_without_a_change_of_the_directory_a_refusal_is_enough(self):
+        self.name_servers(self.one, self.two, self.far)
+        old, other = self.west.gateways
+        driver.connect_many(self.client, self.vip("west"), 80, "read-text,shutdown", 16)
+        self.east.agent.wait_no_connections()
+        self.assertEqual(self.ways(), {old.address, other.address})
+        self.addCleanup(self.start_agents_again)
+        self._end(old)
+        # No tunnel idles that would do for this service: sooner or later one is dialled there.
+
+        def let_go():
+            self.assertIn(self.ask("both"), ("one", "far"))
+            return old.address not in self.ways()
+        host.wait_until("the closed gateway's tunnels to end", let_go)
+        self.assertEqual(old.agent.process.wait(host.PATIENCE), 0)
 
 
 class DrainedTest(ClustersCase):

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/accept_loop.h"
 #include "agent/accepted_tunnel.h"
+#include "agent/carried_outbound.h"
 #include "agent/cluster_drain.h"
 #include "agent/outbound.h"
 #include "agent/tunnel_end.h"
@@ -207,7 +208,8 @@ void DataThread::Recheck() {
   };
   RetireAccepted(stale);
   pool_->DiscardIf([&](const tunnel::Tunnel& tunnel) {
-    return stale(tunnel) || GoesToDraining(*world.snapshot, tunnel);
+    return stale(tunnel) || GoesToDraining(*world.snapshot, tunnel) ||
+           WayHasGone(*context_, tunnel);
   });
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/route.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "tunnel/routing_id.h"
@@ -73,6 +75,15 @@ void ToProto(const net::SocketAddress& address, tunnel::proto::Address& out) {
   const auto& bytes = address.ip.bytes();
   out.set_ip(std::string(bytes.begin(), bytes.end()));
   out.set_port(address.port);
+}
+
+bool LeadsThroughGoneGateway(const mesh::Snapshot& snapshot, absl::string_view cluster,
+                             absl::string_view address) {
+  const mesh::Cluster* found = snapshot.FindCluster(cluster);
+  if (found == nullptr || found->gateways.empty()) return false;
+  const absl::StatusOr<net::SocketAddress> way = net::SocketAddress::Parse(address);
+  return way.ok() && std::none_of(found->ways.begin(), found->ways.end(),
+                                  [&](const mesh::Gateway& each) { return each.address == *way; });
 }
 
 void NameEndpoint(const mesh::Endpoint& endpoint, tunnel::proto::Open& open) {

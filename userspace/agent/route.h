@@ -44,6 +44,12 @@ absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const SpiffeId& so
 void GoThrough(const mesh::Snapshot& snapshot, const mesh::Endpoint& endpoint,
                absl::string_view address, balance::Choice& choice);
 
+// Whether a tunnel to another cluster, dialled at `address`, leads through a gateway that the
+// directory no longer has. It drains, or has been taken away: what idles there would keep it
+// waiting. False of a cluster whose nodes are dialled.
+bool LeadsThroughGoneGateway(const mesh::Snapshot& snapshot, absl::string_view cluster,
+                             absl::string_view address);
+
 // What OPEN says of the endpoint. Of one behind gateways nothing: the node that the gateway has
 // picked chooses.
 void NameEndpoint(const mesh::Endpoint& endpoint, tunnel::proto::Open& open);

@@ -86,6 +86,16 @@ TEST_F(RouteTest, ATunnelThroughAnyGatewayWillDo) {
   EXPECT_NE(To(&west().gateways[0], 1)->pool_key, through_a->pool_key);  // but not anybody's
 }
 
+TEST_F(RouteTest, AGatewayThatTheDirectoryNoLongerHasIsGone) {
+  EXPECT_FALSE(LeadsThroughGoneGateway(*snapshot_, "west", "172.31.0.2:15008")) << "a node";
+  PutBehindGateways();
+  ASSERT_TRUE(snapshot_->Index().ok());
+  EXPECT_FALSE(LeadsThroughGoneGateway(*snapshot_, "west", "203.0.113.11:15443"));
+  EXPECT_TRUE(LeadsThroughGoneGateway(*snapshot_, "west", "203.0.113.12:15443"));
+  EXPECT_TRUE(LeadsThroughGoneGateway(*snapshot_, "west", "203.0.113.11:15444"));
+  EXPECT_FALSE(LeadsThroughGoneGateway(*snapshot_, "nowhere", "203.0.113.12:15443"));
+}
+
 TEST_F(RouteTest, WithoutAGatewayThereIsNone) {
   PutBehindGateways();
   const auto route = To(nullptr);
