@@ -32,8 +32,7 @@ class ClustersetCase(case.TopologyCase):
             cls.clients[cluster] = cluster.pod("client")
             cls.servers[cluster] = cluster.pod("server", node=2)
         cls.more_clients = [cls.east.pod(f"client-{number}") for number in range(2, 8)]
-        # Who has them, and whether they are ready there.
-        cls.exported = {"moving": {cls.east: True}, "spread": {cls.west: True, cls.south: True}}
+        cls.exported = {"moving": {cls.east}, "spread": {cls.west, cls.south}}
         write, cls.topo.write_directory = cls.topo.write_directory, cls.write_directories
         cls._write = staticmethod(write)
 
@@ -71,15 +70,15 @@ class ClustersetCase(case.TopologyCase):
     @classmethod
     def services_of(cls, cluster):
         """What its file says of them."""
-        def service(name, vip, endpoints=True, ready=True, **more):
+        def service(name, vip, endpoints=True, **more):
             return {"name": f"shop/{name}", "vips": [vip], "ports": [
                 {"port": port, "endpoints":
-                 [Endpoint(cls.servers[cluster], own, ready=ready).entry()] if endpoints else []}
+                 [Endpoint(cls.servers[cluster], own).entry()] if endpoints else []}
                 for port, own in _OWN.items()]} | more
         services = [service(cluster.name, OWN_VIP, export=True), service("local", LOCAL_VIP)]
         if cluster is not cls.south:
             services.append(service("moving", MOVING_VIP, cluster in cls.exported["moving"],
-                                    cls.exported["moving"].get(cluster, True), export=True))
+                                    export=True))
         if cluster in cls.exported["spread"]:
             services.append(service("spread", SPREAD_VIP, export=True))
         if cluster is cls.east:
@@ -100,8 +99,7 @@ class ClustersetCase(case.TopologyCase):
             for node in cluster.nodes:
                 for other in self.topo.clusters:
                     self.wait_for(node, other.name, other)
-                self.wait_for(node, "moving", *(
-                    one for one, ready in self.exported["moving"].items() if ready))
+                self.wait_for(node, "moving", *self.exported["moving"])
         for node in self.east.nodes:
             self.wait_for(node, "spread", *self.exported["spread"])
         for gateway in self.east.gateways:

@@ -134,11 +134,19 @@ class ServiceReloadTest(ReloadCase):
         self.assertEqual((running.next()["end"], server.next()["end"]), ("reset", "reset"))
         server.kill()
 
-    def test_a_server_that_is_no_longer_listed_is_left(self):
+    def test_a_server_that_is_no_longer_listed_goes_on_with_what_runs(self):
+        """That is how a service moves: nothing new goes to it, and idle tunnels are closed."""
+        first = self.echo()
         second = driver.serve(self.second, self.PORT, "read-text,text:second")
-        self._runs_until(self.with_endpoints(Endpoint(self.second, self.PORT)))
-        self.assertEqual(self.ask(), "second")
-        second.kill()
+        running = self.hold()
+        idle = self.make_idle_tunnel(self.client)
+        self.replace(self.with_endpoints(Endpoint(self.second, self.PORT)))
+        self.assertEqual({self.ask() for _ in range(5)}, {"second"})
+        host.wait_until("the idle tunnel to be closed",
+                        lambda: not idle & self.idle_tunnels(self.client))
+        self.go_on(running)
+        for peer in (first, second):
+            peer.kill()
 
     def test_no_ready_endpoint_refuses(self):
         self.replace(self.with_endpoints(Endpoint(self.server, self.PORT, ready=False)))

@@ -37,10 +37,14 @@ class SharedDirectoryTest(SharedDirectoryCase):
         host.wait_until("only south to answer", lambda: {self.ask() for _ in range(10)} == {"south"})
 
     def test_a_namespace_that_is_taken_back(self):
+        """And with it what runs there: an administrator does not want it."""
+        running = self.run_to_west()
         self.etcd.command("namespace", "revoke", "shop", "west")
         self.addCleanup(self.etcd.command, "namespace", "grant", "shop", "west")
         self.wait_for_clusters("south")
         self.assertEqual({self.ask() for _ in range(5)}, {"south"})
+        running.tell()
+        self.assertEqual(running.next()["end"], "reset")
 
     def test_a_cluster_that_stops_exporting(self):
         self.exported.remove(self.south)
@@ -49,6 +53,19 @@ class SharedDirectoryTest(SharedDirectoryCase):
         self.topo.write_directory()
         self.wait_for_clusters("west")
         self.assertEqual({self.ask() for _ in range(5)}, {"west"})
+
+    def run_to_west(self):
+        """A connection that has got its text from west, and waits."""
+        self.etcd.command("cluster", "drain", "south")
+        self.addCleanup(self.etcd.command, "cluster", "undrain", "south")
+        host.wait_until("only west to answer", lambda: {self.ask() for _ in range(10)} == {"west"})
+        running = driver.Peer(self.client, "connect", self.vip, 80,
+                              "read-text,wait,shutdown,recv-eof")
+        self.addCleanup(running.kill)
+        host.wait_until("the connection", lambda: any(
+            connection["service"] == "shop/web" and connection["state"] == "open"
+            for connection in self.east.agent.cli("connections")["connections"]))
+        return running
 
     def test_a_cluster_whose_gateways_have_died_is_left_out(self):
         for gateway in self.west.gateways:
@@ -59,15 +76,7 @@ class SharedDirectoryTest(SharedDirectoryCase):
 
     def test_connections_outlive_the_leases_of_their_cluster(self):
         """Its gateways are out of touch with etcd, and work: nothing new goes there."""
-        self.etcd.command("cluster", "drain", "south")
-        self.addCleanup(self.etcd.command, "cluster", "undrain", "south")
-        host.wait_until("only west to answer", lambda: {self.ask() for _ in range(10)} == {"west"})
-        running = driver.Peer(self.client, "connect", self.vip, 80,
-                              "read-text,wait,shutdown,recv-eof")
-        self.addCleanup(running.kill)
-        host.wait_until("the connection", lambda: any(
-            connection["service"] == "shop/web" and connection["state"] == "open"
-            for connection in self.east.agent.cli("connections")["connections"]))
+        running = self.run_to_west()
         for gateway in self.west.gateways:
             cut = f"route add blackhole {self.etcd.members[0].address}"
             network.batch(gateway.netns, [cut])

@@ -1,22 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/connection_table.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "base/spiffe_id.h"
 #include "base/status_macros.h"
+#include "mesh/snapshot.h"
 #include "policy/authorize.h"
 
 namespace tombolo::agent {
 namespace {
 
-bool ServerStillListed(const mesh::Snapshot& snapshot, const Connection& connection) {
+bool Lists(const mesh::Snapshot& snapshot, const Connection& connection) {
   const mesh::Service* service = snapshot.FindService(connection.service);
-  if (service == nullptr) return false;
-  const mesh::ServicePort* port = service->FindPort(connection.port);
+  const mesh::ServicePort* port = service == nullptr ? nullptr : service->FindPort(connection.port);
   if (port == nullptr) return false;
-  for (const mesh::Endpoint& endpoint : port->endpoints) {
-    if (endpoint.identity == connection.server) return true;
+  return std::ranges::any_of(port->endpoints, [&](const mesh::Endpoint& endpoint) {
+    return endpoint.identity == connection.server;
+  });
+}
+
+// Of a service that moves, who served it is no longer listed, and goes on with what runs. Only a
+// cluster that may serve nothing of the namespace any more has to let go of it.
+absl::Status CheckServer(const mesh::Snapshot& snapshot, const Connection& connection) {
+  const SpiffeId::Name name = connection.server.name();
+  const mesh::Cluster* cluster = snapshot.FindCluster(name.cluster);
+  if (name.kind == SpiffeId::Kind::kWorkload && cluster != nullptr && cluster->MayServe(name.ns)) {
+    return absl::OkStatus();
   }
-  return false;
+  return absl::PermissionDeniedError(
+      absl::StrCat("'", connection.server.text(), "' may no longer serve ", connection.service));
 }
 
 }  // namespace
@@ -33,11 +47,13 @@ absl::Status StillAllowed(const World& world, const Connection& connection) {
   if (!decision.allowed) {
     return absl::PermissionDeniedError(absl::StrCat("no longer allowed: ", decision.reason));
   }
-  if (!ServerStillListed(*world.snapshot, connection)) {
-    return absl::PermissionDeniedError("the service no longer lists the server's identity");
-  }
+  RETURN_IF_ERROR(CheckServer(*world.snapshot, connection));
   if (connection.tunnel == nullptr) return world.identities->CheckRevoked(connection.source, "");
   return CheckRevoked(world, *connection.tunnel);
+}
+
+bool MayCarryNew(const World& world, const Connection& connection) {
+  return StillAllowed(world, connection).ok() && Lists(*world.snapshot, connection);
 }
 
 }  // namespace tombolo::agent

@@ -35,9 +35,14 @@ struct Connection {
   ServiceCountersPtr counters{};     // null until it is known where it goes
 };
 
-// Whether policy still allows the connection, its service still lists the server's
-// identity, and neither side is revoked; the error says what changed.
+// Whether policy still allows the connection, the server's cluster may still serve such services,
+// and neither side is revoked; the error says what changed. That the service no longer lists the
+// server ends nothing that runs.
 absl::Status StillAllowed(const World& world, const Connection& connection);
+
+// Whether another connection like it may begin on its tunnel: it is allowed, and its service lists
+// the server's identity.
+bool MayCarryNew(const World& world, const Connection& connection);
 
 // Whether either side of a tunnel is revoked: Unauthenticated.
 absl::Status CheckRevoked(const World& world, const tunnel::Tunnel& tunnel);

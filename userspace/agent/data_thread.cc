@@ -204,7 +204,7 @@ void DataThread::Recheck() {
   }
   const auto stale = [&](const tunnel::Tunnel& tunnel) {
     return world.identities->Find(tunnel.info().local) != tunnel.credentials ||
-           !StillAllowed(world, AsConnection(tunnel)).ok() || !CheckRevoked(world, tunnel).ok();
+           !MayCarryNew(world, AsConnection(tunnel)) || !CheckRevoked(world, tunnel).ok();
   };
   RetireAccepted(stale);
   pool_->DiscardIf([&](const tunnel::Tunnel& tunnel) {

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mesh/snapshot.h"
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace tombolo::mesh {
+
+bool Cluster::MayServe(absl::string_view ns) const {
+  return !namespaces || std::ranges::binary_search(*namespaces, ns);
+}
 
 const ServicePort* Service::FindPort(std::uint16_t wanted) const {
   for (const ServicePort& candidate : ports) {

@@ -53,11 +53,14 @@ struct Cluster {
   bool draining = false;  // takes no new connections while others can
   // Of one that drains: when connections that still go there are ended.
   std::optional<WallTime> drain_deadline{};
+  // What an administrator lets it serve, in order; none: everything, as the own file says so.
+  std::optional<std::vector<std::string>> namespaces{};
   // Derived by Index(): what is dialled to reach it through a gateway. Its own gateways, and for
   // those that cannot be dialled all that the cluster has through which they are reached, those
   // with that cluster's name before theirs. None: out of reach, unless its nodes are dialled.
   std::vector<Gateway> ways{};
 
+  bool MayServe(absl::string_view ns) const;
   friend bool operator==(const Cluster&, const Cluster&) = default;
 };
 

@@ -12,7 +12,7 @@ absl::Status DirectoryImport::Update(const FilePtr& file, const SharedDirectory&
   const bool anew = file_ != file;
   if (anew) services_.emplace(file);
   file_ = nullptr;  // unless all goes well
-  if (anew || changed.clusters) {
+  if (anew || changed.clusters || !changed.namespaces.empty()) {
     ASSIGN_OR_RETURN(clusters_, ImportClusters(*file, shared, clusters_.frame));
   }
   services_->Update(clusters_.frame, shared, changed);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -29,6 +30,9 @@ class Importer {
         if (gateway.via.empty()) gateways_.insert(gateway.address);
       }
     }
+    for (const auto& [ns, grant] : shared.namespaces()) {
+      for (const std::string& cluster : grant.clusters) namespaces_[cluster].push_back(ns);
+    }
   }
 
   absl::StatusOr<ImportedClusters> Run(const mesh::SnapshotPtr& before);
@@ -46,6 +50,7 @@ class Importer {
   const SharedDirectory& shared_;
   const GatewayOwners owners_;
   std::vector<mesh::Cluster> clusters_;
+  absl::flat_hash_map<std::string, std::vector<std::string>> namespaces_;  // sorted
   absl::flat_hash_set<net::SocketAddress> gateways_;
   Refusals refusals_;
 };
@@ -103,7 +108,8 @@ void Importer::AddCluster(const std::string& name, const Member& member) {
                        .gateways = GatewaysOf(name, member),
                        .region = member.cluster.region,
                        .draining = grant->second.draining,
-                       .drain_deadline = grant->second.deadline});
+                       .drain_deadline = grant->second.deadline,
+                       .namespaces = namespaces_[name]});
 }
 
 void Importer::DrainOwn() {

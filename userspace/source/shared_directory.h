@@ -105,6 +105,7 @@ class SharedDirectory {
 
   const std::string& own() const { return own_; }
   const absl::btree_map<std::string, ClusterGrant>& grants() const { return grants_; }
+  const absl::btree_map<std::string, NamespaceGrant>& namespaces() const { return namespaces_; }
   // Whether an administrator lets `cluster` serve `ns`.
   bool MayServe(absl::string_view cluster, absl::string_view ns) const;
   // Everybody who says something, the own cluster too.

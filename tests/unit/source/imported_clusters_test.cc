@@ -168,6 +168,15 @@ TEST(DirectoryImportTest, WhatEtcdSaysOfTheOwnClusterIsNotImported) {
   EXPECT_EQ(PortOf(imported, "shop/web")->endpoints.size(), 1u);
 }
 
+TEST(DirectoryImportTest, WhatAClusterMayServeIsKnownOfIt) {
+  Keys keys = WestKeys();
+  EXPECT_TRUE(Import(keys).snapshot->FindCluster("west")->MayServe("shop"));
+  EXPECT_FALSE(Import(keys).snapshot->FindCluster("west")->MayServe("payments"));
+  EXPECT_TRUE(Import(keys).snapshot->FindCluster("east")->MayServe("payments"));
+  keys.erase("admin/namespaces/shop");
+  EXPECT_FALSE(Import(keys).snapshot->FindCluster("west")->MayServe("shop"));
+}
+
 TEST(DirectoryImportTest, AClusterOfTheFileIsTheFiles) {
   auto file = EastFile();
   file->clusters.push_back({.name = "west"});
