@@ -3,7 +3,8 @@
 import os
 import stat
 
-from testing import case, host
+from testing import case, host, network
+from testing.authority import PORT
 
 TTL = 20  # seconds
 
@@ -54,6 +55,12 @@ class AuthorityTest(case.PairCase):
         sequences = {self.identities(cluster)[0]["bundle_sequence"]
                      for cluster in self.topo.clusters}
         self.assertEqual(len(sequences), 1, "every node holds the same trust bundle")
+
+    def test_segments_fit_every_path_to_the_authority(self):
+        def told():  # a connection that asks for news, which may have just been made again
+            return network.sockets(self.west.netns, "dport", "=", f":{PORT}")
+        for line in host.wait_until("a connection", told):
+            self.assertRegex(line, r" advmss:12(08|20) ")  # without, or with, time stamps
 
     def test_svids_renew_under_a_connection(self):
         self.echo()

@@ -162,11 +162,6 @@ class AcrossTest(ClustersCase):
         load.tell("end")
         self.assertEqual(load.next()["failures"], [])
 
-    def sockets(self, place, *which):
-        """What the kernel says of a place's connections."""
-        return host.in_netns(network.path(place.netns),
-                             lambda: host.sh("ss", "-tinO", *which)).splitlines()[1:]
-
     def test_another_congestion_control_where_the_kernel_has_it(self):
         """Whatever the default is, of which tunnels within a cluster have that."""
         places = [*self.east.nodes, *self.west.gateways]
@@ -181,16 +176,16 @@ class AcrossTest(ClustersCase):
         for peer in held:
             self.assertEqual(peer.next(), {"open": 8, "failures": []})
         gateways = [gateway.ip for gateway in self.west.gateways]
-        far = self.sockets(self.east, "dst", gateways[0], "or", "dst", gateways[1])
+        far = network.sockets(self.east.netns, "dst", gateways[0], "or", "dst", gateways[1])
         self.assertGreaterEqual(len(far), 8)
         for gateway in self.west.gateways:
-            accepted = self.sockets(gateway, "src", gateway.address)
+            accepted = network.sockets(gateway.netns, "src", gateway.address)
             self.assertGreater(len(accepted), 0)
             far += accepted
         for line in far:
             self.assertLessEqual(int(line.split(" mss:")[1].split()[0]), 1220, line)
             self.assertEqual(" bbr " in line, bbr_is_allowed(), line)
-        near = self.sockets(self.east, "dst", self.east.nodes[1].tunnel)
+        near = network.sockets(self.east.netns, "dst", self.east.nodes[1].tunnel)
         self.assertGreaterEqual(len(near), 8)
         for line in near:
             self.assertIn(" reno ", line)

@@ -16,6 +16,12 @@ class SharedDirectoryTest(SharedDirectoryCase):
         self.assertTrue(status["in_sync"])
         self.assertEqual(status["refused"], [])
 
+    def test_segments_fit_every_path_to_etcd(self):
+        told = network.sockets(self.east.netns, "dst", f"{self.etcd.members[0].address}:2379")
+        self.assertTrue(told)
+        for line in told:
+            self.assertRegex(line, r" advmss:12(08|20) ")  # without, or with, time stamps
+
     def test_a_gateway_follows_what_others_say(self):
         gateway = self.east.gateways[0].agent
         host.wait_until("the gateway to know of both",

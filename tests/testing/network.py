@@ -50,6 +50,11 @@ def set_congestion_control(netns, name):
     return host.in_netns(path(netns), write)
 
 
+def sockets(netns, *which):
+    """What the kernel says of a namespace's TCP connections, a line each; see ss(8)."""
+    return host.in_netns(path(netns), lambda: host.sh("ss", "-tinO", *which)).splitlines()[1:]
+
+
 def add_namespace(netns):
     """Makes it, with its loopback interface up."""
     host.sh("ip", "netns", "add", netns)

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/resolve.h"
 #include "base/status_macros.h"
+#include "base/tcp_segment.h"
 
 namespace tombolo {
 namespace {
@@ -99,6 +100,7 @@ void SetOptions(int fd) {
   SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  LimitSegments(fd);
 }
 
 absl::StatusOr<Fd> ConnectTo(const SocketAddress& address, MonotonicTime deadline) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
 #include "base/status_macros.h"
+#include "base/tcp_segment.h"
 #include "net/resolve.h"
 
 namespace tombolo::identity {
@@ -115,9 +116,11 @@ Awaitable<absl::Status> HttpsConnection::OpenOne(net::SocketAddress address,
   tls_ = std::make_unique<Tls>(executor_, *context_);
   tls_->tcp().expires_at(deadline);
   const tcp::endpoint endpoint = ToEndpoint(address);
+  error_code ignored;
+  tls_->tcp().socket().open(endpoint.protocol(), ignored);  // or async_connect() says why not
+  LimitSegments(tls_->tcp().socket().native_handle());
   const auto [refused] = co_await tls_->tcp().async_connect(endpoint, kUseTuple);
   if (refused) co_return tls_->StatusOf(refused, absl::StrCat("connect to ", address.ToString()));
-  error_code ignored;
   tls_->tcp().socket().set_option(tcp::no_delay(true), ignored);
   CO_RETURN_IF_ERROR(tls::SetServerName(tls_->stream.native_handle(), url_.host));
   const auto [failed] =

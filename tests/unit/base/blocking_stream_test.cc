@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/blocking_stream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -49,6 +51,14 @@ TEST_F(BlockingStreamTest, CarriesBothWays) {
   EXPECT_EQ(*Receive(seconds(5)), "answer");
   peer_.Close();
   EXPECT_EQ(*Receive(seconds(5)), "");
+}
+
+TEST_F(BlockingStreamTest, SegmentsFitEveryPath) {
+  int largest = 0;
+  socklen_t size = sizeof(largest);
+  ASSERT_EQ(getsockopt(peer_.get(), IPPROTO_TCP, TCP_MAXSEG, &largest, &size), 0);
+  EXPECT_LE(largest, 1220);
+  EXPECT_GE(largest, 1000);
 }
 
 TEST_F(BlockingStreamTest, WaitsUntilTheDeadline) {
