@@ -85,6 +85,19 @@ TEST_F(LinkLossTest, WhoBeginsAnewHasNoSparesOfTheLinkBefore) {
   EXPECT_EQ(east_.Refused(Refusal::kToken), 1u);
 }
 
+// Before this side has said goodbye, too, which may take the other one a while to hear.
+TEST_F(LinkLossTest, WhoSaysGoodbyeIsGivenNoTunnelAnyMore) {
+  south_.config.links.clear();
+  Publish();
+  const auto dialer = JoinByHand({.most_spares = 4});
+  const Fd spare = Dial(Opening(Next<link::Offer>(*dialer).tokens[0]));
+  EXPECT_TRUE(loop_.RunUntil([&] { return east_.Spares() == 1; }));
+  ASSERT_TRUE(dialer->Post(link::GoAway{"enough"}).ok());
+  EXPECT_EQ(Next<link::GoAway>(*dialer).why, "the peer said goodbye: enough");
+  EXPECT_EQ(east_.Spares(), 0u);
+  EXPECT_EQ(testing::HowItEnds(loop_, spare.get()), ECONNRESET);
+}
+
 TEST_F(LinkLossTest, WhoIsNotInTheDirectoryAnyMoreIsLetGo) {
   Join();
   const Ends running = Tunnel();
