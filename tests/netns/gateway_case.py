@@ -164,6 +164,13 @@ class GatewayCase(case.TopologyCase):
             sock.sendall(sends)
         return sock
 
+    def how_refused(self, sends):
+        """How a connection ends that is refused: it may be before it has sent anything."""
+        try:
+            return how_it_ends(self.dial(sends))
+        except ConnectionResetError:
+            return "reset", b""
+
     def taken(self):
         """The gateway's next connection to whichever node, and which one."""
         def some():

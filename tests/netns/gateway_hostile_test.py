@@ -115,7 +115,7 @@ class HostileTest(GatewayCase):
     def test_handshakes_that_get_nowhere(self):
         """Whoever knows a name has no more of a node's handshakes than a share of the gateway's."""
         tunnels = [self.tunnel() for _ in range(40)]
-        self.assertEqual(how_it_ends(self.dial(client_hello(name_of()))), ("reset", b""))
+        self.assertEqual(self.how_refused(client_hello(name_of())), ("reset", b""))
         self.assert_refused("handshake_limit")
         client, node, _ = tunnels[0]
         node.sendall(b"server's flight")
@@ -131,7 +131,7 @@ class HostileTest(GatewayCase):
     def test_all_connections(self):
         tunnels = [self.answered() for _ in range(120)]
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-            self.assertEqual(how_it_ends(self.dial(client_hello(name_of()))), ("reset", b""))
+            self.assertEqual(self.how_refused(client_hello(name_of())), ("reset", b""))
         self.assert_refused("connection_limit")
         tunnels[0][0].close()
         tunnels[0][1].close()
