@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "agent/carried.h"
-#include "agent/route.h"
+#include "agent/idle_tunnels.h"
 
 namespace tombolo::agent {
 namespace {
@@ -66,21 +66,6 @@ void CarryOutbound(Context& context, ConnectionTable::Entry entry, net::AsyncFd 
                    Opened opened) {
   Carried::Start(std::make_unique<CarriedOutbound>(context, std::move(entry), std::move(plain),
                                                    std::move(opened)));
-}
-
-bool WayHasGone(const Context& context, const tunnel::Tunnel& tunnel) {
-  const absl::string_view cluster = tunnel.info().peer.name().cluster;
-  return cluster != context.settings.cluster &&
-         LeadsThroughGoneGateway(*context.world->snapshot, cluster, tunnel.peer_address);
-}
-
-void KeepTunnel(Context& context, std::unique_ptr<Tunnel> tunnel) {
-  const World& now = *context.world;
-  if (now.identities->Find(tunnel->info().local) != tunnel->credentials ||
-      WayHasGone(context, *tunnel)) {
-    tunnel->Retire();
-  }
-  context.pool.Put(std::move(tunnel));
 }
 
 }  // namespace tombolo::agent

@@ -26,11 +26,4 @@ struct Opened {
 void CarryOutbound(Context& context, ConnectionTable::Entry entry, net::AsyncFd plain,
                    Opened opened);
 
-// Whether it leads through another cluster's gateway that the directory no longer has.
-bool WayHasGone(const Context& context, const tunnel::Tunnel& tunnel);
-
-// For the next connection, unless its way has gone, or it was made with credentials or a bundle
-// that have been replaced meanwhile, or is spoilt: then it is closed.
-void KeepTunnel(Context& context, std::unique_ptr<tunnel::Tunnel> tunnel);
-
 }  // namespace tombolo::agent

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/spiffe_id.h"
 #include "base/status_macros.h"
 #include "mesh/snapshot.h"
@@ -22,15 +23,18 @@ bool Lists(const mesh::Snapshot& snapshot, const Connection& connection) {
 }
 
 // Of a service that moves, who served it is no longer listed, and goes on with what runs. Only a
-// cluster that may serve nothing of the namespace any more has to let go of it.
+// cluster that may serve nothing like it any more has to let go of it.
 absl::Status CheckServer(const mesh::Snapshot& snapshot, const Connection& connection) {
   const SpiffeId::Name name = connection.server.name();
   const mesh::Cluster* cluster = snapshot.FindCluster(name.cluster);
-  if (name.kind == SpiffeId::Kind::kWorkload && cluster != nullptr && cluster->MayServe(name.ns)) {
+  const absl::string_view service = connection.service;
+  const absl::string_view ns = service.substr(0, service.find('/'));
+  if (name.kind == SpiffeId::Kind::kWorkload && cluster != nullptr && cluster->MayServe(name.ns) &&
+      cluster->MayServe(ns)) {
     return absl::OkStatus();
   }
   return absl::PermissionDeniedError(
-      absl::StrCat("'", connection.server.text(), "' may no longer serve ", connection.service));
+      absl::StrCat("'", connection.server.text(), "' may no longer serve ", service));
 }
 
 }  // namespace
@@ -42,8 +46,8 @@ absl::Status CheckRevoked(const World& world, const tunnel::Tunnel& tunnel) {
 }
 
 absl::Status StillAllowed(const World& world, const Connection& connection) {
-  const policy::Decision decision =
-      policy::Authorize(*world.snapshot, connection.source, connection.service, connection.port);
+  const policy::Decision decision = policy::AuthorizeRunning(*world.snapshot, connection.source,
+                                                             connection.service, connection.port);
   if (!decision.allowed) {
     return absl::PermissionDeniedError(absl::StrCat("no longer allowed: ", decision.reason));
   }

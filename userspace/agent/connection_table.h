@@ -35,9 +35,9 @@ struct Connection {
   ServiceCountersPtr counters{};     // null until it is known where it goes
 };
 
-// Whether policy still allows the connection, the server's cluster may still serve such services,
+// Whether a rule still allows the connection, the server's cluster may still serve such services,
 // and neither side is revoked; the error says what changed. That the service no longer lists the
-// server ends nothing that runs.
+// server, or is served by nobody for now, ends nothing that runs.
 absl::Status StillAllowed(const World& world, const Connection& connection);
 
 // Whether another connection like it may begin on its tunnel: it is allowed, and its service lists

@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "agent/accept_loop.h"
 #include "agent/accepted_tunnel.h"
-#include "agent/carried_outbound.h"
 #include "agent/cluster_drain.h"
+#include "agent/idle_tunnels.h"
 #include "agent/outbound.h"
 #include "agent/tunnel_end.h"
 #include "base/rate_limited_log.h"
@@ -21,22 +21,6 @@ namespace {
 namespace proto = tunnel::proto;
 
 constexpr Duration kTurn = std::chrono::milliseconds(1);
-
-// What a tunnel may carry: always the same pair of identities, service and port.
-Connection AsConnection(const tunnel::Tunnel& tunnel) {
-  const bool dialed = tunnel.role() == tunnel::Role::kDialer;
-  Connection connection;
-  connection.source = dialed ? tunnel.info().local : tunnel.info().peer;
-  connection.server = dialed ? tunnel.info().peer : tunnel.info().local;
-  connection.service = tunnel.service;
-  connection.port = tunnel.port;
-  return connection;
-}
-
-bool GoesToDraining(const mesh::Snapshot& snapshot, const tunnel::Tunnel& tunnel) {
-  const mesh::Cluster* cluster = snapshot.FindCluster(tunnel.info().peer.name().cluster);
-  return cluster != nullptr && cluster->draining;
-}
 
 }  // namespace
 
@@ -202,15 +186,8 @@ void DataThread::Recheck() {
     absl::Status allowed = StillAllowed(world, connection);
     if (!allowed.ok()) connection.relay->Stop(std::move(allowed), proto::CODE_DENIED);
   }
-  const auto stale = [&](const tunnel::Tunnel& tunnel) {
-    return world.identities->Find(tunnel.info().local) != tunnel.credentials ||
-           !MayCarryNew(world, AsConnection(tunnel)) || !CheckRevoked(world, tunnel).ok();
-  };
-  RetireAccepted(stale);
-  pool_->DiscardIf([&](const tunnel::Tunnel& tunnel) {
-    return stale(tunnel) || GoesToDraining(*world.snapshot, tunnel) ||
-           WayHasGone(*context_, tunnel);
-  });
+  RetireAccepted([&](const tunnel::Tunnel& tunnel) { return IsStale(world, tunnel); });
+  pool_->DiscardIf([&](const tunnel::Tunnel& tunnel) { return IsOfNoUse(*context_, tunnel); });
 }
 
 void DataThread::Drain() {

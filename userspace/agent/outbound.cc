@@ -13,6 +13,7 @@
 #include "agent/attempt_outcome.h"
 #include "agent/carried_outbound.h"
 #include "agent/dial_race.h"
+#include "agent/idle_tunnels.h"
 #include "agent/request.h"
 #include "agent/reserve_descriptor.h"
 #include "agent/route.h"

@@ -48,16 +48,11 @@ bool IsAgent(const SpiffeId& client, absl::string_view trust_domain) {
 
 }  // namespace
 
-Decision Authorize(const mesh::Snapshot& snapshot, const SpiffeId& client,
-                   absl::string_view service, std::uint16_t port) {
+Decision AuthorizeRunning(const mesh::Snapshot& snapshot, const SpiffeId& client,
+                          absl::string_view service, std::uint16_t port) {
   if (client.empty()) return Denied("the client has no identity");
   if (IsAgent(client, snapshot.trust_domain)) {
     return Denied(absl::StrCat("'", client.text(), "' is an agent's, not a workload's"));
-  }
-  const mesh::Service* known = snapshot.FindService(service);
-  if (known == nullptr) return Denied(absl::StrCat("service '", service, "' is unknown"));
-  if (known->FindPort(port) == nullptr) {
-    return Denied(absl::StrCat("service '", service, "' has no port ", port));
   }
   const std::optional<std::size_t> rule = FindRule(snapshot, client, service, port);
   if (!rule) {
@@ -68,6 +63,16 @@ Decision Authorize(const mesh::Snapshot& snapshot, const SpiffeId& client,
           .reason = absl::StrCat("allow[", *rule, "] allows '", snapshot.allow[*rule].from,
                                  "' to connect to '", service, "'"),
           .rule = rule};
+}
+
+Decision Authorize(const mesh::Snapshot& snapshot, const SpiffeId& client,
+                   absl::string_view service, std::uint16_t port) {
+  const mesh::Service* known = snapshot.FindService(service);
+  if (known == nullptr) return Denied(absl::StrCat("service '", service, "' is unknown"));
+  if (known->FindPort(port) == nullptr) {
+    return Denied(absl::StrCat("service '", service, "' has no port ", port));
+  }
+  return AuthorizeRunning(snapshot, client, service, port);
 }
 
 }  // namespace tombolo::policy

@@ -26,5 +26,10 @@ struct Decision {
 // one for each of its path's prefixes.
 Decision Authorize(const mesh::Snapshot& snapshot, const SpiffeId& client,
                    absl::string_view service, std::uint16_t port);
+// The same of a connection that runs, which the rules alone decide: with Snapshot::imports there
+// are rules about services that nobody has for now, and a service that is between two clusters
+// denies nobody anything.
+Decision AuthorizeRunning(const mesh::Snapshot& snapshot, const SpiffeId& client,
+                          absl::string_view service, std::uint16_t port);
 
 }  // namespace tombolo::policy

@@ -48,6 +48,21 @@ TEST(AuthorizeTest, DeniesEverythingElseAndSaysWhy) {
   EXPECT_THAT(reason(snapshot->workloads[1].id, "shop/web", 80), HasSubstr("no rule allows"));
 }
 
+TEST(AuthorizeTest, WhatRunsIsDecidedByTheRulesAlone) {
+  const auto snapshot = mesh::SmallMesh();
+  snapshot->imports = mesh::Imports{};
+  snapshot->services.clear();  // between two clusters
+  ASSERT_TRUE(snapshot->Index().ok());
+  const SpiffeId curl = snapshot->workloads[0].id;
+  EXPECT_FALSE(Authorize(*snapshot, curl, "shop/web", 80).allowed);
+  EXPECT_TRUE(AuthorizeRunning(*snapshot, curl, "shop/web", 80).allowed);
+  EXPECT_FALSE(AuthorizeRunning(*snapshot, curl, "shop/web", 443).allowed);
+  EXPECT_FALSE(AuthorizeRunning(*snapshot, curl, "shop/other", 80).allowed);
+  EXPECT_FALSE(
+      AuthorizeRunning(*snapshot, Id("spiffe://td/cluster/east/node/east-1"), "shop/web", 80)
+          .allowed);
+}
+
 TEST(AuthorizeTest, AnotherTrustDomainNeedsRulesThatNameIt) {
   const auto snapshot = mesh::SmallMesh();
   snapshot->allow = {{.from = "spiffe://td/*", .service = "shop/web", .ports = {}},
