@@ -36,7 +36,8 @@ class LocalEndpoints {
     void OnConnected();
     // Nobody listens there, nobody accepts, or what is accepted is reset at once. It comes last for
     // kFirstAvoidance, and for twice as long after each further failure, up to kLongestAvoidance; a
-    // success forgets all.
+    // success forgets all. To accept is one: who accepts and resets never comes last for longer
+    // than kFirstAvoidance, since clients may be who brings it to that.
     void OnFailure(MonotonicTime now);
 
    private:

@@ -38,8 +38,14 @@ void Health::EjectFrom(MonotonicTime now) {
   next_ejection_ = std::min(next_ejection_ * 2, kLongestEjection);
 }
 
+// Where servers never say anything, nothing else would ever tell today's from last week's.
+void Health::ForgetOldResets(MonotonicTime now) {
+  if (now > resets_count_until_) OnAnswer();
+}
+
 bool Health::OnSuccess(MonotonicTime now) {
   failures_ = 0;
+  ForgetOldResets(now);
   if (resets_ == 0) next_ejection_ = kFirstEjection;
   if (!ejected()) return false;
   ejected_until_.reset();
@@ -49,10 +55,12 @@ bool Health::OnSuccess(MonotonicTime now) {
 
 bool Health::OnReset(MonotonicTime started, MonotonicTime now) {
   if (!Counts(started, now)) return false;
+  ForgetOldResets(now);
   ++resets_;
-  if (resets_ < kFailuresToEject) return false;
-  EjectFrom(now);
-  return true;
+  const bool ejects = resets_ >= kFailuresToEject;
+  if (ejects) EjectFrom(now);
+  resets_count_until_ = (ejects ? *ejected_until_ : now) + kLongestEjection;
+  return ejects;
 }
 
 void Health::OnAnswer() {

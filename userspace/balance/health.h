@@ -28,7 +28,8 @@ class Health {
   // Forgets all failures; what was ejected starts slowly. True: it was ejected.
   bool OnSuccess(MonotonicTime now);
   // What it took, begun at `started`, it has reset before its first byte. As a failure, but taking
-  // another does not undo it: OnAnswer() does. True: it is ejected now.
+  // another does not undo it: OnAnswer() does, or none for kLongestEjection in which it could be
+  // used. True: it is ejected now.
   bool OnReset(MonotonicTime started, MonotonicTime now);
   // Something that it took has been answered.
   void OnAnswer();
@@ -53,10 +54,12 @@ class Health {
   // Whether what was begun at `started` says anything new.
   bool Counts(MonotonicTime started, MonotonicTime now) const;
   void EjectFrom(MonotonicTime now);
+  void ForgetOldResets(MonotonicTime now);
 
   int failures_ = 0;  // in a row
   int resets_ = 0;    // of these, too, without an answer in between
-  int trials_ = 0;    // under way
+  MonotonicTime resets_count_until_{};
+  int trials_ = 0;  // under way
   Duration next_ejection_ = kFirstEjection;
   MonotonicTime ejected_at_{};
   std::optional<MonotonicTime> ejected_until_;

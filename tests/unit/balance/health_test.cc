@@ -114,6 +114,35 @@ TEST_F(HealthTest, WhatResetsAgainIsEjectedForLonger) {
   EXPECT_EQ(health_.EjectedFor(now_), seconds(1));
 }
 
+// A server that never says anything is restarted now and then.
+TEST_F(HealthTest, ResetsOfLongAgoDoNotCount) {
+  for (int i = 0; i < 20; ++i) {
+    health_.OnSuccess(now_);
+    now_ += milliseconds(1);
+    EXPECT_FALSE(health_.OnReset(now_, now_));
+    now_ += kLongestEjection + milliseconds(1);
+  }
+  health_.OnSuccess(now_);
+  for (int i = 0; i < 5; ++i) health_.OnReset(now_ + milliseconds(i), now_ + milliseconds(i));
+  EXPECT_TRUE(health_.ejected());
+  // Nor for how long it is out.
+  now_ += minutes(10);
+  health_.OnSuccess(now_);
+  FailTimes(5);
+  EXPECT_LE(health_.EjectedFor(now_), seconds(1));
+}
+
+TEST_F(HealthTest, ATrialAfterTheLongestEjectionIsNotTooLate) {
+  for (int i = 0; i < 5; ++i) health_.OnReset(now_ + milliseconds(i), now_ + milliseconds(i));
+  for (int i = 0; i < 10; ++i) {
+    now_ = health_.ejected_until() + seconds(1);
+    health_.OnSuccess(now_);
+    now_ += milliseconds(1);
+    EXPECT_TRUE(health_.OnReset(now_, now_));
+  }
+  EXPECT_EQ(health_.EjectedFor(now_), kLongestEjection);
+}
+
 TEST_F(HealthTest, ABurstOfResetsEjectsOnce) {
   const MonotonicTime begun = now_;
   now_ += milliseconds(1);
