@@ -42,13 +42,13 @@ struct Refused {
   absl::Status why;
 };
 
-void Report(GatewayContext& context, const net::SocketAddress& peer, const Refused& refused) {
+void Report(GatewayContext& context, const std::string& peer, const Refused& refused) {
   context.counters.refused.Add(refused.reason);
   const absl::string_view name = gateway::Name(refused.reason);
   // A load balancer that looks whether the port is open does nothing else.
   const bool harmless = refused.reason == Refusal::kGone;
   log::WriteLimited(harmless ? log::Level::kDebug : log::Level::kWarning, "tunnel refused", name,
-                    {{"peer", peer.ToString()}, {"reason", name}, {"detail", refused.why}});
+                    {{"peer", peer}, {"reason", name}, {"detail", refused.why}});
 }
 
 void ReadAway(int fd) {
@@ -351,10 +351,12 @@ Awaitable<void> Serve(GatewayContext& context, net::Accepted accepted, Origin or
   absl::StatusOr<AddressShare> connection =
       TakeShares(context, accepted.peer.ip, origin, handshake, limit);
   // Closing is a reset: the listener said so.
-  if (!connection.ok()) co_return Report(context, accepted.peer, {limit, connection.status()});
+  if (!connection.ok())
+    co_return Report(context, accepted.peer.ToString(), {limit, connection.status()});
   auto client = net::AsyncFd::Adopt(context.poller, std::move(accepted.socket));
   if (!client.ok()) {
-    co_return Report(context, accepted.peer, {gateway::Refusal::kResources, client.status()});
+    co_return Report(context, accepted.peer.ToString(),
+                     {gateway::Refusal::kResources, client.status()});
   }
   GatewayTunnel tunnel;
   tunnel.peer = accepted.peer;
@@ -362,7 +364,7 @@ Awaitable<void> Serve(GatewayContext& context, net::Accepted accepted, Origin or
   const std::optional<Refused> refused =
       co_await Open(context, *client, origin, std::move(tunnel), std::move(handshake));
   if (!refused) co_return;
-  Report(context, accepted.peer, *refused);
+  Report(context, accepted.peer.ToString(), *refused);
   const std::optional<std::uint8_t> alert = gateway::AlertOf(refused->reason);
   if (alert) SayAndClose(*std::move(client), *alert);
 }
@@ -382,7 +384,7 @@ Awaitable<void> ServeSpare(GatewayContext& context, Fd socket) {
 
 void RefuseClient(GatewayContext& context, Fd socket, const absl::Status& why) {
   const auto peer = net::PeerAddress(socket.get());
-  Report(context, peer.value_or(net::SocketAddress()), {gateway::Refusal::kResources, why});
+  Report(context, peer.ok() ? peer->ToString() : "unknown", {gateway::Refusal::kResources, why});
 }
 
 }  // namespace tombolo::agent

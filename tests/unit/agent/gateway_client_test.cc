@@ -300,5 +300,13 @@ TEST_F(GatewayClientTest, WithoutDescriptorsItIsRefused) {
   ExpectReset(client, Refusal::kResources);
 }
 
+TEST_F(GatewayClientTest, WhoHasGoneBeforeItWasRefusedIsNotKnown) {
+  Fd gone = *net::TcpSocket({net::IpAddress::Loopback(false), 1});  // has no peer
+  ::testing::internal::CaptureStderr();
+  RefuseClient(context_, std::move(gone), ReserveNeeded());
+  const std::string line = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(line.find("peer=unknown"), std::string::npos) << line;
+}
+
 }  // namespace
 }  // namespace tombolo::agent
