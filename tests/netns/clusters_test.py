@@ -281,7 +281,7 @@ class SilentClusterTest(ClustersCase):
             self.client, self.vip("both"), 80, "read-text,shutdown", 20)]
         for result in results:
             self.assertEqual(result.get("text"), "far", result)
-            self.assertLess(result["seconds"], 15, "it waited for who does not answer")
+            self.assertLess(result["seconds"], 10, "it waited for who does not answer")
         self.assert_counted(self.east.agent, before, "retries")
         # Who has not answered in time has failed all the same.
         host.wait_until("west's gateways to be avoided", self._ejected)

@@ -29,14 +29,38 @@ absl::StatusOr<Fd> MakeSocket(Context& context, const Route& route) {
   return socket;
 }
 
-// What becomes of a dial that its connection did not wait for. It is counted already.
-Awaitable<void> JudgeSlow(Context& context, net::ConnectRace::Runner runner,
-                          balance::Balancer::Attempt attempt) {
+// How far away another cluster is, TCP knows after its handshake. What is behind a link is further
+// away than the cluster that has the link: PING will tell.
+void ReportRoundTrip(Context& context, const std::string& cluster, const net::AsyncFd& connected) {
+  if (cluster == context.settings.cluster) return;
+  const auto tcp = net::ReadTcpState(connected.get());
+  if (!tcp.ok() || tcp->round_trip == Duration{}) return;  // an answer to which SYN?
+  context.balancer.OnRoundTrip(cluster, tcp->round_trip, std::chrono::steady_clock::now());
+}
+
+// A dial that its connection did not wait for: what of it outlives the connection.
+struct SlowDial {
+  net::ConnectRace::Runner runner;
+  balance::Balancer::Attempt attempt;
+  ServiceCountersPtr counters;
+  std::string cluster;
+};
+
+// It is one of `context.slow_dials` already. Were an answer not measured, the next connection would
+// not wait for it either.
+Awaitable<void> JudgeSlow(Context& context, SlowDial dial) {
   const absl::Cleanup judged = [&context] { --context.slow_dials; };
+  net::ConnectRace::Runner& runner = dial.runner;
   absl::Status answer = co_await runner.socket.WaitWritable(runner.deadline);
   if (answer.ok()) answer = net::EndConnect(runner.socket, runner.address);
-  if (answer.ok() || absl::IsCancelled(answer)) co_return;
-  attempt.OnFailure(balance::Failure::kWay, std::chrono::steady_clock::now());
+  if (absl::IsCancelled(answer)) co_return;
+  if (answer.ok()) {
+    ReportRoundTrip(context, dial.cluster, runner.socket);
+    co_return;
+  }
+  dial.attempt.OnFailure(balance::Failure::kWay, std::chrono::steady_clock::now());
+  Add(dial.counters->attempts_failed);
+  log::Debug("a slow way has failed", {{"way", runner.address.ToString()}, {"reason", answer}});
 }
 
 class DialRace {
@@ -47,7 +71,12 @@ class DialRace {
   Awaitable<absl::StatusOr<net::AsyncFd>> Run(Candidate& first) {
     CO_RETURN_IF_ERROR(Enter(std::move(first), first));
     for (;;) {
-      std::optional<net::ConnectRace::Arrival> arrival = co_await race_.Next(next_);
+      absl::StatusOr<std::optional<net::ConnectRace::Arrival>> next = co_await race_.Next(next_);
+      if (!next.ok()) {
+        first = std::move(entered_.back());
+        co_return next.status();
+      }
+      std::optional<net::ConnectRace::Arrival> arrival = *std::move(next);
       if (!arrival) {
         if (EnterAnother(first)) co_return net::AsyncFd();
         continue;
@@ -62,6 +91,7 @@ class DialRace {
       first = std::move(candidate);
       LeaveRest();
       CO_RETURN_IF_ERROR(arrival->status);
+      ReportRoundTrip(context_, first.route.dialed_cluster, arrival->runner.socket);
       co_return std::move(arrival->runner.socket);
     }
   }
@@ -71,7 +101,7 @@ class DialRace {
     const MonotonicTime now = std::chrono::steady_clock::now();
     Duration delay = context_.world->deadlines.dial_delay;
     const balance::ClusterView cluster =
-        context_.balancer.ViewCluster(candidate.route.endpoint->cluster, now);
+        context_.balancer.ViewCluster(candidate.route.dialed_cluster, now);
     if (cluster.round_trip) delay = std::max(delay, kRoundTrips * *cluster.round_trip);
     return now + delay;
   }
@@ -100,7 +130,8 @@ class DialRace {
     std::optional<DialSlots::Slot> slot = context_.dials.TakeFree();
     if (!slot) return false;
     std::optional<Candidate> another = rules_.another(entered_.back());
-    if (!another) return false;
+    if (!another || (another->is_new && HasDialed(another->way))) return false;
+    Add(context_.counters.retries);
     log::Debug("no answer yet, going another way as well",
                {{"slow", entered_.back().way}, {"also", another->way}});
     if (!another->is_new) {
@@ -118,12 +149,21 @@ class DialRace {
     return false;
   }
 
+  // Other endpoints may be the next best, and lead there as well.
+  bool HasDialed(const std::string& way) const {
+    return std::ranges::any_of(entered_, [&](const Candidate& each) { return each.way == way; });
+  }
+
   void LeaveRest() {
     for (net::ConnectRace::Runner& runner : race_.TakeRest()) {
       Candidate& slow = entered_[runner.number];
-      if (context_.slow_dials >= kMaxSlowDials) continue;
+      rules_.on_slow(slow);
+      // Nobody would end it any more, nor use what it says.
+      if (context_.draining || context_.slow_dials >= kMaxSlowDials) continue;
       ++context_.slow_dials;
-      context_.tasks.Spawn(JudgeSlow(context_, std::move(runner), std::move(slow.attempt)));
+      SlowDial dial{std::move(runner), std::move(slow.attempt), std::move(slow.counters),
+                    std::move(slow.route.dialed_cluster)};
+      context_.tasks.Spawn(JudgeSlow(context_, std::move(dial)));
     }
   }
 

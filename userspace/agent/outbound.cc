@@ -49,6 +49,7 @@ class Outbound {
   absl::StatusOr<Candidate> Choose();
   // Beside `slow` and what was tried before.
   std::optional<Candidate> Another(const Candidate& slow);
+  DialRaceRules RaceRules();
   void Show(const Candidate& candidate);
   // May go to another candidate, if that one is connected first.
   Awaitable<OpenOutcome> Attempt(Candidate& candidate, net::AsyncFd& plain);
@@ -56,8 +57,8 @@ class Outbound {
   Awaitable<absl::StatusOr<net::AsyncFd>> Connect(Candidate& candidate);
   void HoldAgainst(Candidate& candidate, balance::Failure what);
   void DiscardIdle(const Candidate& candidate, const absl::Status& why);
-  void Tried(const Candidate& candidate, balance::Failure what);
-  void ReportRoundTrip(const Candidate& candidate, MonotonicTime now);
+  void Tried(const Candidate& candidate, balance::Failure what, bool only_slow = false);
+  void ForgetWay(const Candidate& candidate);
   proto::Open MakeOpen(const mesh::Endpoint& endpoint) const;
 
   Context& context_;
@@ -103,8 +104,7 @@ absl::StatusOr<Candidate> Outbound::Choose() {
   candidate.way = candidate.is_new ? route.address.ToString() : tunnel_->peer_address;
   GoThrough(*wanted_.snapshot, *route.endpoint, candidate.way, candidate.choice);
   candidate.attempt = context_.balancer.Begin(wanted_, candidate.choice, now);
-  Show(candidate);
-  if (!tried_.empty()) Add(context_.counters.retries);
+  candidate.counters = CountersOf(context_, request_, route.endpoint->cluster);
   return candidate;
 }
 
@@ -124,18 +124,21 @@ void Outbound::Show(const Candidate& candidate) {
   (*entry_)->why = candidate.choice.why;
 }
 
-// Once only: how many ways to a cluster have failed counts.
-void Outbound::Tried(const Candidate& candidate, balance::Failure what) {
-  const bool known = std::any_of(tried_.begin(), tried_.end(), [&](const balance::Tried& before) {
+// Of its way once only: how many ways to a cluster have failed counts.
+void Outbound::Tried(const Candidate& candidate, balance::Failure what, bool only_slow) {
+  ForgetWay(candidate);
+  tried_.push_back({candidate.choice, what, only_slow});
+}
+
+void Outbound::ForgetWay(const Candidate& candidate) {
+  std::erase_if(tried_, [&](const balance::Tried& before) {
     return before.failure == balance::Failure::kWay && before.choice.SamePlace(candidate.choice);
   });
-  if (!known) tried_.push_back({candidate.choice, what});
 }
 
 void Outbound::HoldAgainst(Candidate& candidate, balance::Failure what) {
-  request_.cluster = candidate.route.endpoint->cluster;
   candidate.attempt.OnFailure(what, std::chrono::steady_clock::now());
-  Add(CountersOf(context_, request_)->attempts_failed);
+  Add(candidate.counters->attempts_failed);
 }
 
 // Those that were idle for longer on the same way are no better. Where nobody listens any more,
@@ -158,7 +161,7 @@ proto::Open Outbound::MakeOpen(const mesh::Endpoint& endpoint) const {
   return open;
 }
 
-Awaitable<absl::StatusOr<net::AsyncFd>> Outbound::Connect(Candidate& candidate) {
+DialRaceRules Outbound::RaceRules() {
   DialRaceRules rules;
   rules.latest = deadline_;
   rules.another = [this](const Candidate& slow) { return Another(slow); };
@@ -167,12 +170,17 @@ Awaitable<absl::StatusOr<net::AsyncFd>> Outbound::Connect(Candidate& candidate) 
     HoldAgainst(failed, balance::Failure::kWay);
     Tried(failed, balance::Failure::kWay);
   };
+  rules.on_slow = [this](const Candidate& slow) {
+    Tried(slow, balance::Failure::kWay, /*only_slow=*/true);
+  };
+  return rules;
+}
+
+Awaitable<absl::StatusOr<net::AsyncFd>> Outbound::Connect(Candidate& candidate) {
+  const DialRaceRules rules = RaceRules();
   absl::StatusOr<net::AsyncFd> connected = co_await ConnectFirst(context_, candidate, rules);
   Show(candidate);
-  // What was only slow may have been first all the same.
-  std::erase_if(tried_, [&](const balance::Tried& before) {
-    return before.choice.SamePlace(candidate.choice) && before.failure == balance::Failure::kWay;
-  });
+  ForgetWay(candidate);  // who was slow may have been first all the same
   co_return connected;
 }
 
@@ -237,15 +245,6 @@ Awaitable<OpenOutcome> Outbound::Attempt(Candidate& candidate, net::AsyncFd& pla
   co_return outcome;
 }
 
-// How far away another cluster is, TCP knows after a handshake; unless it ends half-way, where a
-// link begins: then PING will tell.
-void Outbound::ReportRoundTrip(const Candidate& candidate, MonotonicTime now) {
-  const std::string& cluster = candidate.route.endpoint->cluster;
-  if (!candidate.is_new || candidate.route.linked || cluster == context_.settings.cluster) return;
-  const auto tcp = net::ReadTcpState(tunnel_->stream().socket().get());
-  if (tcp.ok()) context_.balancer.OnRoundTrip(cluster, tcp->round_trip, now);
-}
-
 // Tries endpoints until one opens, none is left, or time is up. On success
 // tunnel_ is set.
 Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
@@ -260,13 +259,14 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       break;
     }
     Candidate candidate = *std::move(chosen);
+    Show(candidate);
+    if (!tried_.empty()) Add(context_.counters.retries);
     const OpenOutcome outcome = co_await Attempt(candidate, plain);
     if (outcome.kind == OpenOutcome::Kind::kOpened) {
       const MonotonicTime now = std::chrono::steady_clock::now();
       candidate.attempt.OnConnected(now - candidate.begun, now);
-      ReportRoundTrip(candidate, now);
       attempt_ = std::move(candidate.attempt);
-      (*entry_)->counters = CountersOf(context_, request_);
+      (*entry_)->counters = std::move(candidate.counters);
       co_return std::nullopt;
     }
     last = ToRefused(outcome);
@@ -279,7 +279,7 @@ Awaitable<std::optional<Refused>> Outbound::OpenSomewhere(net::AsyncFd& plain) {
       continue;
     }
     HoldAgainst(candidate, what);
-    tried_.push_back({candidate.choice, what});
+    Tried(candidate, what);
     log::Debug(
         "attempt failed",
         {{"id", (*entry_)->id}, {"endpoint", (*entry_)->endpoint}, {"reason", outcome.status}});

@@ -57,10 +57,11 @@ std::optional<Refused> Resolve(Context& context, int fd, Request& request) {
   return std::nullopt;
 }
 
-const ServiceCountersPtr& CountersOf(Context& context, const Request& request) {
+const ServiceCountersPtr& CountersOf(Context& context, const Request& request,
+                                     absl::string_view to) {
   return context.services.Of({.role = tunnel::Role::kDialer,
                               .from = context.settings.cluster,
-                              .to = request.cluster,
+                              .to = to,
                               .service = request.target.service->FullName()});
 }
 
@@ -96,7 +97,7 @@ std::optional<Refused> Authorize(Context& context, Request& request) {
 void Report(Context& context, const Request& request, const Refused& refused) {
   context.counters.dialed_refused.Add(refused.reason);
   if (request.target.service != nullptr) {
-    CountersOf(context, request)->refused.Add(refused.reason);
+    CountersOf(context, request, request.cluster)->refused.Add(refused.reason);
   }
   if (refused.reason == Refusal::kNotCaptured) return LogNotCaptured(request, refused.status);
   const mesh::Workload* source = request.source;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "agent/context.h"
 #include "agent/quota.h"
 #include "mesh/snapshot.h"
@@ -44,8 +45,9 @@ policy::Decision MayConnect(const Request& request);
 std::optional<Refused> FindCredentials(Request& request);
 // Both, and the limit of the workload's connections.
 std::optional<Refused> Authorize(Context& context, Request& request);
-// Of the service that was asked for, in the cluster of the last attempt.
-const ServiceCountersPtr& CountersOf(Context& context, const Request& request);
+// Of the service that was asked for, in the cluster `to`.
+const ServiceCountersPtr& CountersOf(Context& context, const Request& request,
+                                     absl::string_view to);
 // Counts it and logs it.
 void Report(Context& context, const Request& request, const Refused& refused);
 

@@ -45,7 +45,8 @@ absl::StatusOr<Route> RouteTo(const mesh::Snapshot& snapshot, const RouteTarget&
   Route route;
   route.endpoint = &endpoint;
   ASSIGN_OR_RETURN(route.address, WhereToDial(snapshot, endpoint, gateway));
-  route.linked = endpoint.behind_gateways() && !gateway->via.empty();
+  const bool linked = endpoint.behind_gateways() && !gateway->via.empty();
+  route.dialed_cluster = linked ? gateway->via : endpoint.cluster;
   route.server_name = tunnel::ServerName(
       tunnel::RoutingId(target.service.FullName(), target.port, endpoint.identity),
       endpoint.cluster);

@@ -18,7 +18,8 @@ namespace tombolo::agent {
 struct Route {
   const mesh::Endpoint* endpoint = nullptr;
   net::SocketAddress address;  // of the agent that has the endpoint, or of a gateway
-  bool linked = false;         // that gateway is another cluster's, which has a link to it
+  // Whose that is: where the endpoint's cluster is reached by links, the one that has these.
+  std::string dialed_cluster;
   std::string server_name;
   std::string pool_key;  // whose idle tunnels may be used instead of dialling
 };

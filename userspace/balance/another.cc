@@ -45,6 +45,7 @@ bool Chooser::IsSpent(const Member& member, std::size_t gateway) const {
   std::size_t unavailable = 0;
   for (const Tried& before : tried_) {
     if (before.choice.endpoint != member.index || before.choice.gateway != gateway) continue;
+    if (before.only_slow) continue;
     if (before.failure == Failure::kWay) return true;
     ++unavailable;
   }
@@ -53,8 +54,9 @@ bool Chooser::IsSpent(const Member& member, std::size_t gateway) const {
 
 bool Chooser::IsSpent(const Member& member) const {
   if (member.way != nullptr) {
-    return std::any_of(tried_.begin(), tried_.end(),
-                       [&](const Tried& before) { return before.choice.endpoint == member.index; });
+    return std::any_of(tried_.begin(), tried_.end(), [&](const Tried& before) {
+      return before.choice.endpoint == member.index && !before.only_slow;
+    });
   }
   for (std::size_t i = 0; i < plan_.clusters[member.cluster].gateways.size(); ++i) {
     if (!IsSpent(member, i)) return false;

@@ -65,6 +65,8 @@ struct Choice {
 struct Tried {
   Choice choice;
   Failure failure = Failure::kWay;
+  // It has not failed, but was not first either: it comes after all that is good.
+  bool only_slow = false;
 };
 
 }  // namespace tombolo::balance

@@ -83,7 +83,8 @@ std::optional<ConnectRace::Arrival> ConnectRace::TakeArrived(MonotonicTime now) 
   return std::nullopt;
 }
 
-Awaitable<std::optional<ConnectRace::Arrival>> ConnectRace::Next(MonotonicTime until) {
+Awaitable<absl::StatusOr<std::optional<ConnectRace::Arrival>>> ConnectRace::Next(
+    MonotonicTime until) {
   for (;;) {
     const MonotonicTime now = std::chrono::steady_clock::now();
     std::optional<Arrival> arrival = TakeArrived(now);
@@ -94,7 +95,7 @@ Awaitable<std::optional<ConnectRace::Arrival>> ConnectRace::Next(MonotonicTime u
     waiter_ = &waiter;
     const absl::Cleanup forget = [this] { waiter_ = nullptr; };
     const Waiter::End end = co_await waiter.Wait(next);
-    if (end == Waiter::End::kCancelled) co_return std::nullopt;
+    if (end == Waiter::End::kCancelled) co_return absl::CancelledError("cancelled");
   }
 }
 

@@ -46,9 +46,9 @@ class ConnectRace final : private EdgeListener {
     // OK: connected. DeadlineExceeded: it had no answer by its deadline.
     absl::Status status;
   };
-  // The next one that has its answer, or none by its deadline. None: `until` has come, nothing is
-  // under way, or the coroutine was cancelled.
-  Awaitable<std::optional<Arrival>> Next(MonotonicTime until);
+  // The next one that has its answer, or none by its deadline. None: `until` has come, or nothing
+  // is under way. Cancelled: the coroutine was.
+  Awaitable<absl::StatusOr<std::optional<Arrival>>> Next(MonotonicTime until);
 
   bool empty() const { return runners_.empty(); }
   // Those that still wait for an answer.

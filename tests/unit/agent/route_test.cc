@@ -68,12 +68,13 @@ TEST_F(RouteTest, ToAnEndpointBehindGatewaysIsTheGateway) {
             tunnel::ServerName(tunnel::RoutingId("shop/web", 80, endpoint().identity), "west"));
 }
 
-TEST_F(RouteTest, AWayOverALinkIsMarked) {
+TEST_F(RouteTest, AWayOverALinkSaysWhoHasTheLink) {
+  EXPECT_EQ(To(nullptr)->dialed_cluster, "west");
   PutBehindGateways();
   mesh::Gateway way = west().gateways[0];
-  EXPECT_FALSE(To(&way)->linked);
+  EXPECT_EQ(To(&way)->dialed_cluster, "west");
   way.via = "east";
-  EXPECT_TRUE(To(&way)->linked);
+  EXPECT_EQ(To(&way)->dialed_cluster, "east");
   EXPECT_EQ(To(&way)->address, way.address);
 }
 

@@ -223,6 +223,27 @@ TEST_F(BalancerTest, EndpointsBehindGatewaysAreToldApartByIdentity) {
   EXPECT_EQ(View(1).ejected_for, Duration{});
 }
 
+TEST_F(BalancerTest, WhatWasOnlySlowComesLastAndIsNotSpent) {
+  Use({MakeEndpoint(1, "east"), MakeEndpoint(2, "east")});
+  const Tried slow{{.endpoint = 0}, Failure::kWay, /*only_slow=*/true};
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Pick({slow})->endpoint, 1u);
+  const Tried failed{{.endpoint = 1}, Failure::kEndpoint};
+  const std::optional<Choice> left = Pick({slow, failed});
+  ASSERT_TRUE(left);
+  EXPECT_EQ(left->endpoint, 0u);
+}
+
+TEST_F(BalancerTest, AGatewayThatWasOnlySlowComesLastAndIsNotSpent) {
+  AddGateways(1, 2);
+  Use({Behind("west", 3)});
+  const Tried slow{{.endpoint = 0, .gateway = 0}, Failure::kWay, /*only_slow=*/true};
+  const Tried failed{{.endpoint = 0, .gateway = 1}, Failure::kWay};
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Pick({slow})->gateway, 1u);
+  const std::optional<Choice> left = Pick({slow, failed});
+  ASSERT_TRUE(left);
+  EXPECT_EQ(left->gateway, 0u);
+}
+
 TEST_F(BalancerTest, AnotherAttemptGoesThroughAnotherGateway) {
   AddGateways(1, 2);
   Use({Behind("west", 3)});

@@ -9,7 +9,9 @@
 #include <gtest/gtest.h>
 
 #include "base/errno_status.h"
+#include "base/task_group.h"
 #include "net/socket.h"
+#include "unit/net/place.h"
 #include "unit/net/poller_run.h"
 
 namespace tombolo::net {
@@ -20,29 +22,6 @@ using std::chrono::seconds;
 
 constexpr Duration kNever = std::chrono::hours(1);
 
-// Somebody on 127.0.0.1: who answers, or is silent, as a way through which no packet gets.
-class Place {
- public:
-  explicit Place(bool silent = false)
-      : listener_(*Listen(*SocketAddress::Parse("127.0.0.1:0"), silent ? 0 : 16)),
-        address_(*LocalAddress(listener_.get())) {
-    // Linux drops SYNs while the accept queue is full.
-    for (int i = 0; silent && i < 4; ++i) {
-      sockaddr_storage storage;
-      const socklen_t size = address_.ToSockaddr(storage);
-      fill_.push_back(*TcpSocket(address_));
-      (void)connect(fill_.back().get(), reinterpret_cast<sockaddr*>(&storage), size);
-    }
-  }
-  const SocketAddress& address() const { return address_; }
-  void Close() { listener_.Close(); }
-
- private:
-  Fd listener_;
-  SocketAddress address_;
-  std::vector<Fd> fill_;
-};
-
 class ConnectRaceTest : public testing::Test {
  protected:
   ConnectRaceTest() : poller_(*Poller::Create(io_)) {}
@@ -52,6 +31,12 @@ class ConnectRaceTest : public testing::Test {
     const absl::Status begun =
         race.Begin(number, *TcpSocket(place.address()), place.address(), After(patience));
     EXPECT_TRUE(begun.ok()) << begun;
+  }
+  static Awaitable<std::optional<ConnectRace::Arrival>> Next(ConnectRace& race,
+                                                             MonotonicTime until) {
+    auto next = co_await race.Next(until);
+    EXPECT_TRUE(next.ok()) << next.status();
+    co_return *std::move(next);
   }
   void Run(Awaitable<void> body) { RunToEnd(*poller_, std::move(body)); }
 
@@ -64,10 +49,10 @@ TEST_F(ConnectRaceTest, TheFirstThatIsConnected) {
     Place silent(true), there;
     ConnectRace race(*poller_);
     Begin(race, 7, silent);
-    std::optional<ConnectRace::Arrival> arrival = co_await race.Next(After(milliseconds(1)));
+    std::optional<ConnectRace::Arrival> arrival = co_await Next(race, After(milliseconds(1)));
     EXPECT_FALSE(arrival) << "nobody has answered";
     Begin(race, 8, there);
-    arrival = co_await race.Next(kNoDeadline);
+    arrival = co_await Next(race, kNoDeadline);
     EXPECT_TRUE(arrival && arrival->status.ok());
     EXPECT_EQ(arrival->runner.number, 8u);
     EXPECT_EQ(*PeerAddress(arrival->runner.socket.get()), there.address());
@@ -75,7 +60,7 @@ TEST_F(ConnectRaceTest, TheFirstThatIsConnected) {
     EXPECT_EQ(rest.size(), 1u);
     EXPECT_EQ(rest[0].number, 7u);
     EXPECT_TRUE(race.empty());
-    arrival = co_await race.Next(kNoDeadline);
+    arrival = co_await Next(race, kNoDeadline);
     EXPECT_FALSE(arrival) << "nothing is left to wait for";
   };
   Run(body());
@@ -84,11 +69,11 @@ TEST_F(ConnectRaceTest, TheFirstThatIsConnected) {
 TEST_F(ConnectRaceTest, ARefusalIsAnAnswer) {
   const auto body = [&]() -> Awaitable<void> {
     Place silent(true), closed;
-    closed.Close();
+    closed.Refuse();
     ConnectRace race(*poller_);
     Begin(race, 0, silent);
     Begin(race, 1, closed);
-    std::optional<ConnectRace::Arrival> arrival = co_await race.Next(kNoDeadline);
+    std::optional<ConnectRace::Arrival> arrival = co_await Next(race, kNoDeadline);
     EXPECT_TRUE(arrival.has_value());
     EXPECT_EQ(arrival->runner.number, 1u);
     EXPECT_EQ(ErrnoOf(arrival->status), ECONNREFUSED) << arrival->status;
@@ -103,13 +88,31 @@ TEST_F(ConnectRaceTest, WhoDoesNotAnswerHasADeadlineOfItsOwn) {
     ConnectRace race(*poller_);
     Begin(race, 0, silent);
     Begin(race, 1, another, milliseconds(20));
-    std::optional<ConnectRace::Arrival> arrival = co_await race.Next(kNoDeadline);
+    std::optional<ConnectRace::Arrival> arrival = co_await Next(race, kNoDeadline);
     EXPECT_TRUE(arrival.has_value());
     EXPECT_EQ(arrival->runner.number, 1u);
     EXPECT_TRUE(absl::IsDeadlineExceeded(arrival->status)) << arrival->status;
     EXPECT_FALSE(race.empty());
   };
   Run(body());
+}
+
+// Whoever takes it for "not yet" would dial another one.
+TEST_F(ConnectRaceTest, ACancellationIsSaid) {
+  Place silent(true);
+  ConnectRace race(*poller_);
+  Begin(race, 0, silent);
+  absl::Status end;
+  const auto wait = [&]() -> Awaitable<void> { end = (co_await race.Next(kNoDeadline)).status(); };
+  TaskGroup tasks(io_.get_executor());
+  tasks.Spawn(wait());
+  const auto body = [&]() -> Awaitable<void> {
+    co_await Sleep(*poller_, milliseconds(1));
+    co_await tasks.CancelAndJoin();
+  };
+  Run(body());
+  EXPECT_TRUE(absl::IsCancelled(end)) << end;
+  EXPECT_FALSE(race.empty());
 }
 
 TEST_F(ConnectRaceTest, WhoWasLeftBehindIsStillConnected) {
