@@ -114,13 +114,19 @@ class Follower::Impl {
     if (std::chrono::steady_clock::now() < next_reading_) return;
     const std::optional<std::string> writer = mirror_.NextWithRoom();
     if (!writer) return;
+    absl::StatusOr<Changes> changes = ReadAllOf(*writer);
     next_reading_ = After(options_.read_again);
-    Mirror::Listing listing = mirror_.Begin(*writer);
-    if (!ListInto(listing, *writer, mirror_.revision()).ok()) return;
-    absl::StatusOr<Changes> changes = mirror_.ReplaceOf(*writer, std::move(listing));
     if (changes.ok() && !changes->empty()) {
       Tell({.revision = mirror_.revision(), .changes = *std::move(changes)});
     }
+  }
+
+  // No more than is kept of it, however much there is: the watch waits meanwhile.
+  absl::StatusOr<Changes> ReadAllOf(const std::string& writer) {
+    Mirror::Listing listing = mirror_.Begin(writer);
+    const auto read = ListInto(listing, writer, mirror_.revision());
+    if (!read.ok() && !listing.complete()) return read.status();
+    return mirror_.ReplaceOf(writer, std::move(listing));
   }
 
   void TellAgain() {

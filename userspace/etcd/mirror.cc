@@ -35,7 +35,8 @@ absl::Status Mirror::Listing::Add(KeyValue entry) {
   if (entry.mod_revision > last_.mod_revision && store_.Clipped(key) == key) {
     last_ = {.key = entry.key, .mod_revision = entry.mod_revision};
   }
-  return store_.Put(key, std::move(entry.value), nullptr);
+  RETURN_IF_ERROR(store_.Put(key, std::move(entry.value), nullptr));
+  return complete() ? absl::OutOfRangeError("nothing more of it would be kept") : absl::OkStatus();
 }
 
 Changes Mirror::Replace(Listing listed, const RangeAnswer& header) {
@@ -49,7 +50,7 @@ Changes Mirror::Replace(Listing listed, const RangeAnswer& header) {
 
 Changes Mirror::Since(const Store::Before& before) const {
   Changes changes;
-  for (const auto& [key, old] : before) {
+  for (const auto& [key, old] : before.values) {
     const auto now = store_.values().find(key);
     std::optional<std::string> value;
     if (now != store_.values().end()) value = now->second;

@@ -25,16 +25,19 @@ class Mirror {
   // What a list says, as far as it is kept.
   class Listing {
    public:
-    // DataLoss: it has not the prefix. ResourceExhausted: more than is kept of all.
+    // DataLoss: it has not the prefix. ResourceExhausted: more than is kept of all. OutOfRange, of
+    // one writer's: of this and what follows nothing would be kept, so the list is complete().
     absl::Status Add(KeyValue entry);
+    bool complete() const { return of_one_ && store_.lacks_some(); }
 
    private:
     friend class Mirror;
-    Listing(std::string prefix, Store store)
-        : prefix_(std::move(prefix)), store_(std::move(store)) {}
+    Listing(std::string prefix, Store store, bool of_one)
+        : prefix_(std::move(prefix)), store_(std::move(store)), of_one_(of_one) {}
 
     std::string prefix_;
     Store store_;
+    bool of_one_;
     KeyValue last_{};
   };
 
@@ -43,7 +46,7 @@ class Mirror {
       : prefix_(std::move(prefix)), empty_(max_bytes, std::move(bounds)), store_(empty_) {}
 
   // To be filled with all that there is.
-  Listing Begin() const { return {prefix_, empty_}; }
+  Listing Begin() const { return {prefix_, empty_, /*of_one=*/false}; }
   // Returns what is different from before; `header` is the list's.
   Changes Replace(Listing listed, const RangeAnswer& header);
 
@@ -57,8 +60,11 @@ class Mirror {
   // The beginning of the keys of somebody of whom something was left out, and for which there is
   // room by now.
   std::optional<std::string> NextWithRoom() { return store_.NextWithRoom(); }
-  // To be filled with all that begins like that, as it is at revision().
-  Listing Begin(const std::string& writer) const { return {prefix_, store_.For(writer)}; }
+  // To be filled with what begins like that, as it is at revision(), in the order of the keys: with
+  // all of it, or until it is complete().
+  Listing Begin(const std::string& writer) const {
+    return {prefix_, store_.For(writer), /*of_one=*/true};
+  }
   // Returns all of that writer's, and what else is different from before. What fails changes
   // nothing: ResourceExhausted.
   absl::StatusOr<Changes> ReplaceOf(const std::string& writer, Listing listed);

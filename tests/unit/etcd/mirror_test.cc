@@ -137,11 +137,13 @@ TEST_F(BoundedMirrorTest, OneWriterHasNoMoreThanItsShare) {
       << "what is gone does not count";
 }
 
+std::string Value() { return std::string(900, 'x'); }
+
 // `writer` writes so many values of 900 bytes, beginning with its `first` key.
 void Fill(Mirror& mirror, const std::string& writer, int first, int count) {
   for (int i = first; i < first + count; ++i) {
     const std::string key = "p/" + writer + std::to_string(100 + i);
-    ASSERT_TRUE(mirror.Apply(Batch({Put(key, std::string(900, 'x'), mirror.revision() + 1)})).ok());
+    ASSERT_TRUE(mirror.Apply(Batch({Put(key, Value(), mirror.revision() + 1)})).ok());
   }
 }
 std::size_t WholeOf(const Mirror& mirror, const std::string& writer) {
@@ -177,8 +179,8 @@ TEST_F(FairMirrorTest, TellsWhatItLeavesOutOfOthers) {
   Fill(mirror_, "a", 0, 50);
   Changes all = mirror_.Below("");
   for (int i = 0; i < 50; ++i) {
-    const auto changes = mirror_.Apply(
-        Batch({Put("p/b" + std::to_string(100 + i), std::string(900, 'x'), 1000 + i)}));
+    const auto changes =
+        mirror_.Apply(Batch({Put("p/b" + std::to_string(100 + i), Value(), 1000 + i)}));
     ASSERT_TRUE(changes.ok());
     for (const auto& [key, value] : *changes) {
       if (value) {
@@ -197,7 +199,7 @@ TEST_F(FairMirrorTest, OfAListAsOfAWatch) {
   for (const char* writer : {"a", "b", "c"}) {
     for (int i = 0; i < (*writer == 'c' ? 5 : 50); ++i) {
       const std::string key = writer + std::to_string(100 + i);
-      ASSERT_TRUE(listing.Add(Entry("p/" + key, std::string(900, 'x'), i + 1)).ok());
+      ASSERT_TRUE(listing.Add(Entry("p/" + key, Value(), i + 1)).ok());
     }
   }
   mirror_.Replace(std::move(listing), {.revision = 100});
@@ -226,7 +228,7 @@ TEST_F(FairMirrorTest, WhoHasRoomAgainIsReadAgain) {
   ASSERT_EQ(mirror_.NextWithRoom(), "a");
   Mirror::Listing listing = mirror_.Begin("a");
   for (int i = 40; i < 80; ++i) {
-    ASSERT_TRUE(listing.Add(Entry("p/a" + std::to_string(100 + i), std::string(900, 'x'), 1)).ok());
+    ASSERT_TRUE(listing.Add(Entry("p/a" + std::to_string(100 + i), Value(), 1)).ok());
   }
   const auto changes = mirror_.ReplaceOf("a", std::move(listing));
   ASSERT_TRUE(changes.ok()) << changes.status();
@@ -238,12 +240,103 @@ TEST_F(FairMirrorTest, WhoHasRoomAgainIsReadAgain) {
 TEST_F(FairMirrorTest, RoomThatOthersLeaveCountsToo) {
   Fill(mirror_, "a", 0, 50);
   Fill(mirror_, "b", 0, 50);
-  EXPECT_EQ(mirror_.NextWithRoom(), std::nullopt);
+  // That marks need less than they may have is room, too.
+  int readings = 0;
+  for (; readings < 10; ++readings) {
+    const auto writer = mirror_.NextWithRoom();
+    if (!writer) break;
+    Mirror::Listing listing = mirror_.Begin(*writer);
+    for (int i = 0; i < 50 && !listing.complete(); ++i) {
+      const KeyValue entry = Entry("p/" + *writer + std::to_string(100 + i), Value(), 1);
+      const absl::Status added = listing.Add(entry);
+      ASSERT_NE(added.ok(), listing.complete()) << added;
+    }
+    ASSERT_TRUE(mirror_.ReplaceOf(*writer, std::move(listing)).ok());
+  }
+  EXPECT_LT(readings, 10) << "it comes to an end";
+  EXPECT_LT(WholeOf(mirror_, "a") + WholeOf(mirror_, "b"), 100u);
   for (int i = 0; i < 50; ++i) {
     const std::string key = "p/b" + std::to_string(100 + i);
     ASSERT_TRUE(mirror_.Apply(Batch({Deletion(key, mirror_.revision() + 1)})).ok());
   }
   EXPECT_NE(mirror_.NextWithRoom(), std::nullopt);
+}
+
+std::string KeyOf(int i) { return "p/a" + std::to_string(100 + i); }
+
+TEST_F(FairMirrorTest, WhatIsKeptStaysWhenItIsWrittenAgain) {
+  Fill(mirror_, "a", 0, 80);
+  const std::size_t whole = WholeOf(mirror_, "a");
+  const std::string other(900, 'y');
+  EXPECT_THAT(*mirror_.Apply(Batch({Put(KeyOf(0), other, 1000)})),
+              ElementsAre(Pair("a100", other)));
+  // As a gateway does that starts again.
+  ASSERT_TRUE(mirror_.Apply(Batch({Deletion(KeyOf(1), 1001)})).ok());
+  EXPECT_THAT(*mirror_.Apply(Batch({Put(KeyOf(1), other, 1002)})),
+              ElementsAre(Pair("a101", other)));
+  EXPECT_EQ(WholeOf(mirror_, "a"), whole);
+}
+
+TEST_F(FairMirrorTest, WhatComesFirstIsKeptWheneverItComes) {
+  Fill(mirror_, "a", 10, 70);
+  const std::size_t whole = WholeOf(mirror_, "a");
+  const std::string value = Value(), last = "a" + std::to_string(110 + whole - 1);
+  EXPECT_THAT(*mirror_.Apply(Batch({Put(KeyOf(0), value, 1000)})),
+              ElementsAre(Pair("a100", value), Pair(last, kTooMuchOfWriter)));
+  EXPECT_EQ(WholeOf(mirror_, "a"), whole);
+  EXPECT_THAT(*mirror_.Apply(Batch({Put(KeyOf(90), "1", 1001)})),
+              ElementsAre(Pair("a190", kTooMuchOfWriter)))
+      << "however small it is";
+}
+
+TEST_F(FairMirrorTest, OfAWatchAsOfAList) {
+  Mirror::Listing listing = mirror_.Begin();
+  for (int i = 0; i < 80; ++i) {
+    // In another order.
+    const int number = i * 37 % 80;
+    ASSERT_TRUE(mirror_.Apply(Batch({Put(KeyOf(number), Value(), 10 + i)})).ok());
+    ASSERT_TRUE(listing.Add(Entry(KeyOf(i), Value(), 10 + i)).ok());
+  }
+  EXPECT_LT(WholeOf(mirror_, "a"), 80u);
+  EXPECT_EQ(mirror_.Below("a").size(), 80u);
+  EXPECT_THAT(mirror_.Replace(std::move(listing), {.revision = 100}), IsEmpty());
+}
+
+TEST_F(FairMirrorTest, WhatFailsUndoesAllOfIt) {
+  Fill(mirror_, "!", 0, 30);
+  Fill(mirror_, "a", 0, 80);
+  const Changes before = mirror_.Below("");
+  const std::string large(20'000, 'x');
+  std::vector<Event> events = {Put("p/a0", large, 1000), Put("p/!", large, 1001)};
+  events.push_back(Put("p/!1", large + large, 1002));
+  EXPECT_TRUE(absl::IsOutOfRange(mirror_.Apply(Batch(events)).status()));
+  EXPECT_EQ(mirror_.Below(""), before);
+  for (int i = 0; i < 80; ++i) {
+    ASSERT_TRUE(mirror_.Apply(Batch({Deletion(KeyOf(i), 1000 + i)})).ok());
+  }
+  Fill(mirror_, "a", 0, 40);
+  EXPECT_EQ(WholeOf(mirror_, "a"), 40u) << "all is accounted for as before";
+}
+
+TEST_F(FairMirrorTest, AReadingEndsWhenNothingMoreWouldBeKept) {
+  Fill(mirror_, "a", 0, 80);
+  const std::size_t whole = WholeOf(mirror_, "a");
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(mirror_.Apply(Batch({Deletion(KeyOf(i), mirror_.revision() + 1)})).ok());
+  }
+  ASSERT_EQ(mirror_.NextWithRoom(), "a");
+  Mirror::Listing listing = mirror_.Begin("a");
+  int next = 10;
+  absl::Status added;
+  while (next < 80 && added.ok()) {
+    added = listing.Add(Entry(KeyOf(next++), Value(), 1));
+  }
+  EXPECT_TRUE(absl::IsOutOfRange(added)) << added;
+  EXPECT_TRUE(listing.complete());
+  EXPECT_EQ(next, 10 + static_cast<int>(whole) + 1) << "with the first that has no room";
+  ASSERT_TRUE(mirror_.ReplaceOf("a", std::move(listing)).ok());
+  EXPECT_EQ(WholeOf(mirror_, "a"), whole);
+  EXPECT_EQ(mirror_.Below("a").size(), 70u) << "what comes after it is still known to be there";
 }
 
 }  // namespace
