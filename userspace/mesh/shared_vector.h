@@ -14,6 +14,10 @@
 // before costs little. What is changed is copied first if somebody else has it, too: a non-const
 // accessor is a change, and pointers and iterators from before it may be of the others' then. What
 // is shared is never changed, so copies may be read by several threads.
+//
+// But who has the only copy writes to it in place, and learns from a count alone, which orders
+// nothing, that the others are gone: what another thread may have read must not be changed, but
+// replaced.
 namespace tombolo::mesh {
 
 // Shared as a whole.
@@ -108,7 +112,8 @@ class VectorOfShared {
   iterator end() { return iterator(elements_.end(), &Own); }
   T& operator[](std::size_t i) { return Own(elements_[i]); }
   void push_back(T value) { elements_.push_back(std::make_shared<T>(std::move(value))); }
-  // Of others too: what they have is copied before it is changed here.
+  // Of others too: what they have is copied before it is changed here. It must not have been made
+  // const: who is left alone with it may change it.
   void Share(Pointer element) {
     elements_.push_back(std::const_pointer_cast<T>(std::move(element)));
   }

@@ -2,6 +2,7 @@
 #include "mesh/snapshot.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -9,7 +10,11 @@
 namespace tombolo::mesh {
 
 bool Cluster::MayServe(absl::string_view ns) const {
-  return !namespaces || std::ranges::binary_search(*namespaces, ns);
+  if (!grants) return true;
+  const auto& all = std::as_const(*grants);
+  const auto grant = std::ranges::lower_bound(
+      all, ns, {}, [](const NamespaceGrant& g) -> absl::string_view { return g.ns; });
+  return grant != all.end() && grant->ns == ns && std::ranges::binary_search(grant->clusters, name);
 }
 
 const ServicePort* Service::FindPort(std::uint16_t wanted) const {

@@ -44,6 +44,14 @@ struct Gateway {
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };
 
+// Which clusters administrators let serve a namespace.
+struct NamespaceGrant {
+  std::string ns;
+  SharedVector<std::string> clusters;  // in order
+
+  friend bool operator==(const NamespaceGrant&, const NamespaceGrant&) = default;
+};
+
 struct Cluster {
   std::string name;
   std::vector<Node> nodes{};
@@ -53,8 +61,9 @@ struct Cluster {
   bool draining = false;  // takes no new connections while others can
   // Of one that drains: when connections that still go there are ended.
   std::optional<WallTime> drain_deadline{};
-  // What an administrator lets it serve, in order; none: everything, as the own file says so.
-  std::optional<std::vector<std::string>> namespaces{};
+  // All that administrators have granted, in the order of the namespaces, one for all clusters;
+  // none: it may serve everything, as the own file says so.
+  std::optional<SharedVector<NamespaceGrant>> grants{};
   // Derived by Index(): what is dialled to reach it through a gateway. Its own gateways, and for
   // those that cannot be dialled all that the cluster has through which they are reached, those
   // with that cluster's name before theirs. None: out of reach, unless its nodes are dialled.
@@ -161,7 +170,9 @@ struct Snapshot {
   // does not fit together: duplicate names or VIPs, dangling references.
   absl::Status Index() { return IndexAfter({}); }
   // The same, for less: what is shared with `before`, which was indexed, is not looked at again.
-  absl::Status IndexAfter(const Snapshot& before);
+  absl::Status IndexAfter(const Snapshot& before) { return IndexAfter(before, before); }
+  // The same, where all but the services is shared with `frame` rather than with `before`.
+  absl::Status IndexAfter(const Snapshot& before, const Snapshot& frame);
 
   // Whether both say the same; their versions are their own.
   bool SaysTheSame(const Snapshot& other) const;

@@ -44,7 +44,8 @@ bool SameAddresses(const VectorOfShared<Service>& a, const VectorOfShared<Servic
 
 class Snapshot::Indexer {
  public:
-  Indexer(Snapshot& snapshot, const Snapshot& before) : now_(snapshot), before_(before) {}
+  Indexer(Snapshot& snapshot, const Snapshot& before, const Snapshot& frame)
+      : now_(snapshot), before_(before), frame_(frame) {}
 
   absl::Status Run() {
     RETURN_IF_ERROR(IndexClusters());
@@ -70,13 +71,14 @@ class Snapshot::Indexer {
   absl::Status IndexRules();
 
   Snapshot& now_;
-  const Snapshot& before_;
+  const Snapshot& before_;  // services may be shared with it,
+  const Snapshot& frame_;   // and all else with this one
 };
 
 absl::Status Snapshot::Indexer::IndexClusters() {
-  const bool same_imports = now_.imports.has_value() == before_.imports.has_value();
-  if (before_.clusters_ != nullptr && same_imports && now_.clusters.Shares(before_.clusters)) {
-    now_.clusters_ = before_.clusters_;
+  const bool same_imports = now_.imports.has_value() == frame_.imports.has_value();
+  if (frame_.clusters_ != nullptr && same_imports && now_.clusters.Shares(frame_.clusters)) {
+    now_.clusters_ = frame_.clusters_;
     return absl::OkStatus();
   }
   for (Cluster& cluster : now_.clusters) cluster.ways.clear();  // and so nobody else's from here on
@@ -121,9 +123,9 @@ absl::Status Snapshot::Indexer::AddWays(Cluster& cluster) const {
 }
 
 absl::Status Snapshot::Indexer::IndexWorkloads() {
-  if (before_.workloads_ != nullptr && now_.clusters_ == before_.clusters_ &&
-      now_.workloads.Shares(before_.workloads)) {
-    now_.workloads_ = before_.workloads_;
+  if (frame_.workloads_ != nullptr && now_.clusters_ == frame_.clusters_ &&
+      now_.workloads.Shares(frame_.workloads)) {
+    now_.workloads_ = frame_.workloads_;
     return absl::OkStatus();
   }
   auto index = std::make_shared<WorkloadIndex>();
@@ -285,8 +287,8 @@ absl::Status Snapshot::Indexer::CheckRules() const {
 
 absl::Status Snapshot::Indexer::IndexRules() {
   RETURN_IF_ERROR(CheckRules());
-  if (before_.rules_ != nullptr && now_.allow.Shares(before_.allow)) {
-    now_.rules_ = before_.rules_;
+  if (frame_.rules_ != nullptr && now_.allow.Shares(frame_.allow)) {
+    now_.rules_ = frame_.rules_;
     return absl::OkStatus();
   }
   auto index = std::make_shared<RuleIndex>();
@@ -298,6 +300,8 @@ absl::Status Snapshot::Indexer::IndexRules() {
   return absl::OkStatus();
 }
 
-absl::Status Snapshot::IndexAfter(const Snapshot& before) { return Indexer(*this, before).Run(); }
+absl::Status Snapshot::IndexAfter(const Snapshot& before, const Snapshot& frame) {
+  return Indexer(*this, before, frame).Run();
+}
 
 }  // namespace tombolo::mesh

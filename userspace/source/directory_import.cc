@@ -24,7 +24,7 @@ absl::Status DirectoryImport::Update(const FilePtr& file, const SharedDirectory&
   snapshot->workloads = frame.workloads;
   snapshot->allow = frame.allow;
   services_->AddTo(*snapshot);
-  RETURN_IF_ERROR(snapshot->IndexAfter(last_ == nullptr ? frame : *last_));
+  RETURN_IF_ERROR(snapshot->IndexAfter(last_ == nullptr ? frame : *last_, frame));
   // Much of what others say is nothing to this cluster.
   if (last_ == nullptr || !last_->SaysTheSame(*snapshot)) last_ = std::move(snapshot);
   file_ = file;

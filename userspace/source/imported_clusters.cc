@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -30,9 +29,6 @@ class Importer {
         if (gateway.via.empty()) gateways_.insert(gateway.address);
       }
     }
-    for (const auto& [ns, grant] : shared.namespaces()) {
-      for (const std::string& cluster : grant.clusters) namespaces_[cluster].push_back(ns);
-    }
   }
 
   absl::StatusOr<ImportedClusters> Run(const mesh::SnapshotPtr& before);
@@ -40,17 +36,19 @@ class Importer {
  private:
   void Refuse(DirectoryKey key, RefusalReason reason, std::string what);
   void RefuseCluster(const std::string& cluster, RefusalReason reason, std::string what);
+  void RefuseClusters();
   void DrainOwn();
-  void AddCluster(const std::string& name, const Member& member);
+  void AddCluster(const std::string& name, const ClusterGrant& grant);
   bool MayBeReachedVia(const std::string& cluster, const std::string& via) const;
   std::vector<mesh::Gateway> GatewaysOf(const std::string& cluster, const Member& member);
+  void SetGrants(const mesh::SnapshotPtr& before);
   void TellWhatHasNoWay(const mesh::Snapshot& frame);
 
   const mesh::Snapshot& file_;
   const SharedDirectory& shared_;
   const GatewayOwners owners_;
   std::vector<mesh::Cluster> clusters_;
-  absl::flat_hash_map<std::string, std::vector<std::string>> namespaces_;  // sorted
+  mesh::SharedVector<mesh::NamespaceGrant> grants_;
   absl::flat_hash_set<net::SocketAddress> gateways_;
   Refusals refusals_;
 };
@@ -95,21 +93,44 @@ std::vector<mesh::Gateway> Importer::GatewaysOf(const std::string& cluster, cons
   return gateways;
 }
 
-void Importer::AddCluster(const std::string& name, const Member& member) {
-  const auto grant = shared_.grants().find(name);
-  if (grant == shared_.grants().end()) {
-    return RefuseCluster(name, RefusalReason::kNotAMember,
-                         absl::StrCat("no administrator has made '", name, "' a member"));
+void Importer::SetGrants(const mesh::SnapshotPtr& before) {
+  std::vector<mesh::NamespaceGrant> grants;
+  grants.reserve(shared_.namespaces().size());
+  for (const auto& [ns, clusters] : shared_.namespaces()) grants.push_back({ns, clusters});
+  grants_ = std::move(grants);
+  if (before == nullptr) return;
+  for (const mesh::Cluster& cluster : before->clusters) {
+    if (!cluster.grants) continue;
+    if (*cluster.grants == grants_) grants_ = *cluster.grants;
+    return;  // all have the same
   }
-  if (file_.FindCluster(name) != nullptr) {
-    return RefuseCluster(name, RefusalReason::kInFile, "the own file describes this cluster");
+}
+
+// One of which nothing can be read is a member all the same.
+void Importer::AddCluster(const std::string& name, const ClusterGrant& grant) {
+  if (file_.FindCluster(name) != nullptr) return;
+  mesh::Cluster cluster{.name = name,
+                        .draining = grant.draining,
+                        .drain_deadline = grant.deadline,
+                        .grants = grants_};
+  const auto member = shared_.members().find(name);
+  if (member != shared_.members().end()) {
+    cluster.gateways = GatewaysOf(name, member->second);
+    cluster.region = member->second.cluster.region;
   }
-  clusters_.push_back({.name = name,
-                       .gateways = GatewaysOf(name, member),
-                       .region = member.cluster.region,
-                       .draining = grant->second.draining,
-                       .drain_deadline = grant->second.deadline,
-                       .namespaces = namespaces_[name]});
+  clusters_.push_back(std::move(cluster));
+}
+
+void Importer::RefuseClusters() {
+  for (const auto& [name, member] : shared_.members()) {
+    if (name == shared_.own()) continue;
+    if (!shared_.grants().contains(name)) {
+      RefuseCluster(name, RefusalReason::kNotAMember,
+                    absl::StrCat("no administrator has made '", name, "' a member"));
+    } else if (file_.FindCluster(name) != nullptr) {
+      RefuseCluster(name, RefusalReason::kInFile, "the own file describes this cluster");
+    }
+  }
 }
 
 void Importer::DrainOwn() {
@@ -125,7 +146,7 @@ void Importer::DrainOwn() {
 void Importer::TellWhatHasNoWay(const mesh::Snapshot& frame) {
   for (std::size_t i = file_.clusters.size(); i < frame.clusters.size(); ++i) {
     const mesh::Cluster& cluster = frame.clusters[i];
-    if (!cluster.ways.empty()) continue;
+    if (!cluster.ways.empty() || !shared_.members().contains(cluster.name)) continue;
     RefuseCluster(cluster.name, RefusalReason::kNoGateway,
                   cluster.gateways.empty()
                       ? "none of its gateways is alive and where it may be"
@@ -134,9 +155,11 @@ void Importer::TellWhatHasNoWay(const mesh::Snapshot& frame) {
 }
 
 absl::StatusOr<ImportedClusters> Importer::Run(const mesh::SnapshotPtr& before) {
+  SetGrants(before);
   DrainOwn();
-  for (const auto& [cluster, member] : shared_.members()) {
-    if (cluster != shared_.own()) AddCluster(cluster, member);
+  RefuseClusters();
+  for (const auto& [cluster, grant] : shared_.grants()) {
+    if (cluster != shared_.own()) AddCluster(cluster, grant);
   }
   auto frame = std::make_shared<mesh::Snapshot>();
   frame->trust_domain = file_.trust_domain;
@@ -147,7 +170,8 @@ absl::StatusOr<ImportedClusters> Importer::Run(const mesh::SnapshotPtr& before) 
   frame->allow = file_.allow;
   RETURN_IF_ERROR(before == nullptr ? frame->Index() : frame->IndexAfter(*before));
   TellWhatHasNoWay(*frame);
-  return ImportedClusters{std::move(frame), std::move(refusals_)};
+  const bool same = before != nullptr && before->SaysTheSame(*frame);
+  return ImportedClusters{same ? before : std::move(frame), std::move(refusals_)};
 }
 
 }  // namespace

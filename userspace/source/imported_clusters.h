@@ -16,7 +16,8 @@ struct ImportedClusters {
   Refusals refusals;
 };
 
-// Pure; any thread. What is shared with `before`, if that is there, is not indexed again.
+// Pure; any thread. What is shared with `before`, a frame, if that is there, is not indexed again,
+// and it is the frame if that says the same.
 absl::StatusOr<ImportedClusters> ImportClusters(const mesh::Snapshot& file,
                                                 const SharedDirectory& shared,
                                                 const mesh::SnapshotPtr& before);

@@ -151,8 +151,8 @@ void ImportedServices::SetFileWays() {
   for (Item* item : of_file_) Mark(*item);
 }
 
-void ImportedServices::SetFrame(const mesh::SnapshotPtr& frame) {
-  if (frame_ == frame) return;
+void ImportedServices::SetFrame(const mesh::SnapshotPtr& frame, bool new_members) {
+  if (frame_ == frame && !new_members) return;
   frame_ = frame;
   SetFileWays();
   for (const auto& [name, member] : shared_->members()) {
@@ -196,7 +196,7 @@ void ImportedServices::Update(const mesh::SnapshotPtr& frame, const SharedDirect
   shared_ = &shared;
   grant_ = {};
   const bool first = frame_ == nullptr;
-  SetFrame(frame);
+  SetFrame(frame, changed.clusters);
   if (!first) JudgeChanged(changed);
   const bool others = List();
   if (first || others || changed.vips) AssignVips();
@@ -323,7 +323,7 @@ void ImportedServices::PutTogether(Item& item) {
     item.service = item.of_file;
     return;
   }
-  item.service = std::make_shared<const mesh::Service>(std::move(service));
+  item.service = std::make_shared<mesh::Service>(std::move(service));
 }
 
 Refusal ImportedServices::Describe(const Exporter& exporter, const ServiceName& name,

@@ -71,7 +71,7 @@ class ImportedServices {
     std::string own_beginning{};
   };
 
-  void SetFrame(const mesh::SnapshotPtr& frame);
+  void SetFrame(const mesh::SnapshotPtr& frame, bool new_members);
   void SetFileWays();
   Exporter& ExporterOf(const std::string& cluster);
   void JudgeChanged(const SharedDirectory::Changed& changed);

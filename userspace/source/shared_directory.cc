@@ -251,7 +251,7 @@ absl::Status SharedDirectory::Store(const DirectoryKey& key, absl::string_view t
     case Kind::kNamespaceGrant: {
       ASSIGN_OR_RETURN(NamespaceGrant grant, DecodeNamespaceGrant(text, value));
       std::sort(grant.clusters.begin(), grant.clusters.end());
-      namespaces_[key.ns] = std::move(grant);
+      namespaces_[key.ns] = std::move(grant.clusters);
       return absl::OkStatus();
     }
     case Kind::kCluster: {
@@ -287,8 +287,7 @@ absl::Status SharedDirectory::Store(const DirectoryKey& key, absl::string_view t
 
 bool SharedDirectory::MayServe(absl::string_view cluster, absl::string_view ns) const {
   const auto found = namespaces_.find(ns);
-  return found != namespaces_.end() &&
-         std::binary_search(found->second.clusters.begin(), found->second.clusters.end(), cluster);
+  return found != namespaces_.end() && std::ranges::binary_search(found->second, cluster);
 }
 
 void SharedDirectory::AddRefusals(Refusals& out) const {
@@ -315,8 +314,9 @@ void SharedDirectory::ForEach(
   for (const auto& [name, grant] : grants_) {
     put({.kind = Kind::kClusterGrant, .cluster = name}, Encode(grant));
   }
-  for (const auto& [ns, grant] : namespaces_) {
-    put({.kind = Kind::kNamespaceGrant, .ns = ns}, Encode(grant));
+  for (const auto& [ns, clusters] : namespaces_) {
+    put({.kind = Kind::kNamespaceGrant, .ns = ns},
+        Encode(NamespaceGrant{{clusters.begin(), clusters.end()}}));
   }
   for (const auto& [cluster, member] : members_) {
     if (member.has_cluster)

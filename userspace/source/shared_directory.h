@@ -14,6 +14,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "mesh/shared_vector.h"
 #include "source/directory_keys.h"
 #include "source/directory_records.h"
 
@@ -105,7 +106,9 @@ class SharedDirectory {
 
   const std::string& own() const { return own_; }
   const absl::btree_map<std::string, ClusterGrant>& grants() const { return grants_; }
-  const absl::btree_map<std::string, NamespaceGrant>& namespaces() const { return namespaces_; }
+  // The clusters that may serve a namespace, in order.
+  using Granted = mesh::SharedVector<std::string>;
+  const absl::btree_map<std::string, Granted>& namespaces() const { return namespaces_; }
   // Whether an administrator lets `cluster` serve `ns`.
   bool MayServe(absl::string_view cluster, absl::string_view ns) const;
   // Everybody who says something, the own cluster too.
@@ -165,7 +168,7 @@ class SharedDirectory {
 
   std::string own_;
   absl::btree_map<std::string, ClusterGrant> grants_;
-  absl::btree_map<std::string, NamespaceGrant> namespaces_;  // clusters sorted
+  absl::btree_map<std::string, Granted> namespaces_;
   absl::btree_map<std::string, Member> members_;
   absl::btree_map<ServiceName, VipsRecord> vips_;  // the own cluster's
   std::string publisher_;

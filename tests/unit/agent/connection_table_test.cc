@@ -71,14 +71,15 @@ TEST_F(StillAllowedTest, AClusterThatIsNoMemberServesNobody) {
 }
 
 TEST_F(StillAllowedTest, BothNamespacesHaveToBeGranted) {
-  snapshot_->clusters[1].namespaces = {"shop"};
+  mesh::Cluster& server = snapshot_->clusters[1];
+  server.grants = {{"shop", {server.name}}};
   EXPECT_TRUE(GoesOn());
-  snapshot_->clusters[1].namespaces = {"payments"};
+  server.grants = {{"payments", {server.name}}, {"shop", {"another"}}};
   EXPECT_FALSE(GoesOn());
   connection_.service = "payments/api";
   snapshot_->allow[0].service = "payments/api";
   EXPECT_FALSE(GoesOn());
-  snapshot_->clusters[1].namespaces = {"payments", "shop"};
+  server.grants = {{"payments", {server.name}}, {"shop", {"another", server.name}}};
   EXPECT_TRUE(GoesOn());
 }
 

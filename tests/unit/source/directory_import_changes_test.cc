@@ -5,6 +5,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -143,24 +144,49 @@ FilePtr OtherFile() {
   return Indexed(std::move(file));
 }
 
+// West's, and a cluster that has more gateways than others remember.
+Keys WithTooMuch() {
+  Keys keys = WestKeys();
+  for (std::size_t i = 0; i < DirectoryLimits::kGateways + 5; ++i) {
+    keys[absl::StrCat("clusters/north/gateways/h", i)] =
+        absl::StrCat(R"({"address":"203.0.113.20:)", i + 1, R"("})");
+  }
+  return keys;
+}
+
 class RandomChanges : public testing::TestWithParam<unsigned> {};
 
 TEST_P(RandomChanges, LeadToTheSameAsAllAnew) {
   const std::vector<FilePtr> files = {Indexed(EastFile()), OtherFile()};
   FilePtr file = files[0];
   Changes changes(GetParam());
-  SharedDirectory shared = Shared(WestKeys());
+  const Keys first = WithTooMuch();
+  SharedDirectory shared = Shared(first);
   DirectoryImport import;
+  mesh::SnapshotPtr before;
   for (int step = 0; step < 150; ++step) {
+    const FilePtr last_file = file;
     if (changes.Below(40) == 0) file = files[changes.Below(2)];
     SCOPED_TRACE(absl::StrCat("step ", step));
     for (std::size_t i = changes.Below(4); i > 0; --i) {
       const auto [key, value] = changes.Next();
       value ? shared.Put(key, *value) : shared.Erase(key);
     }
-    const auto kept = import.Run(file, shared, shared.TakeChanged());
+    if (changes.Below(10) == 0) {
+      const std::string key = absl::StrCat("clusters/north/gateways/h", changes.Below(80));
+      const auto known = first.find(key);
+      known != first.end() && changes.Below(2) == 0 ? shared.Put(key, known->second)
+                                                    : shared.Erase(key);
+    }
+    const SharedDirectory::Changed changed = shared.TakeChanged();
+    const auto kept = import.Run(file, shared, changed);
     ASSERT_TRUE(kept.ok()) << kept.status();
     ASSERT_NO_FATAL_FAILURE(ExpectTheSame(*kept, *file, shared));
+    if (before != nullptr && file == last_file && !changed.clusters && changed.namespaces.empty()) {
+      EXPECT_TRUE(kept->snapshot->clusters.Shares(before->clusters));
+      EXPECT_TRUE(kept->snapshot->workloads.Shares(before->workloads));
+    }
+    before = kept->snapshot;
     if (HasFailure()) return;
   }
 }
@@ -184,6 +210,42 @@ TEST(DirectoryImportTest, SharesWhatAChangeDoesNotTouch) {
   EXPECT_TRUE(is.clusters.Shares(was.clusters));
   EXPECT_TRUE(is.workloads.Shares(file->workloads));
   EXPECT_TRUE(is.allow.Shares(file->allow));
+}
+
+TEST(DirectoryImportTest, SharesItAlsoAfterAChangeOfClusters) {
+  const FilePtr file = Indexed(EastFile());
+  SharedDirectory shared = Shared(WestKeys());
+  shared.Put("admin/clusters/south", R"({"gateways":["198.51.100.0/24"]})");
+  DirectoryImport import;
+  const auto change = [&](const std::string& key, const std::string& value) {
+    shared.Put(key, value);
+    const auto imported = import.Run(file, shared, shared.TakeChanged());
+    EXPECT_TRUE(imported.ok()) << imported.status();
+    return mesh::SnapshotPtr(imported->snapshot);
+  };
+  const auto web = [](int endpoints) { return Exported(kWestWeb, 80, endpoints); };
+  const auto first = change("clusters/west/services/shop/web", web(3));
+  const auto moved =
+      change("clusters/west/gateways/g1", R"({"address":"203.0.113.11:15443","zone":"a"})");
+  EXPECT_FALSE(moved->clusters.Shares(first->clusters));
+  EXPECT_EQ(moved->FindService("shop/web"), first->FindService("shop/web"));
+  const auto after = change("clusters/west/services/shop/web", web(4));
+  EXPECT_TRUE(after->clusters.Shares(moved->clusters));
+  EXPECT_TRUE(after->workloads.Shares(file->workloads));
+  EXPECT_EQ(after->FindCluster("west"), &std::as_const(*after).clusters[2]);
+
+  // And what administrators grant is there once, however often it is looked at.
+  const auto grants = [](const mesh::SnapshotPtr& of, const char* cluster) {
+    return *of->FindCluster(cluster)->grants;
+  };
+  EXPECT_TRUE(grants(moved, "west").Shares(grants(first, "west")));
+  EXPECT_TRUE(grants(moved, "west").Shares(grants(moved, "south")));
+  const auto granted = change("admin/namespaces/pay", R"({"clusters":["south"]})");
+  EXPECT_FALSE(grants(granted, "west").Shares(grants(moved, "west")));
+  EXPECT_TRUE(granted->FindCluster("south")->MayServe("pay"));
+  EXPECT_FALSE(granted->FindCluster("west")->MayServe("pay"));
+  const mesh::SnapshotPtr again = change("admin/namespaces/pay", R"({"clusters":["south"]})");
+  EXPECT_EQ(again, granted);
 }
 
 TEST(DirectoryImportTest, ReturnsTheLastSnapshotIfItWouldSayTheSame) {

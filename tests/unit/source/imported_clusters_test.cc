@@ -177,6 +177,23 @@ TEST(DirectoryImportTest, WhatAClusterMayServeIsKnownOfIt) {
   EXPECT_FALSE(Import(keys).snapshot->FindCluster("west")->MayServe("shop"));
 }
 
+// So that what runs there goes on until an administrator says otherwise.
+TEST(DirectoryImportTest, AMemberOfWhichNothingCanBeReadIsAMember) {
+  Keys keys = WestKeys();
+  keys.erase("clusters/west/gateways/g1");
+  keys["clusters/west/cluster"] = "{";
+  keys["clusters/west/services/shop/web"] = "{";
+  const ImportedDirectory imported = Import(keys);
+  const mesh::Cluster* west = imported.snapshot->FindCluster("west");
+  ASSERT_NE(west, nullptr);
+  EXPECT_THAT(west->gateways, IsEmpty());
+  EXPECT_TRUE(west->MayServe("shop"));
+  EXPECT_THAT(Refused(imported), ElementsAre("clusters/west/cluster: malformed",
+                                             "clusters/west/services/shop/web: malformed"));
+  keys.erase("admin/clusters/west");
+  EXPECT_EQ(Import(keys).snapshot->FindCluster("west"), nullptr);
+}
+
 TEST(DirectoryImportTest, AClusterOfTheFileIsTheFiles) {
   auto file = EastFile();
   file->clusters.push_back({.name = "west"});
