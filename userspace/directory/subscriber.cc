@@ -2,6 +2,7 @@
 #include "directory/subscriber.h"
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -20,25 +21,28 @@ absl::Status StatusOf(const etcd::Follower::State& state) {
   return state.error.ok() ? absl::UnavailableError("etcd has not answered yet") : state.error;
 }
 
-// What is not below a cluster's keys only administrators may write.
-std::string WriterOf(absl::string_view key) {
-  const absl::string_view cluster = source::WriterOf(key);
-  return cluster.empty() ? "" : source::ClusterKeys(cluster);
-}
+static_assert(std::string_view(etcd::kTooLargeValue).starts_with(source::kLeftOutValue));
+static_assert(std::string_view(etcd::kTooMuchOfWriter).starts_with(source::kLeftOutValue));
 
-// No cluster can keep the others from being heard by what it writes.
-etcd::Follower::Options Bounded(etcd::Follower::Options options) {
+// No cluster can keep the others from being heard by what it writes. What is not below another's
+// keys only administrators may write, and the own cluster, which harms nobody else here.
+etcd::Follower::Options Bounded(etcd::Follower::Options options, std::string own) {
+  const auto writer_of = [own = std::move(own)](absl::string_view key) -> std::string {
+    const absl::string_view cluster = source::WriterOf(key);
+    return cluster.empty() || cluster == own ? "" : source::ClusterKeys(cluster);
+  };
   options.bounds = {.max_key = kMaxKey,
                     .max_value = source::DirectoryLimits::kRecordBytes,
                     .max_of_writer = kMaxOfCluster,
-                    .writer_of = WriterOf};
+                    .writer_of = writer_of};
   return options;
 }
 
 }  // namespace
 
 Subscriber::Subscriber(Options options)
-    : feed_(std::move(options.feed)), options_(Bounded(std::move(options.follower))) {}
+    : feed_(options.feed),
+      options_(Bounded(std::move(options.follower), std::move(options.feed.cluster))) {}
 
 void Subscriber::Run(OnBuilt on_built) {
   feed_.Run(std::move(on_built));

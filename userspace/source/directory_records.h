@@ -51,6 +51,9 @@ struct ClusterGrant {
   friend bool operator==(const ClusterGrant&, const ClusterGrant&) = default;
 };
 
+// How a value begins of which a reader has kept no more than that it is there (etcd::Bounds).
+inline constexpr char kLeftOutValue[] = "(left out";
+
 // admin/namespaces/<namespace>: who may serve it. {"clusters": ["east", "west"]}
 struct NamespaceGrant {
   std::vector<std::string> clusters{};

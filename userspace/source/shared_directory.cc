@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/clipped.h"
 #include "base/status_macros.h"
@@ -88,10 +89,7 @@ absl::Status SharedDirectory::Apply(Changes changes, bool listed) {
         "What it said before stays");
   }
   // What all of it is refused for is found out anew, and what goes makes room for what comes.
-  for (const auto& [key, value] : changes) Forgive(key);
-  for (const auto& [key, value] : changes) {
-    if (!value) Erase(key);
-  }
+  for (const auto& [key, value] : changes) value ? Forgive(key) : Erase(key);
   for (const auto& [key, value] : changes) {
     if (value) Put(key, *value);
   }
@@ -116,43 +114,55 @@ void SharedDirectory::Put(absl::string_view key, absl::string_view value) {
   if (!stored.ok()) {
     Refuse(key,
            absl::IsResourceExhausted(stored) ? RefusalReason::kTooMuch : RefusalReason::kMalformed,
-           stored);
+           stored, !absl::StartsWith(value, kLeftOutValue));
   }
-  const auto bad = bad_.find(cluster);
-  if (bad != bad_.end() && bad->second.too_much && !(before <= AmountOf(cluster))) {
-    with_room_.insert(cluster);
-  }
+  if (!(before <= AmountOf(cluster))) NoteRoom(cluster);
 }
 
 void SharedDirectory::Erase(absl::string_view key) {
   const std::string cluster(WriterOf(key));
   const Amount before = AmountOf(cluster);
-  if (const auto parsed = ParseDirectoryKey(key); parsed.ok()) Remove(*parsed);
   const auto bad = bad_.find(cluster);
-  if (bad != bad_.end() && bad->second.too_much && !(before <= AmountOf(cluster))) {
-    with_room_.insert(cluster);
-  }
+  const std::size_t too_much = bad == bad_.end() ? 0 : bad->second.too_much;
+  if (const auto parsed = ParseDirectoryKey(key); parsed.ok()) Remove(*parsed);
   Forgive(key);
+  const auto left = bad_.find(cluster);
+  // So that those that are only counted are told by their names.
+  const bool last = too_much == 1 && left != bad_.end() && left->second.too_much == 0;
+  if (last || !(before <= AmountOf(cluster))) NoteRoom(cluster);
+}
+
+void SharedDirectory::NoteRoom(const std::string& cluster) {
+  const auto bad = bad_.find(cluster);
+  if (bad == bad_.end() || !bad->second.AnyTooMuch()) return;
+  with_room_.insert(cluster);
+  bad->second.left_out.clear();  // all of it will be told, and counted, again
 }
 
 void SharedDirectory::Forgive(absl::string_view key) {
-  const auto bad = bad_.find(WriterOf(key));
-  if (bad == bad_.end()) return;
-  const auto found = bad->second.keys.find(Clipped(key, kToldBytes));
-  if (found != bad->second.keys.end()) bad->second.keys.erase(found);
-  if (bad->second.keys.empty()) bad_.erase(bad);
+  const auto found = bad_.find(WriterOf(key));
+  if (found == bad_.end()) return;
+  Bad& bad = found->second;
+  const auto remembered = bad.keys.find(Clipped(key, kToldBytes));
+  if (remembered != bad.keys.end()) {
+    if (remembered->second.refusal.reason == RefusalReason::kTooMuch) --bad.too_much;
+    bad.keys.erase(remembered);
+  }
+  if (bad.keys.empty() && !bad.AnyTooMuch()) bad_.erase(found);
 }
 
-void SharedDirectory::Refuse(absl::string_view key, RefusalReason reason, const absl::Status& why) {
+void SharedDirectory::Refuse(absl::string_view key, RefusalReason reason, const absl::Status& why,
+                             bool known) {
   const std::string cluster(WriterOf(key));
   Bad& bad = bad_[cluster];
-  bad.too_much = bad.too_much || reason == RefusalReason::kTooMuch;
   if (bad.keys.size() == kMaxBad) {
     ++bad.left_out[reason];
     return;
   }
-  const std::string told = Clipped(key, kToldBytes);
-  bad.keys.emplace(told, Refusal{cluster, told, reason, Clipped(why.message(), 2 * kToldBytes)});
+  std::string told = Clipped(key, kToldBytes);
+  Refusal refusal{cluster, told, reason, Clipped(why.message(), 2 * kToldBytes)};
+  const bool is_new = bad.keys.emplace(std::move(told), BadKey{std::move(refusal), known}).second;
+  if (is_new && reason == RefusalReason::kTooMuch) ++bad.too_much;
 }
 
 void SharedDirectory::RemoveService(Member& member, const ServiceName& name) {
@@ -292,7 +302,7 @@ bool SharedDirectory::MayServe(absl::string_view cluster, absl::string_view ns) 
 
 void SharedDirectory::AddRefusals(Refusals& out) const {
   for (const auto& [cluster, bad] : bad_) {
-    for (const auto& [key, refusal] : bad.keys) out.Add(refusal);
+    for (const auto& [key, each] : bad.keys) out.Add(each.refusal);
     // At least so many: those that are gone meanwhile are not known.
     for (const auto& [reason, count] : bad.left_out) out.Add(cluster, reason, count);
   }
@@ -302,7 +312,8 @@ std::vector<DirectoryKey> SharedDirectory::BadOwnKeys() const {
   std::vector<DirectoryKey> keys;
   const auto found = bad_.find(own_);
   if (found == bad_.end()) return keys;
-  for (const auto& [key, refusal] : found->second.keys) {
+  for (const auto& [key, bad] : found->second.keys) {
+    if (!bad.known) continue;
     if (auto parsed = ParseDirectoryKey(key); parsed.ok()) keys.push_back(*std::move(parsed));
   }
   return keys;

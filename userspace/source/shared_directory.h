@@ -132,7 +132,7 @@ class SharedDirectory {
 
   // Those that Put() has found.
   void AddRefusals(Refusals& out) const;
-  // Keys of the own cluster whose values cannot be read.
+  // Keys of the own cluster whose values are known and not right.
   std::vector<DirectoryKey> BadOwnKeys() const;
 
   // All that counts, in no particular order; put into another one, it says the same.
@@ -140,10 +140,16 @@ class SharedDirectory {
 
  private:
   static constexpr std::size_t kMaxBad = 100;  // keys of one cluster that are remembered
+  struct BadKey {
+    Refusal refusal;
+    bool known = true;  // what its value is
+  };
   struct Bad {
-    std::map<std::string, Refusal, std::less<>> keys;
+    std::map<std::string, BadKey, std::less<>> keys;
+    std::size_t too_much = 0;  // of them are that
+    // Of others, which are only counted.
     std::map<RefusalReason, std::size_t> left_out;
-    bool too_much = false;  // some of it is that
+    bool AnyTooMuch() const { return too_much > 0 || left_out.contains(RefusalReason::kTooMuch); }
   };
   // What DirectoryLimits are about.
   struct Amount {
@@ -157,7 +163,9 @@ class SharedDirectory {
   bool LosesAllMembers(const Changes& changes) const;
   Amount AmountOf(const std::string& cluster) const;
   void Forgive(absl::string_view key);
-  void Refuse(absl::string_view key, RefusalReason reason, const absl::Status& why);
+  void Refuse(absl::string_view key, RefusalReason reason, const absl::Status& why,
+              bool known = true);
+  void NoteRoom(const std::string& cluster);
   void Remove(const DirectoryKey& key);
   absl::Status Store(const DirectoryKey& key, absl::string_view text, absl::string_view value);
   absl::Status StoreGateway(const DirectoryKey& key, GatewayRecord record);

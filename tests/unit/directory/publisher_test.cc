@@ -204,7 +204,8 @@ TEST_F(PublisherTest, OneClusterCannotKeepOthersFromBeingHeard) {
     }
   };
   const auto has = [&](const Subscriber::Built& built, const char* cluster) {
-    return built.snapshot->FindCluster(cluster) != nullptr;
+    const mesh::Cluster* found = built.snapshot->FindCluster(cluster);
+    return found != nullptr && !found->gateways.empty();
   };
   Say("admin/clusters/south", R"({"gateways":["198.51.100.0/24"]})");
   flood(0);
@@ -231,6 +232,36 @@ TEST_F(PublisherTest, OneClusterCannotKeepOthersFromBeingHeard) {
   Say("clusters/south/gateways/g1", R"({"address":"198.51.100.1:15443"})");
   EXPECT_TRUE(Eventually([&] { return sees(true); })) << east.view().status;
   EXPECT_TRUE(Eventually([&] { return east.view().status.ok(); })) << east.view().status;
+}
+
+// However much others write: of the own cluster what comes last are its VIPs.
+TEST_F(PublisherTest, NothingOfTheOwnClusterIsLeftOutForOthers) {
+  for (const auto& [key, value] : source::WestKeys()) Say(key, value);
+  const std::string large(60'000, 'x');
+  for (int i = 0; i < 15; ++i) Say(absl::StrCat("clusters/east/services/shop/s", i), large);
+  for (int i = 0; i < 30; ++i) Say(absl::StrCat("clusters/south/services/shop/s", i), large);
+  Subscriber::Options options{.feed = {.cluster = "east"},
+                              .follower = {.client = ToEtcd(), .prefix = prefix_}};
+  options.follower.max_bytes = 2'000'000;
+  const auto file = source::EastFile();
+  ASSERT_TRUE(file->Index().ok());
+  std::mutex mutex;
+  mesh::SnapshotPtr seen;
+  Subscriber east(options);
+  ASSERT_TRUE(east.Begin(file).ok());
+  east.Run([&](Subscriber::Built built) {
+    const std::lock_guard lock(mutex);
+    seen = built.snapshot;
+  });
+  EXPECT_TRUE(Eventually([&] {
+    const std::lock_guard lock(mutex);
+    return seen != nullptr && seen->FindService("shop/web") != nullptr;
+  })) << east.view().status;
+  const std::lock_guard lock(mutex);
+  ASSERT_NE(seen, nullptr);
+  const mesh::Service* web = seen->FindService("shop/web");
+  ASSERT_NE(web, nullptr);
+  EXPECT_EQ(web->vips.size(), 1u);
 }
 
 // What west has too much of waits for room, and nobody has to write it again.

@@ -182,7 +182,7 @@ TEST(DirectoryImportTest, AMemberOfWhichNothingCanBeReadIsAMember) {
   Keys keys = WestKeys();
   keys.erase("clusters/west/gateways/g1");
   keys["clusters/west/cluster"] = "{";
-  keys["clusters/west/services/shop/web"] = "{";
+  keys["clusters/west/services/shop/web"] = kLeftOutValue;
   const ImportedDirectory imported = Import(keys);
   const mesh::Cluster* west = imported.snapshot->FindCluster("west");
   ASSERT_NE(west, nullptr);

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/shared_directory.h"
 
+#include <algorithm>
 #include <optional>
+#include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -143,6 +147,86 @@ TEST(SharedDirectoryTest, BytesAreLimited) {
   EXPECT_GT(CountOf(shared, RefusalReason::kTooMuch), 0u);
   for (int i = 0; i < 400; ++i) shared.Erase(absl::StrCat("clusters/west/services/shop/s", i));
   EXPECT_TRUE(shared.members().empty());
+}
+
+// What is in etcd of a cluster that has more than others remember, and what is told of it.
+class TooMuchOfWest {
+ public:
+  void Put(std::size_t service) { Change(service, Exported(kWestWeb)); }
+  void Erase(std::size_t service) { Change(service, std::nullopt); }
+  // As somebody does who asks for it; false: nobody wants it.
+  bool TellAgain() {
+    if (shared_.TakeClustersWithRoom().empty()) return false;
+    return shared_.Apply({all_.begin(), all_.end()}, /*listed=*/false).ok();
+  }
+  std::size_t size() const { return all_.size(); }
+  std::size_t known() const {
+    const auto west = shared_.members().find("west");
+    return west == shared_.members().end() ? 0 : west->second.services.size();
+  }
+  std::size_t refused() const { return CountOf(shared_, RefusalReason::kTooMuch); }
+
+ private:
+  void Change(std::size_t service, std::optional<std::string> value) {
+    const std::string key = absl::StrCat("clusters/west/services/shop/s", service);
+    value ? (void)(all_[key] = *value) : (void)all_.erase(key);
+    EXPECT_TRUE(shared_.Apply({{key, std::move(value)}}, /*listed=*/false).ok());
+  }
+
+  Keys all_;
+  SharedDirectory shared_{"east"};
+};
+
+TEST(SharedDirectoryTest, AlsoThoseThatAreOnlyCountedComeIn) {
+  TooMuchOfWest west;
+  for (std::size_t i = 0; i < Limits::kServices + 200; ++i) west.Put(i);
+  EXPECT_EQ(west.refused(), 200u);
+  // The hundred of which the names are remembered.
+  for (std::size_t i = 0; i < 100; ++i) west.Erase(Limits::kServices + i);
+  EXPECT_TRUE(west.TellAgain()) << "to tell the names of the others";
+  EXPECT_EQ(west.refused(), 100u);
+  EXPECT_FALSE(west.TellAgain()) << "as long as there is no room";
+  for (std::size_t i = 0; i < 60; ++i) west.Erase(i);
+  EXPECT_TRUE(west.TellAgain());
+  EXPECT_EQ(west.known(), Limits::kServices);
+  EXPECT_EQ(west.refused(), 40u);
+  for (std::size_t i = 60; i < 100; ++i) west.Erase(i);
+  EXPECT_TRUE(west.TellAgain());
+  EXPECT_EQ(west.known(), west.size());
+  EXPECT_EQ(west.refused(), 0u);
+  EXPECT_FALSE(west.TellAgain());
+}
+
+// 10,000 stay, and 400 come and go: those that are kept as those of which there is too much.
+TEST(SharedDirectoryTest, WhatIsKnownIsAsMuchAsThereIsRoomFor) {
+  std::minstd_rand random(1);  // NOLINT(cert-msc51-cpp): the same each time
+  TooMuchOfWest west;
+  for (std::size_t i = 0; i < Limits::kServices + 150; ++i) west.Put(i);
+  for (int step = 0; step < 15; ++step) {
+    const bool more = random() % 2 == 0;
+    for (std::size_t i = random() % 200; i > 0; --i) {
+      const std::size_t service = Limits::kServices - 200 + random() % 400;
+      more ? west.Put(service) : west.Erase(service);
+    }
+    int told = 0;
+    while (told < 5 && west.TellAgain()) ++told;
+    ASSERT_LT(told, 5) << "step " << step;
+    ASSERT_EQ(west.known(), std::min(west.size(), Limits::kServices)) << "step " << step;
+    ASSERT_GE(west.refused(), west.size() - west.known()) << "step " << step;
+    if (west.size() == west.known()) {
+      ASSERT_EQ(west.refused(), 0u) << "step " << step;
+    }
+  }
+}
+
+TEST(SharedDirectoryTest, OwnKeysThatWereNotReadAreNotCalledBad) {
+  SharedDirectory shared("east");
+  shared.Put("clusters/east/vips/shop/a", "{");
+  shared.Put("clusters/east/vips/shop/b", absl::StrCat(kLeftOutValue, ": too large)"));
+  const std::vector<DirectoryKey> bad = shared.BadOwnKeys();
+  ASSERT_EQ(bad.size(), 1u);
+  EXPECT_EQ(bad[0].name, "a");
+  EXPECT_EQ(CountOf(shared, RefusalReason::kMalformed), 2u);
 }
 
 TEST(SharedDirectoryTest, WhoHasRoomAgainIsToBeToldAgain) {
