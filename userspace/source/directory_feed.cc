@@ -105,6 +105,8 @@ Publication DirectoryFeed::PublicationOf(const Built& built) {
         .file = built.file,
         .at = now,
         .publication = PlanPublication(*built.file, *built.snapshot, shared_, Seconds(now))};
+    const std::lock_guard lock(mutex_);
+    ++view_.plans;
   }
   planned_->seen = built.snapshot;
   return planned_->publication;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -61,6 +62,7 @@ class DirectoryFeed {
     bool listed = false;              // by now it has what is in etcd itself
     absl::Status state_error;         // of reading or writing the disk
     absl::Status etcd_error;          // why what etcd says was not taken
+    std::size_t plans = 0;            // so often it was found out what is to be published
   };
 
   // Reads what is kept.

@@ -176,9 +176,11 @@ TEST(DirectoryFeedTest, PlansAnewWhatIsDifferent) {
   EXPECT_TRUE(plans(vip, true));
   // More endpoints are nothing to it: the plan stays.
   const int before = last.count();
+  const std::size_t planned = feed.view().plans;
   feed.Update({{"clusters/west/services/shop/web", Exported(kWestWeb, 80, 7)}}, /*listed=*/false);
   ASSERT_TRUE(last.WaitForMore(before));
   EXPECT_TRUE(plans(vip, true));
+  EXPECT_EQ(feed.view().plans, planned);
 }
 
 TEST(DirectoryFeedTest, BeginsWithWhatTheLastOneKnew) {
