@@ -67,6 +67,7 @@ Agent::Agent(asio::io_context& io, std::string config_path, source::AgentConfig 
                 {},
                 config_.deadlines.ping,
                 {}},
+      pace_(io),
       tasks_(io.get_executor()),
       stop_(io, asio::steady_timer::time_point::max()) {}
 

@@ -17,6 +17,7 @@
 #include "agent/data_thread.h"
 #include "agent/enrolment.h"
 #include "agent/mailbox.h"
+#include "agent/pace.h"
 #include "agent/views.h"
 #include "base/asio.h"
 #include "base/task_group.h"
@@ -113,7 +114,7 @@ class Agent {
   Mailbox<directory::Subscriber::Built> built_;              // by shared_directory_'s thread
   std::unique_ptr<directory::Subscriber> shared_directory_;  // null: the file says everything
   directory::Subscriber::FilePtr file_;                      // that snapshot_ was made of, then
-  MonotonicTime next_take_{};                                // of what is in built_
+  Pace pace_;                                                // of what is in built_
   absl::flat_hash_map<std::string, World::Served> served_;   // of snapshot_
   bool captured_changed_ = true;  // since the last Publish(), by another snapshot
   Refused refused_;

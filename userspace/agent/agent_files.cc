@@ -18,8 +18,6 @@
 namespace tombolo::agent {
 namespace {
 
-constexpr int kIdleShare = 4;  // times as long as taking over what others say took
-
 // What was said already about the files of `id`.
 absl::Status LoadError(const identity::StorePtr& store, const SpiffeId& id) {
   if (store == nullptr) return absl::OkStatus();
@@ -93,15 +91,9 @@ void Agent::FollowSharedDirectory() {
   });
 }
 
-// However often others change what they say, this thread has most of its time for other things.
 Awaitable<void> Agent::TakeBuiltInTime() {
-  asio::steady_timer timer(io_, next_take_);
-  auto [error] = co_await timer.async_wait(kUseTuple);
-  if (error) co_return;
-  const MonotonicTime began = std::chrono::steady_clock::now();
-  TakeBuilt(built_.Take());
-  const MonotonicTime now = std::chrono::steady_clock::now();
-  next_take_ = now + kIdleShare * (now - began);
+  const bool due = co_await pace_.Wait();
+  if (due) pace_.Do([this] { TakeBuilt(built_.Take()); });
 }
 
 void Agent::TakeBuilt(directory::Subscriber::Built built) {

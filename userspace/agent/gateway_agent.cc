@@ -39,6 +39,7 @@ GatewayAgent::GatewayAgent(asio::io_context& io, std::string config_path,
     : io_(io),
       config_path_(std::move(config_path)),
       config_(std::move(config)),
+      pace_(io),
       tasks_(io.get_executor()),
       stop_(io, asio::steady_timer::time_point::max()) {}
 
@@ -57,17 +58,25 @@ absl::Status GatewayAgent::SetUp() {
 }
 
 absl::Status GatewayAgent::StartPublishing() {
-  const auto take = [this] {
-    std::shared_ptr<mesh::Snapshot> snapshot = built_.Take();
-    if (stops_ > 0 || snapshot == snapshot_) return;
-    TakeSnapshot(std::move(snapshot));
-    Publish();
-  };
-  const auto on_snapshot = [this, take](std::shared_ptr<mesh::Snapshot> snapshot) {
-    if (built_.Put(std::move(snapshot))) asio::post(io_, take);
+  const auto on_snapshot = [this](std::shared_ptr<mesh::Snapshot> snapshot) {
+    if (!built_.Put(std::move(snapshot))) return;
+    asio::post(io_, [this] {
+      if (stops_ == 0) tasks_.Spawn(TakeBuiltInTime());
+    });
   };
   ASSIGN_OR_RETURN(publishing_, Publishing::Start(config_, file_, on_snapshot));
   return absl::OkStatus();
+}
+
+Awaitable<void> GatewayAgent::TakeBuiltInTime() {
+  const bool due = co_await pace_.Wait();
+  if (due) pace_.Do([this] { TakeBuilt(built_.Take()); });
+}
+
+void GatewayAgent::TakeBuilt(std::shared_ptr<mesh::Snapshot> snapshot) {
+  if (stops_ > 0 || snapshot == snapshot_) return;
+  TakeSnapshot(std::move(snapshot));
+  Publish();
 }
 
 absl::Status GatewayAgent::StartThreads() {

@@ -19,6 +19,7 @@
 #include "agent/gateway_thread.h"
 #include "agent/link_views.h"
 #include "agent/mailbox.h"
+#include "agent/pace.h"
 #include "agent/publishing.h"
 #include "base/asio.h"
 #include "base/task_group.h"
@@ -59,6 +60,8 @@ class GatewayAgent {
   void WatchFiles();
   absl::Status ReadDirectory();
   absl::Status StartPublishing();
+  Awaitable<void> TakeBuiltInTime();
+  void TakeBuilt(std::shared_ptr<mesh::Snapshot> snapshot);
   void TakeSnapshot(std::shared_ptr<mesh::Snapshot> snapshot);
   absl::Status StartIdentity();
   void ReadIdentity();
@@ -88,6 +91,7 @@ class GatewayAgent {
   mesh::SnapshotPtr file_;      // what the directory file says
   mesh::SnapshotPtr snapshot_;  // with what others say in etcd, where that is used
   Mailbox<std::shared_ptr<mesh::Snapshot>> built_;  // by publishing_'s thread
+  Pace pace_;                                       // of what is in built_
   std::unique_ptr<Publishing> publishing_;          // null: others learn of this cluster from files
   std::unique_ptr<identity::Issuance> issuance_;    // null: no identity, or one of files
   identity::StorePtr identities_;                   // null: no identity
