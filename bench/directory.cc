@@ -193,11 +193,12 @@ void MeasureChanges(const Shape& shape, Mesh& mesh) {
   const auto cluster_of = [&](int service) { return (service * 7) % shape.clusters; };
   SharedDirectory& shared = mesh.shared();
   const double before = Megabytes();
-  MeasureChange("a change of one endpoint, until there is a new snapshot", mesh, [&](int i) {
-    const int service = 17 + i;
+  const auto change_endpoint = [&](int service) {
     shared.Put(ServiceKey(cluster_of(service), service),
                ServiceValue(cluster_of(service), service, shape.endpoints, shape.endpoints - 1));
-  });
+  };
+  MeasureChange("a change of one endpoint, until there is a new snapshot", mesh,
+                [&](int i) { change_endpoint(17 + i); });
   const mesh::SnapshotPtr kept = mesh.snapshot();
   MeasureChange("a service that is not exported any more, or again", mesh, [&](int i) {
     for (int k = 0; k < shape.exporters; ++k) {
@@ -218,6 +219,8 @@ void MeasureChanges(const Shape& shape, Mesh& mesh) {
                   }
                   shared.Put("admin/namespaces/ns-0", Encode(grant));
                 });
+  MeasureChange("a change of one endpoint after these changes", mesh,
+                [&](int i) { change_endpoint(17 + kChanges + i); });
   Row("memory: two snapshots in place of one", Megabytes() - before, "MB");
 }
 
