@@ -159,7 +159,8 @@ void ReadIdentity(YamlMap map, const PathParser& path, const char* key, std::str
                   AgentConfig::Identity& identity) {
   YamlMap authority = map.Map("authority");
   if (map.Has("authority")) {
-    ReadAuthority(authority, path, identity.authority.emplace());
+    identity.authority = AgentConfig::Authority();
+    ReadAuthority(authority, path, *identity.authority);
     for (const char* other : {key, "bundle"}) {
       std::string value;
       if (!map.Optional(other, value, path)) continue;
@@ -278,7 +279,8 @@ void ReadAgent(YamlMap map, const PathParser& path, std::optional<Role> role, Ag
   map.Required("directory", config.directory, path);
   YamlMap shared = map.Map("shared_directory");
   if (map.Has("shared_directory")) {
-    ReadSharedDirectory(shared, path, config.shared_directory.emplace());
+    config.shared_directory = AgentConfig::SharedDirectory();
+    ReadSharedDirectory(shared, path, *config.shared_directory);
   }
   ReadWan(map.Map("wan"), config.wan);
   config.role == Role::kGateway ? ReadGateway(map, path, config) : ReadNode(map, path, config);

@@ -270,8 +270,8 @@ TEST_F(AgentConfigTest, KnowsWhatNeedsARestart) {
   wanted.log.level = log::Level::kDebug;
   EXPECT_THAT(RestartOnlyDifferences(running, wanted), IsEmpty());
   wanted.node = "x";
-  wanted.identity.authority.emplace();
-  wanted.shared_directory.emplace();
+  wanted.identity.authority = AgentConfig::Authority();
+  wanted.shared_directory = AgentConfig::SharedDirectory();
   wanted.capture.port = 1;
   wanted.capture.max_pending = 1;
   wanted.tunnel.listen.port = 1;
