@@ -324,7 +324,7 @@ absl::StatusOr<std::string> List(const ClusterOptions& options, const AgentOptio
 
 template <typename Run>
 CLI::App* Add(CLI::App& parent, const std::string& name, const std::string& description,
-              std::shared_ptr<ClusterOptions> options, Action& action, const Run& run) {
+              std::shared_ptr<ClusterOptions> options, Action& action, Run run) {
   CLI::App* command = AddDirectoryCommand(parent, name, description, *options);
   command->callback([options, run, &action] { action = [options, run] { return run(*options); }; });
   return command;
